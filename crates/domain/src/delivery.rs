@@ -1,0 +1,364 @@
+//! A ticket on loan from the broker, and the only way in which it can be settled.
+//!
+//! ```text
+//! Received ──start──▶ Started ──performed──▶ Performed ──report──▶ Reported ──decide──▶ Settlement
+//! ```
+//!
+//! Each arrow consumes the delivery, so what must come first is a type that must exist first.
+//! Dropping a delivery at any point hands the ticket back to its broker.
+//!
+//! Nothing can be settled before its work was done:
+//! ```compile_fail,E0599
+//! # use domain::delivery::{Delivery, Received, Decision};
+//! fn ack_early(delivery: Delivery<Received>, decision: &Decision) {
+//!     delivery.decide(decision);
+//! }
+//! ```
+//! A failure cannot be settled before its report is durable:
+//! ```compile_fail,E0599
+//! # use domain::delivery::{Delivery, Performed, Decision};
+//! fn no_report(delivery: Delivery<Performed>, decision: &Decision) {
+//!     delivery.decide(decision);
+//! }
+//! ```
+//! Nothing can be settled twice:
+//! ```compile_fail,E0382
+//! # use domain::delivery::{Delivery, Reported, Decision};
+//! fn twice(delivery: Delivery<Reported>, decision: &Decision) {
+//!     delivery.decide(decision);
+//!     delivery.decide(decision);
+//! }
+//! ```
+//! A delivery that somebody may have had before cannot be started:
+//! ```compile_fail,E0599
+//! # use domain::delivery::{Delivery, Suspected, Start};
+//! fn run_again(delivery: Delivery<Suspected>, start: Start) {
+//!     delivery.started(start);
+//! }
+//! ```
+
+use crate::names::Holder;
+use crate::oops::{OopsId, Report, Scene, Source, Span};
+use crate::outcome::{Attempted, Failure, Outcome, OutcomeKind};
+use crate::ports::{OopsError, Oopses};
+use crate::ticket::Ticket;
+use crate::time::Timestamp;
+use crate::wait::{Condition, Wait};
+use std::sync::Arc;
+
+pub use crate::settlement::{Decision, Disposition, Ended, Settlement};
+
+/// Takes back what was lent. One a subscription; implemented by brokers.
+pub trait Lender: Send + Sync {
+    /// The delivery with this tag was dropped before it was settled.
+    fn take_back(&self, tag: u64);
+}
+
+/// The broker's claim on a delivery. Dropped unspent, it hands the ticket back.
+#[must_use = "a dropped receipt hands its ticket back"]
+pub struct Receipt {
+    tag: u64,
+    lender: Option<Arc<dyn Lender>>,
+}
+
+impl Receipt {
+    /// A receipt that `lender` knows by `tag`.
+    pub fn new(tag: u64, lender: Arc<dyn Lender>) -> Self {
+        Self {
+            tag,
+            lender: Some(lender),
+        }
+    }
+
+    /// What the lender knows it by.
+    pub const fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// The settlement is durable: the lender gets nothing back.
+    pub(crate) fn spend(mut self) -> u64 {
+        self.lender = None;
+        self.tag
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(lender) = self.lender.take() {
+            lender.take_back(self.tag);
+        }
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Receipt({})", self.tag)
+    }
+}
+
+/// A ticket on loan from the broker. Dropped before it is settled, it goes back.
+#[must_use = "a dropped delivery goes back to its broker"]
+#[derive(Debug)]
+pub struct Delivery<State> {
+    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) receipt: Receipt,
+    pub(crate) state: State,
+}
+
+/// Just delivered, and nobody had it before.
+#[derive(Debug)]
+pub struct Received(());
+
+/// Somebody had it and did not settle it.
+#[derive(Debug)]
+pub struct Suspected {
+    holder: Holder,
+    started_at: Option<Timestamp>,
+}
+
+/// It could not be read as a ticket.
+#[derive(Debug)]
+pub struct Unreadable {
+    why: String,
+}
+
+/// Its `started` record is durable; the handler may run.
+#[derive(Debug)]
+pub struct Started(Start);
+
+/// The handler has let go.
+#[derive(Debug)]
+pub struct Performed {
+    pub(crate) start: Start,
+    pub(crate) ended_at: Timestamp,
+    pub(crate) attempted: Attempted,
+}
+
+/// If the attempt went wrong, its report is durable.
+#[derive(Debug)]
+pub struct Reported {
+    pub(crate) performed: Performed,
+    pub(crate) oops: Option<OopsId>,
+}
+
+/// Who starts an attempt, and when.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Which process and which component version.
+    pub scene: Arc<Scene>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a broker hands out.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A ticket to be worked on.
+    Fresh(Delivery<Received>),
+    /// A ticket that somebody had before: a question for the controller.
+    Suspect(Delivery<Suspected>),
+    /// Something that is not a readable ticket; the ticket holds what could be read.
+    Unreadable(Delivery<Unreadable>),
+}
+
+impl<State> Delivery<State> {
+    /// The ticket.
+    pub const fn ticket(&self) -> &Arc<Ticket> {
+        &self.ticket
+    }
+
+    /// What its broker knows it by.
+    pub const fn tag(&self) -> u64 {
+        self.receipt.tag
+    }
+
+    fn into_state<Next>(self, next: impl FnOnce(State) -> Next) -> Delivery<Next> {
+        Delivery {
+            ticket: self.ticket,
+            receipt: self.receipt,
+            state: next(self.state),
+        }
+    }
+}
+
+impl Delivery<Received> {
+    /// A delivery that nobody had before. Only brokers call this.
+    pub const fn new(ticket: Arc<Ticket>, receipt: Receipt) -> Self {
+        Self {
+            ticket,
+            receipt,
+            state: Received(()),
+        }
+    }
+
+    /// The `started` record of this delivery is durable. Only brokers call this.
+    pub fn started(self, start: Start) -> Delivery<Started> {
+        self.into_state(|Received(())| Started(start))
+    }
+}
+
+impl Delivery<Suspected> {
+    /// A delivery that `holder` had and did not settle; `started_at` says whether it was started.
+    /// Only brokers call this.
+    pub const fn suspect(
+        ticket: Arc<Ticket>,
+        receipt: Receipt,
+        holder: Holder,
+        started_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            ticket,
+            receipt,
+            state: Suspected { holder, started_at },
+        }
+    }
+
+    /// Sends it through the one door; the controller decides what became of it.
+    pub fn doubt(self, now: Timestamp) -> Settlement {
+        let Suspected { holder, started_at } = self.state;
+        let wait = Wait {
+            because: format!("{holder} had it and did not settle it"),
+            condition: Condition::Suspect { holder, started_at },
+            since: now,
+            oops: None,
+        };
+        let disposition = Disposition::Wait {
+            name: self.ticket.name,
+            wait,
+        };
+        Settlement::new(self.ticket, self.receipt, disposition, None)
+    }
+}
+
+impl Delivery<Unreadable> {
+    /// A delivery that could not be read; `ticket` holds what could. Only brokers call this.
+    pub const fn unreadable(ticket: Arc<Ticket>, receipt: Receipt, why: String) -> Self {
+        Self {
+            ticket,
+            receipt,
+            state: Unreadable { why },
+        }
+    }
+
+    /// It counts as an attempt that rejected it, so that it is reported and parked like any other.
+    pub fn rejected(self, start: Start) -> Delivery<Performed> {
+        self.into_state(|Unreadable { why }| Performed {
+            ended_at: start.at,
+            start,
+            attempted: Outcome::Rejected(Failure::new("Unreadable", why)).into(),
+        })
+    }
+}
+
+impl Delivery<Started> {
+    /// When it was started, and by whom.
+    pub const fn start(&self) -> &Start {
+        &self.state.0
+    }
+
+    /// The handler has let go. Called in one place, by the attempt that saw it end.
+    pub fn performed(self, attempted: Attempted, now: Timestamp) -> Delivery<Performed> {
+        self.into_state(|Started(start)| Performed {
+            start,
+            ended_at: now,
+            attempted,
+        })
+    }
+}
+
+/// The report could not be made durable; the delivery must be reported again before it moves.
+#[derive(Debug, thiserror::Error)]
+#[error("ticket {} stays where it is: its oops could not be recorded: {error}", .delivery.ticket.id())]
+pub struct Unreported {
+    /// The delivery, to be tried again.
+    pub delivery: Box<Delivery<Performed>>,
+    /// Why it failed.
+    pub error: OopsError,
+}
+
+impl Delivery<Performed> {
+    /// How the attempt ended.
+    pub const fn outcome(&self) -> &Outcome {
+        &self.state.attempted.outcome
+    }
+
+    /// How long it took.
+    pub fn span(&self) -> Span {
+        Span {
+            started_at: self.state.start.at,
+            ended_at: self.state.ended_at,
+        }
+    }
+
+    /// What to report about the attempt, if it went wrong.
+    pub fn to_report(&self) -> Option<Report> {
+        let Performed {
+            start, attempted, ..
+        } = &self.state;
+        let failure = attempted.outcome.failure()?.clone();
+        let kind = attempted.outcome.kind();
+        let mut report = Report::new(&self.ticket, kind, failure, &start.scene, self.span());
+        report.usage = attempted.usage;
+        report.source = match kind {
+            OutcomeKind::Crashed | OutcomeKind::TimedOut => Source::Supervisor,
+            _ => Source::Worker,
+        };
+        Some(report)
+    }
+
+    /// Makes the report durable, if the attempt went wrong.
+    ///
+    /// # Errors
+    /// [`Unreported`] gives the delivery back: the ticket must not move before this succeeds.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the delivery: the ticket goes back, and reporting the same
+    /// attempt again is the same OOPS.
+    pub async fn report(self, oopses: &dyn Oopses) -> Result<Delivery<Reported>, Unreported> {
+        let oops = match self.to_report() {
+            None => None,
+            Some(report) => match oopses.record(report).await {
+                Ok(id) => Some(id),
+                Err(error) => {
+                    return Err(Unreported {
+                        delivery: Box::new(self),
+                        error,
+                    });
+                }
+            },
+        };
+        Ok(self.into_state(|performed| Reported { performed, oops }))
+    }
+}
+
+impl Delivery<Reported> {
+    /// How the attempt ended.
+    pub const fn outcome(&self) -> &Outcome {
+        &self.state.performed.attempted.outcome
+    }
+
+    /// Decides where the ticket goes, and so becomes the settlement that takes it there.
+    pub fn decide(self, decision: &Decision) -> Settlement {
+        let Reported { performed, oops } = self.state;
+        let Performed {
+            start,
+            ended_at,
+            attempted,
+        } = performed;
+        let span = Span {
+            started_at: start.at,
+            ended_at,
+        };
+        let disposition =
+            crate::settlement::disposition(&self.ticket, &attempted.outcome, oops, decision);
+        let ended = Ended {
+            span,
+            outcome: attempted.outcome.kind(),
+            oops,
+            usage: attempted.usage,
+            scene: start.scene,
+        };
+        let emits = crate::settlement::emitted(&self.ticket, attempted.outcome, decision.now);
+        Settlement::new(self.ticket, self.receipt, disposition, Some(ended)).with_emits(emits)
+    }
+}

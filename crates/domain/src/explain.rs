@@ -1,0 +1,114 @@
+//! Why is this ticket where it is? Every ticket has an answer, and "unknown" is not one.
+
+use crate::books::{Entry, Line, Place};
+use crate::control::Snapshot;
+use crate::flow::Flows;
+use crate::time::Timestamp;
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Where it is, in a word, with the reason if it waits.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it waits for.
+    pub waits_for: String,
+    /// Until when at the longest, if time decides.
+    pub until: Option<Timestamp>,
+    /// What happens then.
+    pub then: String,
+    /// The last things that happened to it, newest last.
+    pub last_events: Vec<Line>,
+    /// Who may change that.
+    pub who_may_change: String,
+}
+
+/// How many lines of its history an explanation shows.
+pub const LAST_EVENTS: usize = 3;
+
+/// Explains a ticket from the books, the configuration and the desired state.
+pub fn explain(entry: &Entry, history: &[Line], flows: &Flows, snapshot: &Snapshot) -> Explanation {
+    let stage = &entry.ticket.stage;
+    let from = history.len().saturating_sub(LAST_EVENTS);
+    let answer = match &entry.place {
+        Place::Runnable { .. } => runnable(entry, flows, snapshot),
+        Place::Running { since, .. } => running(entry, *since, flows),
+        Place::Waiting(wait) => Answer {
+            waits_for: format!("{} ({})", wait.condition.waits_for(stage), wait.because),
+            until: wait.condition.until(),
+            then: wait.condition.then().into(),
+            who: wait.condition.who_may_change().into(),
+        },
+        Place::Done { .. } => ended("nothing: it is done", "nobody: done is for ever"),
+        Place::Dropped { reason, by, .. } => ended(
+            &format!("nothing: it was dropped by {by}: {reason}"),
+            "nobody: dropped is for ever; submit it again if it is needed after all",
+        ),
+    };
+    Explanation {
+        state: state_words(&entry.place),
+        since: entry.place.since(),
+        waits_for: answer.waits_for,
+        until: answer.until,
+        then: answer.then,
+        last_events: history[from..].to_vec(),
+        who_may_change: answer.who,
+    }
+}
+
+struct Answer {
+    waits_for: String,
+    until: Option<Timestamp>,
+    then: String,
+    who: String,
+}
+
+fn state_words(place: &Place) -> String {
+    match place {
+        Place::Waiting(wait) => format!("waiting ({})", wait.condition.reason()),
+        other => other.state().to_string(),
+    }
+}
+
+fn ended(waits_for: &str, who: &str) -> Answer {
+    Answer {
+        waits_for: waits_for.into(),
+        until: None,
+        then: "nothing; it is kept for reading until its retention is over".into(),
+        who: who.into(),
+    }
+}
+
+fn runnable(entry: &Entry, flows: &Flows, snapshot: &Snapshot) -> Answer {
+    let stage = &entry.ticket.stage;
+    let waits_for = match (snapshot.holds.get(stage), flows.stage(stage)) {
+        (Some(hold), _) => format!(
+            "stage {stage}, which {} put on hold: {}",
+            hold.by, hold.reason
+        ),
+        (None, Some(rules)) => format!(
+            "a free worker of stage {stage} (it has {}); tickets before it go first",
+            rules.concurrency
+        ),
+        (None, None) => format!("a worker that takes stage {stage}"),
+    };
+    Answer {
+        waits_for,
+        until: None,
+        then: "a worker takes it".into(),
+        who: "the stage's workers; or an operator by ticket cancel or drop".into(),
+    }
+}
+
+fn running(entry: &Entry, since: Timestamp, flows: &Flows) -> Answer {
+    let stage = &entry.ticket.stage;
+    let deadline = flows.stage(stage).map(|rules| since.plus(rules.deadline));
+    Answer {
+        waits_for: format!("its handler at stage {stage} (attempt {})", entry.ticket.name.attempt),
+        until: deadline,
+        then: "a handler that is not done by its deadline is stopped and reported; the ticket is tried again"
+            .into(),
+        who: "the handler; or an operator by ticket cancel".into(),
+    }
+}

@@ -1,0 +1,278 @@
+//! Where a ticket goes after an attempt: decided purely, carried out by the broker.
+
+use crate::delivery::Receipt;
+use crate::flow::{Flows, Stage};
+use crate::oops::{OopsId, Scene, Span};
+use crate::outcome::{Done, Emit, Failure, Outcome, OutcomeKind, Usage};
+use crate::retry::Chance;
+use crate::ticket::{Lineage, Name, Ticket, TicketId};
+use crate::time::{Timestamp, show_duration};
+use crate::wait::{Condition, Wait};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What a decision needs to know beside the delivery.
+#[derive(Clone, Debug)]
+pub struct Decision<'a> {
+    /// The rules of the stage.
+    pub stage: &'a Stage,
+    /// The flows, for what comes next.
+    pub flows: &'a Flows,
+    /// The time.
+    pub now: Timestamp,
+    /// What is left to chance.
+    pub chance: Chance,
+}
+
+/// Where the ticket goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Disposition {
+    /// To a next stage, as this copy.
+    Forward(Box<Ticket>),
+    /// Nowhere: it is done for good.
+    Finish,
+    /// Through the one door, to wait under this name.
+    Wait {
+        /// The name that it will be released under.
+        name: Name,
+        /// For what, and why.
+        wait: Wait,
+    },
+}
+
+/// How an attempt ended, for the ledger and the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// When it ran.
+    pub span: Span,
+    /// How it ended.
+    pub outcome: OutcomeKind,
+    /// The report about it, if it went wrong.
+    pub oops: Option<OopsId>,
+    /// What it cost.
+    pub usage: Usage,
+    /// Who ran it.
+    pub scene: Arc<Scene>,
+}
+
+/// A decided delivery, ready to be made durable. Dropped instead, its ticket goes back.
+#[must_use = "a dropped settlement hands its ticket back"]
+#[derive(Debug)]
+pub struct Settlement {
+    ticket: Arc<Ticket>,
+    receipt: Receipt,
+    disposition: Disposition,
+    ended: Option<Ended>,
+    emits: Vec<Ticket>,
+}
+
+impl Settlement {
+    pub(crate) const fn new(
+        ticket: Arc<Ticket>,
+        receipt: Receipt,
+        disposition: Disposition,
+        ended: Option<Ended>,
+    ) -> Self {
+        Self {
+            ticket,
+            receipt,
+            disposition,
+            ended,
+            emits: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_emits(self, emits: Vec<Ticket>) -> Self {
+        Self { emits, ..self }
+    }
+
+    /// The ticket, under the name that it was delivered with.
+    pub const fn ticket(&self) -> &Arc<Ticket> {
+        &self.ticket
+    }
+
+    /// What its broker knows it by.
+    pub const fn tag(&self) -> u64 {
+        self.receipt.tag()
+    }
+
+    /// Where it goes.
+    pub const fn disposition(&self) -> &Disposition {
+        &self.disposition
+    }
+
+    /// How the attempt ended, if there was one.
+    pub const fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
+    }
+
+    /// New tickets that it sends.
+    pub fn emits(&self) -> &[Ticket] {
+        &self.emits
+    }
+
+    /// The group it belongs to is durable. Only brokers call this, after the last confirm.
+    pub fn settled(self) -> u64 {
+        self.receipt.spend()
+    }
+}
+
+pub(crate) fn disposition(
+    ticket: &Ticket,
+    outcome: &Outcome,
+    oops: Option<OopsId>,
+    decision: &Decision,
+) -> Disposition {
+    match outcome {
+        Outcome::Done(done) => forward(ticket, done, decision),
+        Outcome::NotNow { after } => {
+            let backoff = decision
+                .stage
+                .retry
+                .backoff(ticket.name.attempt, decision.chance);
+            let until = decision.now.plus(after.unwrap_or(backoff));
+            let because = "the handler said: not now".to_owned();
+            wait(
+                ticket.name.renewed(),
+                Condition::NotNow { until },
+                because,
+                None,
+                decision,
+            )
+        }
+        Outcome::Abandoned => {
+            let until = decision.now;
+            let because = "the worker was stopped before it was finished".to_owned();
+            wait(
+                ticket.name.renewed(),
+                Condition::NotNow { until },
+                because,
+                None,
+                decision,
+            )
+        }
+        Outcome::Pending(pending) => {
+            let until = decision.now.plus(pending.until);
+            let because = format!(
+                "the handler waits for a call-back, for {}",
+                show_duration(pending.until)
+            );
+            wait(
+                ticket.name,
+                Condition::Pending { until },
+                because,
+                None,
+                decision,
+            )
+        }
+        Outcome::Rejected(failure) => {
+            let because = because("rejected by the handler", failure);
+            wait(
+                ticket.name.charged(),
+                Condition::Parked,
+                because,
+                oops,
+                decision,
+            )
+        }
+        Outcome::Unstartable(failure) => {
+            let condition = Condition::Held { version: None };
+            let because = because("the handler cannot be started", failure);
+            wait(ticket.name.charged(), condition, because, oops, decision)
+        }
+        Outcome::Failed(failure) | Outcome::Crashed(failure) | Outcome::TimedOut(failure) => {
+            let condition = after_failure(ticket.name, decision);
+            let how = format!("attempt {} {}", ticket.name.attempt, spoken(outcome.kind()));
+            wait(
+                ticket.name.charged(),
+                condition,
+                because(&how, failure),
+                oops,
+                decision,
+            )
+        }
+    }
+}
+
+const fn spoken(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::TimedOut => "timed out",
+        OutcomeKind::NotNow => "was put off",
+        other => other.as_str(),
+    }
+}
+
+fn because(how: &str, failure: &Failure) -> String {
+    let line = failure.message.lines().next().unwrap_or_default();
+    let line: String = line.chars().take(200).collect();
+    format!("{how}: {}: {line}", failure.error_type)
+}
+
+/// When an attempt that went wrong is made again: after the back-off, or when a person says so.
+pub(crate) fn after_failure(name: Name, decision: &Decision) -> Condition {
+    let retry = &decision.stage.retry;
+    if retry.is_exhausted(name.attempt) {
+        return Condition::Parked;
+    }
+    let until = decision
+        .now
+        .plus(retry.backoff(name.attempt, decision.chance));
+    Condition::Backoff { until }
+}
+
+fn wait(
+    name: Name,
+    condition: Condition,
+    because: String,
+    oops: Option<OopsId>,
+    decision: &Decision,
+) -> Disposition {
+    let wait = Wait {
+        condition,
+        since: decision.now,
+        because,
+        oops,
+    };
+    Disposition::Wait { name, wait }
+}
+
+fn forward(ticket: &Ticket, done: &Done, decision: &Decision) -> Disposition {
+    let next = done
+        .next
+        .as_ref()
+        .or_else(|| decision.flows.next_stage(ticket));
+    let Some(stage) = next else {
+        return Disposition::Finish;
+    };
+    let mut copy = ticket.named(ticket.name.handed_on());
+    copy.stage = stage.clone();
+    if let Some(payload) = &done.payload {
+        copy.payload = payload.clone();
+    }
+    Disposition::Forward(Box::new(copy))
+}
+
+/// The tickets that a done attempt sends. Their ids follow from the sender's id and hop, so the
+/// same attempt run twice sends the same tickets once.
+pub(crate) fn emitted(parent: &Ticket, outcome: Outcome, now: Timestamp) -> Vec<Ticket> {
+    let Outcome::Done(done) = outcome else {
+        return Vec::new();
+    };
+    let emit = |(index, emit): (usize, Emit)| {
+        let seed = format!("emit/{}/{index}", parent.name.hop);
+        let id = TicketId::new(Uuid::new_v5(&parent.id().uuid(), seed.as_bytes()));
+        Ticket {
+            name: Name::first(id),
+            kind: emit.kind.unwrap_or_else(|| parent.kind.clone()),
+            flow: None,
+            stage: emit.stage,
+            key: emit.key,
+            payload: emit.payload,
+            deadline: None,
+            created_at: now,
+            lineage: Lineage::child_of(parent),
+            trace: parent.trace.clone(),
+        }
+    };
+    done.emit.into_iter().enumerate().map(emit).collect()
+}

@@ -1,0 +1,164 @@
+//! What the controller decides about a ticket whose attempt nobody can speak for.
+
+use crate::names::Holder;
+use crate::oops::{OopsId, Report, Scene, Source, Span};
+use crate::outcome::{Failure, OutcomeKind};
+use crate::settlement::{Decision, after_failure};
+use crate::ticket::{Name, Ticket};
+use crate::time::{Timestamp, show_duration};
+use crate::wait::{Condition, Wait};
+
+/// A waiting ticket that only the controller can move on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// The ticket, under the name it had then.
+    pub ticket: Ticket,
+    /// Its wait: a suspect's, or a pending one that is overdue.
+    pub wait: Wait,
+}
+
+/// What is to become of the ticket: it waits on under a new name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The name that was judged; the verdict counts only if the books still have it.
+    pub of: Name,
+    /// The name it goes on under.
+    pub name: Name,
+    /// What it waits for now; a back-off that is over releases it.
+    pub wait: Wait,
+}
+
+/// A verdict, and the report that must be durable before it counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// The report about the attempt that died, if one did.
+    pub report: Option<Report>,
+    /// What is to become of the ticket.
+    pub verdict: Verdict,
+}
+
+/// Judges a case. `scene` describes whoever judges, for attempts whose own scene is not known.
+///
+/// Returns `None` for a wait that is not the controller's to judge.
+pub fn judge(case: &Case, scene: &Scene, decision: &Decision) -> Option<Judgement> {
+    match &case.wait.condition {
+        Condition::Suspect {
+            holder,
+            started_at: Some(started_at),
+        } => Some(died(case, holder, *started_at, scene, decision)),
+        Condition::Suspect {
+            holder,
+            started_at: None,
+        } => Some(never_ran(case, holder, decision.now)),
+        Condition::Pending { until } => Some(overdue(case, *until, scene, decision)),
+        Condition::Backoff { .. }
+        | Condition::NotNow { .. }
+        | Condition::Parked
+        | Condition::Held { .. }
+        | Condition::Unclaimed
+        | Condition::Unique { .. } => None,
+    }
+}
+
+fn died(
+    case: &Case,
+    holder: &Holder,
+    started_at: Timestamp,
+    scene: &Scene,
+    decision: &Decision,
+) -> Judgement {
+    let ticket = &case.ticket;
+    let message = format!(
+        "the process died while ticket {} was at stage {} (attempt {}, held by {holder})",
+        ticket.id(),
+        ticket.stage,
+        ticket.name.attempt,
+    );
+    let failure = Failure::new("ProcessDied", message);
+    let scene = Scene {
+        holder: holder.clone(),
+        ..scene.clone()
+    };
+    let span = Span {
+        started_at,
+        ended_at: case.wait.since,
+    };
+    // A take-over raises the generation: should the dead one speak after all, it is not heard.
+    let name = ticket.name.renewed().charged();
+    charge(
+        ticket,
+        (OutcomeKind::Crashed, failure),
+        (&scene, span),
+        name,
+        decision,
+    )
+}
+
+fn never_ran(case: &Case, holder: &Holder, now: Timestamp) -> Judgement {
+    let name = case.ticket.name.renewed();
+    let wait = Wait {
+        condition: Condition::NotNow { until: now },
+        since: now,
+        because: format!("{holder} died before it had started it; nothing was charged"),
+        oops: None,
+    };
+    let verdict = Verdict {
+        of: case.ticket.name,
+        name,
+        wait,
+    };
+    Judgement {
+        report: None,
+        verdict,
+    }
+}
+
+fn overdue(case: &Case, until: Timestamp, scene: &Scene, decision: &Decision) -> Judgement {
+    let ticket = &case.ticket;
+    let message = format!(
+        "no call-back came for ticket {} at stage {} within {}",
+        ticket.id(),
+        ticket.stage,
+        show_duration(until.since(case.wait.since)),
+    );
+    let failure = Failure::new("PendingOverdue", message);
+    let span = Span {
+        started_at: case.wait.since,
+        ended_at: decision.now,
+    };
+    let name = ticket.name.renewed().charged();
+    charge(
+        ticket,
+        (OutcomeKind::TimedOut, failure),
+        (scene, span),
+        name,
+        decision,
+    )
+}
+
+fn charge(
+    ticket: &Ticket,
+    (kind, failure): (OutcomeKind, Failure),
+    (scene, span): (&Scene, Span),
+    name: Name,
+    decision: &Decision,
+) -> Judgement {
+    let because = failure.message.clone();
+    let mut report = Report::new(ticket, kind, failure, scene, span);
+    report.source = Source::Controller;
+    let wait = Wait {
+        condition: after_failure(ticket.name, decision),
+        since: decision.now,
+        because,
+        oops: Some(OopsId::of(&ticket.name)),
+    };
+    let verdict = Verdict {
+        of: ticket.name,
+        name,
+        wait,
+    };
+    Judgement {
+        report: Some(report),
+        verdict,
+    }
+}

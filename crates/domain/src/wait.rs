@@ -1,0 +1,225 @@
+//! Why a ticket waits, for what, and what happens then. A wait without an answer cannot be written.
+
+use crate::names::{Holder, StageName, Version};
+use crate::oops::OopsId;
+use crate::ticket::TicketId;
+use crate::time::Timestamp;
+use std::fmt;
+
+/// Why a ticket is not runnable now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// An attempt went wrong; the next comes by itself.
+    Backoff,
+    /// The handler could not take it; no attempt was spent.
+    NotNow,
+    /// The handler waits for an outside event.
+    Pending,
+    /// A person or a rule must decide.
+    Parked,
+    /// The handler of its stage cannot be started; it goes on when the handler changes.
+    Held,
+    /// No stage is configured that takes it.
+    Unclaimed,
+    /// Somebody had it and did not settle it; the controller finds out what became of that.
+    Suspect,
+    /// Another ticket with its key is at work.
+    Unique,
+}
+
+impl Reason {
+    /// All of them, so that each can be counted from zero.
+    pub const ALL: [Self; 8] = [
+        Self::Backoff,
+        Self::NotNow,
+        Self::Pending,
+        Self::Parked,
+        Self::Held,
+        Self::Unclaimed,
+        Self::Suspect,
+        Self::Unique,
+    ];
+
+    /// The word that users see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backoff => "backoff",
+            Self::NotNow => "not_now",
+            Self::Pending => "pending",
+            Self::Parked => "parked",
+            Self::Held => "held",
+            Self::Unclaimed => "unclaimed",
+            Self::Suspect => "suspect",
+            Self::Unique => "unique",
+        }
+    }
+
+    /// The reason that users call by this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a wait waits for. Each variant names the reason that it stands for, so that a reason
+/// without a condition, or with another's, cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The end of a back-off after a failure.
+    Backoff {
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// The handler asked for a later try.
+    NotNow {
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// A call-back, or the deadline for it.
+    Pending {
+        /// By when it must have ended.
+        until: Timestamp,
+    },
+    /// The decision of a person or rule.
+    Parked,
+    /// Another version of the stage's handler.
+    Held {
+        /// The version that cannot be started, if it has one.
+        version: Option<Version>,
+    },
+    /// A configuration in which the ticket's stage takes its kind.
+    Unclaimed,
+    /// The controller's verdict about the one who had it.
+    Suspect {
+        /// Who had it.
+        holder: Holder,
+        /// Since when the attempt was running; `None` when it had only been in hand.
+        started_at: Option<Timestamp>,
+    },
+    /// The end of another ticket with the same key.
+    Unique {
+        /// Which ticket is at work.
+        other: TicketId,
+    },
+}
+
+impl Condition {
+    /// Why the ticket waits.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Backoff { .. } => Reason::Backoff,
+            Self::NotNow { .. } => Reason::NotNow,
+            Self::Pending { .. } => Reason::Pending,
+            Self::Parked => Reason::Parked,
+            Self::Held { .. } => Reason::Held,
+            Self::Unclaimed => Reason::Unclaimed,
+            Self::Suspect { .. } => Reason::Suspect,
+            Self::Unique { .. } => Reason::Unique,
+        }
+    }
+
+    /// Until when at the longest, if time ends the wait.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Backoff { until } | Self::NotNow { until } | Self::Pending { until } => {
+                Some(*until)
+            }
+            Self::Parked
+            | Self::Held { .. }
+            | Self::Unclaimed
+            | Self::Suspect { .. }
+            | Self::Unique { .. } => None,
+        }
+    }
+
+    /// What the ticket waits for, in words.
+    pub fn waits_for(&self, stage: &StageName) -> String {
+        match self {
+            Self::Backoff { .. } => "the back-off after a failed attempt to end".into(),
+            Self::NotNow { .. } => "the time the handler asked for".into(),
+            Self::Pending { .. } => "a call-back from outside".into(),
+            Self::Parked => "the decision of a person: retry, cancel or drop".into(),
+            Self::Held {
+                version: Some(version),
+            } => {
+                format!(
+                    "a version of the handler of stage {stage} other than {version}, which cannot be started"
+                )
+            }
+            Self::Held { version: None } => {
+                format!("a handler of stage {stage} that can be started")
+            }
+            Self::Unclaimed => format!("a configuration in which stage {stage} takes this ticket"),
+            Self::Suspect { holder, .. } => {
+                format!("the controller's verdict about {holder}, who had it and did not settle it")
+            }
+            Self::Unique { other } => format!("ticket {other} with the same key to end"),
+        }
+    }
+
+    /// What happens when that comes about, in words.
+    pub fn then(&self) -> &'static str {
+        match self {
+            Self::Backoff { .. } | Self::NotNow { .. } => "it is tried again by itself",
+            Self::Pending { .. } => {
+                "the call-back decides; without one by then it is reported as timed out and tried again"
+            }
+            Self::Parked => "what the person decided",
+            Self::Held { .. } | Self::Unclaimed => "it is released by itself",
+            Self::Suspect { .. } => "an attempt that died is reported, and the ticket is released",
+            Self::Unique { .. } => "it is released by itself",
+        }
+    }
+
+    /// Who may end the wait, in words.
+    pub fn who_may_change(&self) -> &'static str {
+        match self {
+            Self::Backoff { .. } | Self::NotNow { .. } => {
+                "time; or an operator by ticket retry, cancel or drop"
+            }
+            Self::Pending { .. } => {
+                "whoever holds the call-back address; or an operator by ticket retry, cancel or drop"
+            }
+            Self::Parked => "an operator by ticket retry, cancel or drop",
+            Self::Held { .. } => {
+                "whoever deploys the handler; or an operator by ticket retry, cancel or drop"
+            }
+            Self::Unclaimed => {
+                "whoever edits the configuration; or an operator by ticket cancel or drop"
+            }
+            Self::Suspect { .. } => "the controller, within seconds",
+            Self::Unique { .. } => "the other ticket; or an operator by ticket cancel or drop",
+        }
+    }
+}
+
+/// A ticket's wait: since when, for what, and because of which report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// What ends it.
+    pub condition: Condition,
+    /// Since when.
+    pub since: Timestamp,
+    /// One line on what brought it here.
+    pub because: String,
+    /// The report about the attempt that brought it here, if one went wrong.
+    pub oops: Option<OopsId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_word() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::parse("unknown"), None);
+    }
+}
