@@ -337,6 +337,11 @@ impl Delivery<Reported> {
         &self.state.performed.attempted.outcome
     }
 
+    /// The report about the attempt, if it went wrong.
+    pub const fn oops(&self) -> Option<OopsId> {
+        self.state.oops
+    }
+
     /// Decides where the ticket goes, and so becomes the settlement that takes it there.
     pub fn decide(self, decision: &Decision) -> Settlement {
         let Reported { performed, oops } = self.state;

@@ -24,8 +24,8 @@ pub enum Event {
         name: Name,
         /// At which stage.
         stage: StageName,
-        /// How long it had been ready.
-        waited: Duration,
+        /// How long after it was accepted; known for the first attempt of a ticket only.
+        waited: Option<Duration>,
     },
     /// The handler has let go.
     AttemptEnded {

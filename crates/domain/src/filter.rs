@@ -1,4 +1,29 @@
 //! One grammar to pick tickets and reports by, for the command line, the API and the viewer.
+//!
+//! ```text
+//! query  = term *( space term )              all of them must hold
+//! term   = ["-"] ( key op values / free / group )
+//! op     = ":" / ":>" / ":>=" / ":<" / ":<="
+//! values = value *( "," value )              one of them must hold
+//! value  = word / quoted / word"*" / quoted"*" / word".."word
+//! free   = word / quoted                     text that occurs somewhere
+//! group  = "(" query *( "OR" query ) ")"     one of them must hold
+//! ```
+//!
+//! Inside quotes, `\"` and `\\` stand for the quote and the backslash. A key that is not known is
+//! an error that names the nearest one, never silently free text.
+
+mod check;
+mod compare;
+mod facts;
+mod parse;
+mod print;
+#[cfg(test)]
+mod tests;
+
+pub use compare::version_order;
+pub use facts::Facts;
+pub use parse::BadQuery;
 
 /// A parsed filter. The empty one picks everything.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -7,12 +32,27 @@ pub struct Query {
     pub all: Vec<Term>,
 }
 
+impl Query {
+    /// The longest text of a query, in bytes.
+    pub const BYTES_MAX: usize = 4_096;
+    /// The most conditions in one query; each value of a list counts.
+    pub const TERMS_MAX: usize = 64;
+    /// How deep negations and groups may nest.
+    pub const DEPTH_MAX: usize = 8;
+
+    /// The query that picks everything.
+    pub const fn everything() -> Self {
+        Self { all: Vec::new() }
+    }
+}
+
 /// One condition.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Term {
     /// The inner condition must not hold.
     Not(Box<Term>),
     /// At least one of these must hold; each is a conjunction.
+    /// A group without alternatives, which only code can make, holds for nothing.
     Any(Vec<Query>),
     /// A field compares so with at least one of the values.
     Field {
@@ -48,9 +88,9 @@ pub enum Op {
 pub enum Pattern {
     /// The whole value; case matters.
     Exact(String),
-    /// `word*`: what begins so.
+    /// `word*`: what begins so; `*` alone is any value that is there.
     Prefix(String),
-    /// `a..b`: between the two, both included.
+    /// `a..b`: between the two, both included; for numbers, times and versions.
     Range(String, String),
 }
 
@@ -95,4 +135,117 @@ pub enum Field {
     Seen,
     /// `src:` who told of it: worker, supervisor, controller.
     Src,
+}
+
+/// How the values of a field compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// One of a closed set of words; only equality.
+    Words,
+    /// The id of a ticket or a report, kept in its canonical spelling; equality and prefixes.
+    Ids,
+    /// Text that the user chose; equality and prefixes.
+    Text,
+    /// Numbers, in their order.
+    Numbers,
+    /// Points in time, in their order; see [`Pattern::period`].
+    Times,
+    /// Dotted numbers in semantic order, anything else as text.
+    Versions,
+}
+
+impl Scale {
+    /// Whether `<`, `>` and ranges mean something.
+    pub const fn is_ordered(self) -> bool {
+        match self {
+            Self::Numbers | Self::Times | Self::Versions => true,
+            Self::Words | Self::Ids | Self::Text => false,
+        }
+    }
+}
+
+impl Field {
+    /// All of them, in the order in which help shows them.
+    pub const ALL: [Self; 18] = [
+        Self::Is,
+        Self::Id,
+        Self::Ticket,
+        Self::Stage,
+        Self::Flow,
+        Self::Kind,
+        Self::Key,
+        Self::Type,
+        Self::Value,
+        Self::Version,
+        Self::Host,
+        Self::Worker,
+        Self::Trace,
+        Self::Attempts,
+        Self::Created,
+        Self::Since,
+        Self::Seen,
+        Self::Src,
+    ];
+
+    /// The key that users write before the colon.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Is => "is",
+            Self::Id => "id",
+            Self::Ticket => "ticket",
+            Self::Stage => "stage",
+            Self::Flow => "flow",
+            Self::Kind => "kind",
+            Self::Key => "key",
+            Self::Type => "type",
+            Self::Value => "value",
+            Self::Version => "version",
+            Self::Host => "host",
+            Self::Worker => "worker",
+            Self::Trace => "trace",
+            Self::Attempts => "attempts",
+            Self::Created => "created",
+            Self::Since => "since",
+            Self::Seen => "seen",
+            Self::Src => "src",
+        }
+    }
+
+    /// The field that users call by this key.
+    pub fn parse(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.key() == key)
+    }
+
+    /// How its values compare.
+    pub const fn scale(self) -> Scale {
+        match self {
+            Self::Is | Self::Src => Scale::Words,
+            Self::Id | Self::Ticket => Scale::Ids,
+            Self::Stage
+            | Self::Flow
+            | Self::Kind
+            | Self::Key
+            | Self::Type
+            | Self::Value
+            | Self::Host
+            | Self::Worker
+            | Self::Trace => Scale::Text,
+            Self::Version => Scale::Versions,
+            Self::Attempts => Scale::Numbers,
+            Self::Created | Self::Since | Self::Seen => Scale::Times,
+        }
+    }
+}
+
+impl Op {
+    /// What stands between key and value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Is => ":",
+            Self::Over => ":>",
+            Self::AtLeast => ":>=",
+            Self::Under => ":<",
+            Self::AtMost => ":<=",
+        }
+    }
 }

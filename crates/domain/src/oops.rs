@@ -164,6 +164,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Worker, Self::Supervisor, Self::Controller];
+
     /// The word that users see.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,9 +178,7 @@ impl Source {
 
     /// The source that users call by this word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Worker, Self::Supervisor, Self::Controller]
-            .into_iter()
-            .find(|source| source.as_str() == word)
+        Self::ALL.into_iter().find(|source| source.as_str() == word)
     }
 }
 

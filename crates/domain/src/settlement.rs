@@ -123,72 +123,57 @@ pub(crate) fn disposition(
     oops: Option<OopsId>,
     decision: &Decision,
 ) -> Disposition {
+    let name = ticket.name;
+    let wait = |name, condition, because| {
+        let wait = Wait {
+            condition,
+            since: decision.now,
+            because,
+            oops,
+        };
+        Disposition::Wait { name, wait }
+    };
     match outcome {
         Outcome::Done(done) => forward(ticket, done, decision),
         Outcome::NotNow { after } => {
-            let backoff = decision
-                .stage
-                .retry
-                .backoff(ticket.name.attempt, decision.chance);
+            let backoff = decision.stage.retry.backoff(name.attempt, decision.chance);
             let until = decision.now.plus(after.unwrap_or(backoff));
-            let because = "the handler said: not now".to_owned();
             wait(
-                ticket.name.renewed(),
+                name.renewed(),
                 Condition::NotNow { until },
-                because,
-                None,
-                decision,
+                "the handler said: not now".into(),
             )
         }
         Outcome::Abandoned => {
-            let until = decision.now;
-            let because = "the worker was stopped before it was finished".to_owned();
+            let because = "the worker was stopped before it was finished".into();
             wait(
-                ticket.name.renewed(),
-                Condition::NotNow { until },
+                name.renewed(),
+                Condition::NotNow {
+                    until: decision.now,
+                },
                 because,
-                None,
-                decision,
             )
         }
         Outcome::Pending(pending) => {
             let until = decision.now.plus(pending.until);
-            let because = format!(
-                "the handler waits for a call-back, for {}",
-                show_duration(pending.until)
-            );
-            wait(
-                ticket.name,
-                Condition::Pending { until },
-                because,
-                None,
-                decision,
-            )
+            let length = show_duration(pending.until);
+            let because = format!("the handler waits for a call-back, for {length}");
+            wait(name, Condition::Pending { until }, because)
         }
         Outcome::Rejected(failure) => {
             let because = because("rejected by the handler", failure);
-            wait(
-                ticket.name.charged(),
-                Condition::Parked,
-                because,
-                oops,
-                decision,
-            )
+            wait(name.charged(), Condition::Parked, because)
         }
         Outcome::Unstartable(failure) => {
-            let condition = Condition::Held { version: None };
             let because = because("the handler cannot be started", failure);
-            wait(ticket.name.charged(), condition, because, oops, decision)
+            wait(name.charged(), Condition::Held { version: None }, because)
         }
         Outcome::Failed(failure) | Outcome::Crashed(failure) | Outcome::TimedOut(failure) => {
-            let condition = after_failure(ticket.name, decision);
-            let how = format!("attempt {} {}", ticket.name.attempt, spoken(outcome.kind()));
+            let how = format!("attempt {} {}", name.attempt, spoken(outcome.kind()));
             wait(
-                ticket.name.charged(),
-                condition,
+                name.charged(),
+                after_failure(name, decision),
                 because(&how, failure),
-                oops,
-                decision,
             )
         }
     }
@@ -218,22 +203,6 @@ pub(crate) fn after_failure(name: Name, decision: &Decision) -> Condition {
         .now
         .plus(retry.backoff(name.attempt, decision.chance));
     Condition::Backoff { until }
-}
-
-fn wait(
-    name: Name,
-    condition: Condition,
-    because: String,
-    oops: Option<OopsId>,
-    decision: &Decision,
-) -> Disposition {
-    let wait = Wait {
-        condition,
-        since: decision.now,
-        because,
-        oops,
-    };
-    Disposition::Wait { name, wait }
 }
 
 fn forward(ticket: &Ticket, done: &Done, decision: &Decision) -> Disposition {

@@ -1,0 +1,199 @@
+//! One attempt at one ticket, from the worker's start to the settler's door.
+
+use crate::settler::Settle;
+use crate::station::Station;
+use crate::stop::Stop;
+use crate::worker::{Abandon, Perform, Worker};
+use actix::{Actor, Addr, MailboxError};
+use domain::control::{Change, Hold};
+use domain::delivery::{Delivery, Performed, Reported, Started, Unreported};
+use domain::event::Event;
+use domain::outcome::{Attempted, Failure, Outcome};
+use domain::ports::{Context, LetsGo, StopReason, StopSignal};
+use domain::ticket::Ticket;
+use domain::time::show_duration;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// How much longer than its grace a handler that promised to return may take before it is dropped.
+const GRACE_MARGIN: Duration = Duration::from_secs(5);
+
+/// Waits between tries to make something durable: the world may need time, the ticket has it.
+pub(crate) const DURABLE_RETRY: Duration = Duration::from_millis(500);
+
+/// Runs one attempt to its end. The slot is given back as soon as the handler has let go; the
+/// ticket is then on its way to being settled.
+pub(crate) async fn run(
+    station: Arc<Station>,
+    delivery: Delivery<Started>,
+    slot: OwnedSemaphorePermit,
+) {
+    let ticket = Arc::clone(delivery.ticket());
+    let stop = station.take_in_hand(ticket.id(), ticket.name.generation);
+    let attempted = perform(&station, &ticket, &stop).await;
+    station.let_go(ticket.id());
+    let performed = ended(&station, delivery, attempted);
+    // The window bounds what is not durable yet; without a permit the slot stays taken.
+    let Ok(settling) = Arc::clone(&station.settling).acquire_owned().await else {
+        return; // Never closed while the station lives.
+    };
+    drop(slot);
+    finish(station, performed, settling).await;
+}
+
+/// Reports an attempt if it went wrong, and hands it to the settler.
+pub(crate) async fn finish(
+    station: Arc<Station>,
+    performed: Delivery<Performed>,
+    settling: OwnedSemaphorePermit,
+) {
+    let reported = report(&station, performed).await;
+    hold_if_unstartable(&station, &reported).await;
+    station.settler().do_send(Settle { reported, settling });
+}
+
+fn ended(
+    station: &Station,
+    delivery: Delivery<Started>,
+    attempted: Attempted,
+) -> Delivery<Performed> {
+    let is_repeated_hold =
+        matches!(attempted.outcome, Outcome::Unstartable(_)) && !station.is_first_to_hold();
+    let attempted = if is_repeated_hold {
+        Outcome::Abandoned.into()
+    } else {
+        attempted
+    };
+    let name = delivery.ticket().name;
+    let performed = delivery.performed(attempted, station.setup.clock.now());
+    let span = performed.span();
+    station.observe(&Event::AttemptEnded {
+        name,
+        stage: station.rules.name.clone(),
+        outcome: performed.outcome().kind(),
+        took: span.ended_at.since(span.started_at),
+    });
+    performed
+}
+
+async fn perform(station: &Arc<Station>, ticket: &Arc<Ticket>, stop: &Arc<Stop>) -> Attempted {
+    let rules = &station.rules;
+    let worker = Worker::new(Arc::clone(&station.handler)).start();
+    let context = Context {
+        deadline: station.setup.clock.now().plus(rules.deadline),
+        grace: rules.grace,
+        stop: Arc::clone(stop) as Arc<dyn StopSignal>,
+    };
+    let reply = worker.send(Perform {
+        ticket: Arc::clone(ticket),
+        context,
+    });
+    tokio::pin!(reply);
+    let reason = tokio::select! {
+        biased;
+        reply = &mut reply => return spoken(reply),
+        () = sleep_until(Instant::now() + rules.deadline) => {
+            stop.fire(StopReason::Deadline);
+            StopReason::Deadline
+        }
+        reason = stop.stopped() => reason,
+    };
+    let silence = || silenced(reason, rules.deadline);
+    if station.handler.lets_go() == LetsGo::WhenStopped
+        && let Ok(reply) = timeout(rules.grace + GRACE_MARGIN, &mut reply).await
+    {
+        return reply.unwrap_or_else(|_| silence());
+    }
+    abandon(&worker);
+    // The reply is an error once the worker has dropped the handler: only now it has let go.
+    reply.await.unwrap_or_else(|_| silence())
+}
+
+fn abandon(worker: &Addr<Worker>) {
+    worker.do_send(Abandon);
+}
+
+fn spoken(reply: Result<Attempted, MailboxError>) -> Attempted {
+    reply.unwrap_or_else(|_| {
+        let failure = Failure::new("WorkerDied", "the worker died without a word");
+        Outcome::Crashed(failure).into()
+    })
+}
+
+fn silenced(reason: StopReason, deadline: Duration) -> Attempted {
+    match reason {
+        StopReason::Drain | StopReason::Cancelled => Outcome::Abandoned.into(),
+        StopReason::Deadline => {
+            let after = show_duration(deadline);
+            let message = format!("the handler was not done within {after} and was stopped");
+            Outcome::TimedOut(Failure::new("DeadlineExceeded", message)).into()
+        }
+    }
+}
+
+/// Makes the report durable, however long that takes: the ticket must not move before.
+async fn report(station: &Station, performed: Delivery<Performed>) -> Delivery<Reported> {
+    let mut performed = performed;
+    loop {
+        match performed.report(&*station.setup.oopses).await {
+            Ok(reported) => {
+                observe_report(station, &reported);
+                return reported;
+            }
+            Err(Unreported { delivery, error }) => {
+                let why = error.to_string();
+                station.observe(&Event::StoreFailed {
+                    what: "report",
+                    why,
+                });
+                performed = *delivery;
+                sleep(DURABLE_RETRY).await;
+            }
+        }
+    }
+}
+
+fn observe_report(station: &Station, reported: &Delivery<Reported>) {
+    if let Some(oops) = reported.oops() {
+        let name = reported.ticket().name;
+        station.observe(&Event::OopsRecorded {
+            oops,
+            name,
+            stage: station.rules.name.clone(),
+        });
+    }
+}
+
+/// A handler that cannot be started takes no more tickets until it changes; else each of them would
+/// crash in turn.
+async fn hold_if_unstartable(station: &Station, reported: &Delivery<Reported>) {
+    let Outcome::Unstartable(failure) = reported.outcome() else {
+        return;
+    };
+    let stage = station.rules.name.clone();
+    let hold = Hold {
+        since: station.setup.clock.now(),
+        reason: failure.message.clone(),
+        by: "goaround".into(),
+        version: Some(station.handler.inspect().version),
+        oops: reported.oops(),
+    };
+    station.observe(&Event::StageHeld {
+        stage: stage.clone(),
+        reason: hold.reason.clone(),
+    });
+    while let Err(error) = station
+        .setup
+        .desk
+        .change(Change::Hold(stage.clone(), hold.clone()))
+        .await
+    {
+        station.observe(&Event::StoreFailed {
+            what: "hold",
+            why: error.to_string(),
+        });
+        sleep(DURABLE_RETRY).await;
+    }
+}

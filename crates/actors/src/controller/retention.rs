@@ -1,0 +1,75 @@
+//! Forgets what ended long ago, a slice at a time, so that the disk does not fill.
+
+use super::keep;
+use crate::root::Setup;
+use actix::AsyncContext;
+use actix::fut::WrapFuture;
+use domain::event::Event;
+use domain::ports::StoreError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often to look for what may be forgotten.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Rest between two slices, so that settling goes first.
+const SLICE_REST: Duration = Duration::from_millis(20);
+
+/// What is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// How long ended tickets are kept.
+    pub tickets_for: Duration,
+    /// How many ended tickets are kept at most.
+    pub tickets_max: u64,
+    /// How long reports are kept.
+    pub oopses_for: Duration,
+    /// How many reports are kept at most.
+    pub oopses_max: u64,
+}
+
+/// Forgets ended tickets and old reports.
+pub(crate) struct Retention {
+    setup: Arc<Setup>,
+    keeping: Keeping,
+}
+
+impl Retention {
+    pub(crate) fn new(setup: Arc<Setup>, keeping: Keeping) -> Self {
+        Self { setup, keeping }
+    }
+}
+
+impl actix::Actor for Retention {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.spawn(run(Arc::clone(&self.setup), self.keeping).into_actor(self));
+    }
+}
+
+async fn run(setup: Arc<Setup>, keeping: Keeping) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        if let Err(error) = forget(&setup, keeping).await {
+            let event = Event::StoreFailed {
+                what: "retain",
+                why: error.to_string(),
+            };
+            setup.observer.observe(setup.clock.now(), &event);
+        }
+    }
+}
+
+async fn forget(setup: &Setup, keeping: Keeping) -> Result<(), StoreError> {
+    let now = setup.clock.now();
+    let tickets = keep(now.minus(keeping.tickets_for), keeping.tickets_max);
+    while setup.waits.retain(tickets).await? > 0 {
+        sleep(SLICE_REST).await;
+    }
+    let oopses = keep(now.minus(keeping.oopses_for), keeping.oopses_max);
+    while setup.oopses.retain(oopses).await? > 0 {
+        sleep(SLICE_REST).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Releases what has waited long enough, and judges what only the controller can judge.
+
+use super::STORE_RETRY;
+use crate::root::Setup;
+use actix::AsyncContext;
+use actix::fut::WrapFuture;
+use domain::event::Event;
+use domain::flow::Stage;
+use domain::oops::Scene;
+use domain::ports::StoreError;
+use domain::settlement::Decision;
+use domain::time::Timestamp;
+use domain::verdict::{Case, Judgement, Verdict};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The most tickets of one round; a release of many is many rounds, so that settling goes on.
+const ROUND_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+
+/// Moves waiting tickets on: by time, by verdict.
+pub(crate) struct Waits {
+    setup: Arc<Setup>,
+}
+
+impl Waits {
+    pub(crate) fn new(setup: Arc<Setup>) -> Self {
+        Self { setup }
+    }
+}
+
+impl actix::Actor for Waits {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.spawn(run(Arc::clone(&self.setup)).into_actor(self));
+    }
+}
+
+async fn run(setup: Arc<Setup>) {
+    loop {
+        match round(&setup).await {
+            Ok(next) => rest(&setup, next).await,
+            Err(error) => {
+                let event = Event::StoreFailed {
+                    what: "release",
+                    why: error.to_string(),
+                };
+                setup.observer.observe(setup.clock.now(), &event);
+                sleep(STORE_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Waits for the next end of a wait, or for something new.
+async fn rest(setup: &Setup, next: Option<Timestamp>) {
+    let until_next = async {
+        match next {
+            // A millisecond more, so that a timer that is early does not turn into a spin.
+            Some(next) => sleep(next.since(setup.clock.now()) + Duration::from_millis(1)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = setup.waits.attention() => {}
+        () = until_next => {}
+    }
+}
+
+/// One round over everything that is due; returns when the next wait ends by time.
+async fn round(setup: &Setup) -> Result<Option<Timestamp>, StoreError> {
+    while judge_cases(setup).await? == ROUND_MAX.get() {}
+    loop {
+        let round = setup.waits.release(setup.clock.now(), ROUND_MAX).await?;
+        if round.released > 0 {
+            let event = Event::TicketsReleased {
+                count: round.released,
+            };
+            setup.observer.observe(setup.clock.now(), &event);
+        }
+        if round.released < ROUND_MAX.get() as u64 {
+            return Ok(round.next);
+        }
+    }
+}
+
+async fn judge_cases(setup: &Setup) -> Result<usize, StoreError> {
+    let cases = setup.waits.cases(setup.clock.now(), ROUND_MAX).await?;
+    let mut verdicts = Vec::with_capacity(cases.len());
+    for case in &cases {
+        if let Some(judgement) = decide(setup, case) {
+            verdicts.push(report(setup, case, judgement).await?);
+        }
+    }
+    let judged = setup.waits.judge(verdicts).await?;
+    // A case that nothing could be done about must not make this spin.
+    Ok(if judged == 0 { 0 } else { cases.len() })
+}
+
+fn decide(setup: &Setup, case: &Case) -> Option<Judgement> {
+    let stage = &case.ticket.stage;
+    // A stage that is not configured any more keeps the default rules for its last tickets.
+    let fallback = Stage::new(stage.clone());
+    let decision = Decision {
+        stage: setup.flows.stage(stage).unwrap_or(&fallback),
+        flows: &setup.flows,
+        now: setup.clock.now(),
+        chance: setup.clock.chance(),
+    };
+    let handler = setup.handlers.get(stage);
+    let version = handler.map(|handler| handler.inspect().version);
+    let scene = Scene {
+        holder: setup.holder.clone(),
+        hostname: setup.hostname.clone(),
+        version: version.or_else(|| "unknown".parse().ok())?,
+    };
+    domain::verdict::judge(case, &scene, &decision)
+}
+
+/// Makes the report durable before the verdict counts.
+async fn report(setup: &Setup, case: &Case, judgement: Judgement) -> Result<Verdict, StoreError> {
+    let mut oops = None;
+    if let Some(report) = judgement.report {
+        oops = Some(setup.oopses.record(report).await.map_err(|error| error.0)?);
+    }
+    let event = Event::TicketJudged {
+        name: case.ticket.name,
+        stage: case.ticket.stage.clone(),
+        oops,
+    };
+    setup.observer.observe(setup.clock.now(), &event);
+    Ok(judgement.verdict)
+}

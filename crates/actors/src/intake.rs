@@ -1,0 +1,150 @@
+//! Intake: pairs deliveries with slots. Nothing else waits in a worker's memory.
+
+use crate::attempt::{self, DURABLE_RETRY};
+use crate::settler::Door;
+use crate::station::{SETTLING_WINDOW, Station};
+use domain::delivery::{Delivery, Incoming, Received, Start, Suspected, Unreadable};
+use domain::event::Event;
+use domain::ports::{Consumer, NotStarted};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+
+/// The most deliveries that are started as one group.
+const GROUP_MAX: usize = 256;
+
+/// Consumes until told to be quiet; every way in which a subscription can end leads back to it.
+pub(crate) async fn run(station: Arc<Station>) {
+    let mut quiet = station.quiet();
+    tokio::select! {
+        biased;
+        _ = quiet.wait_for(|quiet| *quiet) => {}
+        () = consume_for_ever(&station) => {}
+    }
+}
+
+async fn consume_for_ever(station: &Arc<Station>) {
+    let stage = &station.rules.name;
+    // Slots plus the settling window: no slot idles while its last outcome is made durable.
+    let prefetch = station.rules.concurrency.saturating_add(SETTLING_WINDOW);
+    loop {
+        let why = match station.setup.broker.consume(stage, prefetch).await {
+            Ok(consumer) => consume(station, consumer).await,
+            Err(error) => error.to_string(),
+        };
+        station.observe(&Event::SubscriptionEnded {
+            stage: stage.clone(),
+            why,
+        });
+        sleep(DURABLE_RETRY).await;
+    }
+}
+
+/// Returns why the subscription ended.
+async fn consume(station: &Arc<Station>, mut consumer: Box<dyn Consumer>) -> String {
+    loop {
+        station.unheld().await;
+        let slots = free_slots(station).await;
+        let max = NonZeroUsize::new(slots.num_permits()).unwrap_or(NonZeroUsize::MIN);
+        match consumer.next(max).await {
+            Ok(group) => serve(station, group, slots).await,
+            Err(ended) => return ended.why,
+        }
+        station.reap();
+    }
+}
+
+/// Waits for one free slot, then takes whatever else is free.
+async fn free_slots(station: &Arc<Station>) -> OwnedSemaphorePermit {
+    let slots = &station.slots;
+    loop {
+        let Ok(mut first) = Arc::clone(slots).acquire_owned().await else {
+            sleep(DURABLE_RETRY).await; // Never closed while the station lives.
+            continue;
+        };
+        let more = slots.available_permits().min(GROUP_MAX - 1);
+        let more = u32::try_from(more).unwrap_or(0);
+        if let Ok(rest) = Arc::clone(slots).try_acquire_many_owned(more) {
+            first.merge(rest);
+        }
+        return first;
+    }
+}
+
+async fn serve(station: &Arc<Station>, group: Vec<Incoming>, mut slots: OwnedSemaphorePermit) {
+    let mut fresh = Vec::with_capacity(group.len());
+    let mut suspects = Vec::new();
+    for incoming in group {
+        match incoming {
+            Incoming::Fresh(delivery) => fresh.push(delivery),
+            Incoming::Suspect(delivery) => suspects.push(delivery),
+            Incoming::Unreadable(delivery) => reject(station, delivery).await,
+        }
+    }
+    ask(station, suspects);
+    start(station, fresh, &mut slots).await;
+}
+
+/// Nobody here knows what became of a suspect: the controller decides.
+fn ask(station: &Arc<Station>, suspects: Vec<Delivery<Suspected>>) {
+    if suspects.is_empty() {
+        return;
+    }
+    let now = station.setup.clock.now();
+    let doubts = suspects
+        .into_iter()
+        .map(|suspect| suspect.doubt(now))
+        .collect();
+    station.settler().do_send(Door(doubts));
+}
+
+async fn reject(station: &Arc<Station>, delivery: Delivery<Unreadable>) {
+    let start = Start {
+        scene: station.scene(),
+        at: station.setup.clock.now(),
+    };
+    let performed = delivery.rejected(start);
+    if let Ok(settling) = Arc::clone(&station.settling).acquire_owned().await {
+        station.spawn(attempt::finish(Arc::clone(station), performed, settling));
+    }
+}
+
+async fn start(
+    station: &Arc<Station>,
+    fresh: Vec<Delivery<Received>>,
+    slots: &mut OwnedSemaphorePermit,
+) {
+    if fresh.is_empty() {
+        return;
+    }
+    let start = Start {
+        scene: station.scene(),
+        at: station.setup.clock.now(),
+    };
+    let started = match station.setup.broker.start(fresh, &start).await {
+        Ok(started) => started,
+        Err(NotStarted { deliveries, error }) => {
+            station.observe(&Event::StoreFailed {
+                what: "start",
+                why: error.to_string(),
+            });
+            drop(deliveries); // Hands them back; nothing was started, nothing is charged.
+            return sleep(DURABLE_RETRY).await;
+        }
+    };
+    for delivery in started {
+        let Some(slot) = slots.split(1) else {
+            debug_assert!(false, "a consumer returned more than it was asked for");
+            continue; // The delivery goes back, as a suspect.
+        };
+        let ticket = delivery.ticket();
+        let is_first = ticket.name.hop.0 == 0 && ticket.name.attempt.0 == 1;
+        station.observe(&Event::AttemptStarted {
+            name: ticket.name,
+            stage: station.rules.name.clone(),
+            waited: is_first.then(|| start.at.since(ticket.created_at)),
+        });
+        station.spawn(attempt::run(Arc::clone(station), delivery, slot));
+    }
+}

@@ -1,0 +1,267 @@
+//! The root: starts a supervisor for each stage and starts it again when it is lost.
+
+use crate::station::Station;
+use crate::supervisor::{Ping, Sabotage, Supervisor, Watch};
+use actix::{Actor, Addr};
+use actix_rt::ArbiterHandle;
+use domain::event::{Event, Loss};
+use domain::flow::Flows;
+use domain::names::{Holder, StageName};
+use domain::ports::{Broker, Clock, Desk, Handler, Observer, Oopses, Waits};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often a supervisor is asked whether it still answers.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// Without an answer for so long it counts as frozen, and another takes over its intake.
+const FROZEN_AFTER: Duration = Duration::from_secs(15);
+/// How many losses within [`INTENSITY_WINDOW`] are repaired at once; more are repaired with a pause.
+const INTENSITY: usize = 5;
+const INTENSITY_WINDOW: Duration = Duration::from_secs(60);
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often a drain looks whether everything has landed.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// Everything that the actors need from the world.
+pub struct Setup {
+    /// Where deliveries come from.
+    pub broker: Arc<dyn Broker>,
+    /// Where the desired state is changed.
+    pub desk: Arc<dyn Desk>,
+    /// The waiting tickets.
+    pub waits: Arc<dyn Waits>,
+    /// Where reports go.
+    pub oopses: Arc<dyn Oopses>,
+    /// What is configured.
+    pub flows: Arc<Flows>,
+    /// What does the work; a stage without a handler is not consumed.
+    pub handlers: BTreeMap<StageName, Arc<dyn Handler>>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Hears everything.
+    pub observer: Arc<dyn Observer>,
+    /// Which process this is, with its incarnation.
+    pub holder: Holder,
+    /// On which host.
+    pub hostname: String,
+}
+
+/// Where a stage's actors live. Asked again when a supervisor froze, for an arbiter that works.
+pub type Arbiters = Box<dyn Fn(&StageName) -> ArbiterHandle + Send + Sync>;
+
+/// Starts the actors.
+pub struct Root {
+    setup: Arc<Setup>,
+    arbiters: Arc<Arbiters>,
+}
+
+/// The actors at work. Dropped without [`Running::drain`], they end where they are, and what they
+/// had in hand is found at the next start.
+pub struct Running {
+    stations: BTreeMap<StageName, Arc<Station>>,
+    supervisors: Arc<Mutex<BTreeMap<StageName, Addr<Supervisor>>>>,
+    stop: watch::Sender<bool>,
+    keepers: JoinSet<()>,
+}
+
+impl Root {
+    /// A root for this setup; `arbiters` says where each stage's actors live.
+    pub fn new(setup: Arc<Setup>, arbiters: Arbiters) -> Self {
+        Self {
+            setup,
+            arbiters: Arc::new(arbiters),
+        }
+    }
+
+    /// Starts a supervisor for every stage that has a handler. Call inside an actix system.
+    pub fn start(self) -> Running {
+        let mut running = Running {
+            stations: BTreeMap::new(),
+            supervisors: Arc::default(),
+            stop: watch::Sender::new(false),
+            keepers: JoinSet::new(),
+        };
+        for (stage, handler) in &self.setup.handlers {
+            let Some(rules) = self.setup.flows.stage(stage) else {
+                continue; // A handler without a stage has no queue to take from.
+            };
+            let setup = Arc::clone(&self.setup);
+            let station = Station::new(rules.clone(), Arc::clone(handler), setup);
+            let keeper = Keeper {
+                station: Arc::new(station),
+                arbiters: Arc::clone(&self.arbiters),
+                supervisors: Arc::clone(&running.supervisors),
+                losses: Vec::new(),
+            };
+            running
+                .stations
+                .insert(stage.clone(), Arc::clone(&keeper.station));
+            let stop = running.stop.subscribe();
+            running.keepers.spawn_local(keeper.keep(stop));
+        }
+        running
+    }
+}
+
+/// Keeps one stage supervised.
+struct Keeper {
+    station: Arc<Station>,
+    arbiters: Arc<Arbiters>,
+    supervisors: Arc<Mutex<BTreeMap<StageName, Addr<Supervisor>>>>,
+    losses: Vec<Instant>,
+}
+
+impl Keeper {
+    async fn keep(mut self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.keep_for_ever() => {}
+        }
+    }
+
+    async fn keep_for_ever(&mut self) {
+        loop {
+            let Some(supervisor) = self.start().await else {
+                sleep(self.pause()).await;
+                continue;
+            };
+            let why = watch_over(&supervisor).await;
+            let stage = self.station.rules.name.clone();
+            self.station.observe(&Event::SupervisorLost { stage, why });
+            sleep(self.pause()).await;
+        }
+    }
+
+    /// Starts the supervisor on its arbiter; `None` when that arbiter is gone.
+    async fn start(&self) -> Option<Addr<Supervisor>> {
+        let stage = &self.station.rules.name;
+        let (tell, told) = oneshot::channel();
+        let station = Arc::clone(&self.station);
+        let is_alive = (self.arbiters)(stage).spawn_fn(move || {
+            tell.send(Supervisor::new(station).start()).ok(); // Nobody waits: we are going down.
+        });
+        if !is_alive {
+            return None;
+        }
+        let supervisor = timeout(FROZEN_AFTER, told).await.ok()?.ok()?;
+        crate::station::lock(&self.supervisors).insert(stage.clone(), supervisor.clone());
+        Some(supervisor)
+    }
+
+    /// How long to wait before the next start: not at all, until losses come too often.
+    fn pause(&mut self) -> Duration {
+        let now = Instant::now();
+        self.losses
+            .retain(|at| now.duration_since(*at) < INTENSITY_WINDOW);
+        self.losses.push(now);
+        let excess = self.losses.len().saturating_sub(INTENSITY);
+        match u32::try_from(excess) {
+            Ok(0) => Duration::ZERO,
+            Ok(excess) => PAUSE_FIRST
+                .saturating_mul(1 << excess.min(8))
+                .min(PAUSE_MAX),
+            Err(_) => PAUSE_MAX,
+        }
+    }
+}
+
+/// Returns once the supervisor is lost, and how.
+async fn watch_over(supervisor: &Addr<Supervisor>) -> Loss {
+    tokio::select! {
+        _ = supervisor.send(Watch) => Loss::Stopped,
+        () = ping_for_ever(supervisor) => Loss::Frozen,
+    }
+}
+
+async fn ping_for_ever(supervisor: &Addr<Supervisor>) {
+    loop {
+        sleep(PING_EVERY).await;
+        match timeout(FROZEN_AFTER, supervisor.send(Ping)).await {
+            Ok(Ok(())) => {}
+            // It is gone rather than frozen: the watch says so.
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => return,
+        }
+    }
+}
+
+impl Running {
+    /// Which stages take no more because a handler cannot be started is in the desired state; this
+    /// only tells the station that its handler works again.
+    pub(crate) fn unhold(&self, stage: &StageName) {
+        if let Some(station) = self.stations.get(stage) {
+            station.unhold();
+        }
+    }
+
+    /// Whether every stage has a supervisor that is there.
+    ///
+    /// # Errors
+    /// Names the first stage that has none.
+    pub fn ready(&self) -> Result<(), String> {
+        let supervisors = crate::station::lock(&self.supervisors);
+        for stage in self.stations.keys() {
+            if !supervisors.get(stage).is_some_and(Addr::connected) {
+                return Err(format!("stage {stage} has no supervisor at the moment"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes no more, lets what is in hand finish until `deadline`, then stops it, and waits until
+    /// every outcome is durable or `deadline` and the longest grace are over. Returns whether
+    /// everything landed; what did not goes back and nothing is counted as a crash.
+    pub async fn drain(mut self, deadline: Duration) -> bool {
+        self.stop.send_replace(true);
+        for station in self.stations.values() {
+            station.go_quiet();
+        }
+        let mut landed = self.wait_idle(deadline).await;
+        if !landed {
+            self.stations
+                .values()
+                .for_each(|station| station.stop_attempts());
+            let grace = self
+                .stations
+                .values()
+                .map(|station| station.rules.grace)
+                .max();
+            landed = self
+                .wait_idle(grace.unwrap_or_default() + FROZEN_AFTER)
+                .await;
+        }
+        self.keepers.shutdown().await;
+        landed
+    }
+
+    async fn wait_idle(&self, deadline: Duration) -> bool {
+        let all_idle = async {
+            while !self.stations.values().all(|station| station.is_idle()) {
+                sleep(DRAIN_LOOK).await;
+            }
+        };
+        timeout(deadline, all_idle).await.is_ok()
+    }
+
+    /// Makes the supervisor of a stage panic; for tests of what happens then.
+    pub fn sabotage_panic(&self, stage: &StageName) {
+        self.sabotage(stage, Sabotage::Panic);
+    }
+
+    /// Makes the supervisor of a stage end without being asked to; for tests.
+    pub fn sabotage_stop(&self, stage: &StageName) {
+        self.sabotage(stage, Sabotage::Stop);
+    }
+
+    fn sabotage(&self, stage: &StageName, sabotage: Sabotage) {
+        if let Some(supervisor) = crate::station::lock(&self.supervisors).get(stage) {
+            supervisor.do_send(sabotage);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The settler: makes the outcomes of a stage durable, in groups.
+
+use crate::attempt::DURABLE_RETRY;
+use crate::station::Station;
+use actix::fut::WrapFuture;
+use actix::{ActorContext, ActorFutureExt, AsyncContext};
+use domain::delivery::{Decision, Delivery, Disposition, Reported, Settlement};
+use domain::event::{Event, SettledAs};
+use domain::ports::{Settled, Unsettled};
+use domain::ticket::Name;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+
+/// The most outcomes in one group: large enough that a disk's flush is shared by hundreds, small
+/// enough that the first of them does not wait long for the last.
+const GROUP_MAX: usize = 512;
+
+/// Groups that may be on their way at once: one is being made durable while the next fills.
+const GROUPS_IN_FLIGHT_MAX: usize = 2;
+
+/// Gathers what has ended and has it settled in groups.
+pub(crate) struct Settler {
+    station: Arc<Station>,
+    waiting: Vec<Settle>,
+    doors: Vec<Settlement>,
+    in_flight: usize,
+}
+
+impl Settler {
+    pub(crate) fn new(station: Arc<Station>) -> Self {
+        Self {
+            station,
+            waiting: Vec::new(),
+            doors: Vec::new(),
+            in_flight: 0,
+        }
+    }
+
+    fn flush(&mut self, context: &mut actix::Context<Self>) {
+        while self.in_flight < GROUPS_IN_FLIGHT_MAX && !self.is_empty() {
+            let group = self.next_group();
+            self.in_flight += 1;
+            let station = Arc::clone(&self.station);
+            let work = settle(station, group)
+                .into_actor(self)
+                .map(|(), settler, context| {
+                    settler.in_flight -= 1;
+                    settler.flush(context);
+                });
+            context.spawn(work);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.doors.is_empty()
+    }
+
+    fn next_group(&mut self) -> Group {
+        let count = self.waiting.len().min(GROUP_MAX);
+        let mut group = Group {
+            settlements: std::mem::take(&mut self.doors),
+            permits: Vec::with_capacity(count),
+        };
+        for Settle { reported, settling } in self.waiting.drain(..count) {
+            group.settlements.push(decide(&self.station, reported));
+            group.permits.push(settling);
+        }
+        group
+    }
+}
+
+struct Group {
+    settlements: Vec<Settlement>,
+    /// Held until the group is durable.
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl actix::Actor for Settler {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        // Sent to by do_send, bounded by the settling window rather than by the mailbox.
+        context.set_mailbox_capacity(crate::station::SETTLING_WINDOW);
+    }
+}
+
+/// Settle this delivery.
+pub(crate) struct Settle {
+    pub(crate) reported: Delivery<Reported>,
+    pub(crate) settling: OwnedSemaphorePermit,
+}
+
+impl actix::Message for Settle {
+    type Result = ();
+}
+
+impl actix::Handler<Settle> for Settler {
+    type Result = ();
+
+    fn handle(&mut self, message: Settle, context: &mut Self::Context) {
+        self.waiting.push(message);
+        // While a group is on its way the next one fills; else nothing is gained by waiting. The
+        // flush comes after the messages that are here already.
+        if self.in_flight == 0 && self.waiting.len() == 1 {
+            context.notify(Flush);
+        } else if self.waiting.len() >= GROUP_MAX {
+            self.flush(context);
+        }
+    }
+}
+
+/// Send a suspect through the one door.
+pub(crate) struct Door(pub(crate) Vec<Settlement>);
+
+impl actix::Message for Door {
+    type Result = ();
+}
+
+impl actix::Handler<Door> for Settler {
+    type Result = ();
+
+    fn handle(&mut self, Door(settlements): Door, context: &mut Self::Context) {
+        self.doors.extend(settlements);
+        context.notify(Flush);
+    }
+}
+
+struct Flush;
+
+impl actix::Message for Flush {
+    type Result = ();
+}
+
+impl actix::Handler<Flush> for Settler {
+    type Result = ();
+
+    fn handle(&mut self, Flush: Flush, context: &mut Self::Context) {
+        self.flush(context);
+    }
+}
+
+/// End now. What is not durable yet goes back to the broker.
+pub(crate) struct End;
+
+impl actix::Message for End {
+    type Result = ();
+}
+
+impl actix::Handler<End> for Settler {
+    type Result = ();
+
+    fn handle(&mut self, End: End, context: &mut Self::Context) {
+        context.terminate();
+    }
+}
+
+fn decide(station: &Station, reported: Delivery<Reported>) -> Settlement {
+    let setup = &station.setup;
+    reported.decide(&Decision {
+        stage: &station.rules,
+        flows: &setup.flows,
+        now: setup.clock.now(),
+        chance: setup.clock.chance(),
+    })
+}
+
+/// Makes a group durable, however long that takes: what was worked on must not be lost.
+async fn settle(station: Arc<Station>, group: Group) {
+    let told: Vec<(Name, SettledAs)> = group.settlements.iter().map(where_to).collect();
+    let mut settlements = group.settlements;
+    let settled = loop {
+        match station.setup.broker.settle(settlements).await {
+            Ok(settled) => break settled,
+            Err(Unsettled {
+                settlements: back,
+                error,
+            }) => {
+                let why = error.to_string();
+                station.observe(&Event::StoreFailed {
+                    what: "settle",
+                    why,
+                });
+                settlements = back;
+                sleep(DURABLE_RETRY).await;
+            }
+        }
+    };
+    for ((name, settled_as), settled) in told.into_iter().zip(settled) {
+        let stage = station.rules.name.clone();
+        station.observe(&match settled {
+            Settled::Applied => Event::TicketSettled {
+                name,
+                stage,
+                settled: settled_as,
+            },
+            Settled::Stale => Event::SettlementStale { name, stage },
+        });
+    }
+    drop(group.permits);
+}
+
+fn where_to(settlement: &Settlement) -> (Name, SettledAs) {
+    let settled_as = match settlement.disposition() {
+        Disposition::Forward(_) => SettledAs::Forwarded,
+        Disposition::Finish => SettledAs::Finished,
+        Disposition::Wait { wait, .. } => SettledAs::Waiting(wait.condition.reason()),
+    };
+    (settlement.ticket().name, settled_as)
+}

@@ -1,0 +1,176 @@
+//! What a stage owns beyond the life of its supervisor: slots, attempts, the settler.
+//!
+//! A supervisor can be lost and started again without disturbing an attempt, because the attempts
+//! are not its own but the station's.
+
+use crate::root::Setup;
+use crate::settler::Settler;
+use crate::stop::Stop;
+use actix::{Actor, Addr};
+use domain::control::Snapshot;
+use domain::event::Event;
+use domain::flow::Stage;
+use domain::names::Holder;
+use domain::oops::Scene;
+use domain::ports::{Handler, Inspection, StopReason};
+use domain::ticket::{Generation, TicketId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How many outcomes of one stage may be on their way to being durable while its slots already
+/// work on: enough for two full groups.
+pub(crate) const SETTLING_WINDOW: usize = 1_024;
+
+/// One stage at work.
+pub(crate) struct Station {
+    pub(crate) rules: Stage,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) handler: Arc<dyn Handler>,
+    /// One permit a worker; travels with the attempt until its handler has let go.
+    pub(crate) slots: Arc<Semaphore>,
+    /// One permit an outcome that is not durable yet.
+    pub(crate) settling: Arc<Semaphore>,
+    attempts: Mutex<JoinSet<()>>,
+    in_hand: Mutex<HashMap<TicketId, InHand>>,
+    settler: Mutex<Option<Addr<Settler>>>,
+    held: watch::Sender<bool>,
+    quiet: watch::Sender<bool>,
+}
+
+struct InHand {
+    generation: Generation,
+    stop: Arc<Stop>,
+}
+
+impl Station {
+    pub(crate) fn new(rules: Stage, handler: Arc<dyn Handler>, setup: Arc<Setup>) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(rules.concurrency.get())),
+            settling: Arc::new(Semaphore::new(SETTLING_WINDOW)),
+            rules,
+            setup,
+            handler,
+            attempts: Mutex::default(),
+            in_hand: Mutex::default(),
+            settler: Mutex::default(),
+            held: watch::Sender::new(false),
+            quiet: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn observe(&self, event: &Event) {
+        self.setup.observer.observe(self.setup.clock.now(), event);
+    }
+
+    /// Who runs attempts here now: looked at for every group, because replacing the handler's file
+    /// is a deployment.
+    pub(crate) fn scene(&self) -> Arc<Scene> {
+        let Inspection { version, .. } = self.handler.inspect();
+        Arc::new(Scene {
+            holder: self.setup.holder.clone(),
+            hostname: self.setup.hostname.clone(),
+            version,
+        })
+    }
+
+    pub(crate) fn holder(&self) -> Holder {
+        self.setup.holder.clone()
+    }
+
+    /// Runs an attempt to its end, whatever becomes of the supervisor. Call on the stage's arbiter.
+    pub(crate) fn spawn(&self, attempt: impl Future<Output = ()> + 'static) {
+        lock(&self.attempts).spawn_local(attempt);
+    }
+
+    /// Forgets attempts that have ended. One that panicked is a bug of ours: its delivery was
+    /// dropped, so the ticket comes back as a suspect.
+    pub(crate) fn reap(&self) {
+        let mut attempts = lock(&self.attempts);
+        while let Some(ended) = attempts.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(stage = %self.rules.name, %error, "an attempt died of a bug in goaround; its ticket goes around");
+            }
+        }
+    }
+
+    /// Notes that this ticket is at work here, and returns what stops it.
+    pub(crate) fn take_in_hand(&self, ticket: TicketId, generation: Generation) -> Arc<Stop> {
+        let stop = Arc::new(Stop::default());
+        let in_hand = InHand {
+            generation,
+            stop: Arc::clone(&stop),
+        };
+        lock(&self.in_hand).insert(ticket, in_hand);
+        stop
+    }
+
+    /// The handler has let go of it.
+    pub(crate) fn let_go(&self, ticket: TicketId) {
+        lock(&self.in_hand).remove(&ticket);
+    }
+
+    /// Stops every attempt that the snapshot does not let run.
+    pub(crate) fn keep_to(&self, snapshot: &Snapshot) {
+        for (ticket, in_hand) in lock(&self.in_hand).iter() {
+            if !snapshot.lets_run(*ticket, in_hand.generation) {
+                in_hand.stop.fire(StopReason::Cancelled);
+            }
+        }
+    }
+
+    /// Asks every attempt to stop because we are going down.
+    pub(crate) fn stop_attempts(&self) {
+        for in_hand in lock(&self.in_hand).values() {
+            in_hand.stop.fire(StopReason::Drain);
+        }
+    }
+
+    /// The settler; a new one when the last was lost. Call on the stage's arbiter.
+    pub(crate) fn settler(self: &Arc<Self>) -> Addr<Settler> {
+        let mut settler = lock(&self.settler);
+        match &*settler {
+            Some(addr) if addr.connected() => addr.clone(),
+            _ => settler
+                .insert(Settler::new(Arc::clone(self)).start())
+                .clone(),
+        }
+    }
+
+    /// Whether this is the first to find that the handler cannot be started. The others found the
+    /// same thing at the same time; one OOPS tells it for all.
+    pub(crate) fn is_first_to_hold(&self) -> bool {
+        !self.held.send_replace(true)
+    }
+
+    /// Waits until the handler is not known to be one that cannot be started. The broker keeps to
+    /// the hold as soon as it is durable; this covers the moment before.
+    pub(crate) async fn unheld(&self) {
+        self.held.subscribe().wait_for(|held| !held).await.ok(); // The sender is ours.
+    }
+
+    pub(crate) fn unhold(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Take no more; finish what is in hand.
+    pub(crate) fn go_quiet(&self) {
+        self.quiet.send_replace(true);
+    }
+
+    pub(crate) fn quiet(&self) -> watch::Receiver<bool> {
+        self.quiet.subscribe()
+    }
+
+    /// Whether nothing is at work or on its way to being durable.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slots.available_permits() == self.rules.concurrency.get()
+            && self.settling.available_permits() == SETTLING_WINDOW
+    }
+}
+
+/// A lock whose holder panicked still guards whole values: each critical section is one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

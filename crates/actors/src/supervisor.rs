@@ -1,0 +1,110 @@
+//! The supervisor: takes deliveries of one stage in and keeps its workers to the desired state.
+
+use crate::intake;
+use crate::station::Station;
+use actix::fut::WrapFuture;
+use actix::{ActorContext, ActorFutureExt, AsyncContext};
+use domain::event::Event;
+use domain::ports::Follower;
+use std::sync::Arc;
+use tokio::time::sleep;
+
+/// Owns the intake of one stage. It may be lost at any time: what it started belongs to the
+/// station, what it had not started goes back to the broker.
+pub(crate) struct Supervisor {
+    station: Arc<Station>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(station: Arc<Station>) -> Self {
+        Self { station }
+    }
+}
+
+impl actix::Actor for Supervisor {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let stage = self.station.rules.name.clone();
+        self.station.observe(&Event::SupervisorStarted {
+            stage,
+            holder: self.station.holder(),
+        });
+        let intake = intake::run(Arc::clone(&self.station)).into_actor(self);
+        // The intake ends only when told to be quiet; then nothing is left to supervise.
+        context.spawn(intake.map(|(), _, context| context.stop()));
+        context.spawn(follow(Arc::clone(&self.station)).into_actor(self));
+    }
+}
+
+/// Keeps the stage's attempts to the desired state.
+async fn follow(station: Arc<Station>) {
+    loop {
+        match station.setup.broker.follow().await {
+            Ok(follower) => keep_to(&station, follower).await,
+            Err(error) => {
+                station.observe(&Event::StoreFailed {
+                    what: "follow",
+                    why: error.to_string(),
+                });
+            }
+        }
+        sleep(crate::attempt::DURABLE_RETRY).await;
+    }
+}
+
+async fn keep_to(station: &Station, mut follower: Box<dyn Follower>) {
+    while let Ok(snapshot) = follower.next().await {
+        station.keep_to(&snapshot);
+    }
+}
+
+/// Answers when the supervisor is gone, and only then.
+pub(crate) struct Watch;
+
+impl actix::Message for Watch {
+    type Result = ();
+}
+
+impl actix::Handler<Watch> for Supervisor {
+    type Result = actix::ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, Watch: Watch, _: &mut Self::Context) -> Self::Result {
+        Box::pin(std::future::pending::<()>().into_actor(self))
+    }
+}
+
+/// Answers at once, unless its arbiter hangs.
+pub(crate) struct Ping;
+
+impl actix::Message for Ping {
+    type Result = ();
+}
+
+impl actix::Handler<Ping> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Ping: Ping, _: &mut Self::Context) {}
+}
+
+/// Die of a bug: lets tests see that nothing is lost when a supervisor panics or just ends.
+pub(crate) enum Sabotage {
+    Panic,
+    Stop,
+}
+
+impl actix::Message for Sabotage {
+    type Result = ();
+}
+
+impl actix::Handler<Sabotage> for Supervisor {
+    type Result = ();
+
+    #[expect(clippy::panic, reason = "it is what this message asks for")]
+    fn handle(&mut self, message: Sabotage, context: &mut Self::Context) {
+        match message {
+            Sabotage::Panic => panic!("sabotage of the supervisor of {}", self.station.rules.name),
+            Sabotage::Stop => context.stop(),
+        }
+    }
+}

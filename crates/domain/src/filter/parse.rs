@@ -1,0 +1,344 @@
+//! Reads a query, or says where it stopped making sense and what would have.
+
+use super::check::{check, nearest};
+use super::{Field, Op, Pattern, Query, Term};
+use std::fmt;
+use std::str::FromStr;
+
+/// Text that is not a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadQuery {
+    /// Where it stopped making sense, in bytes from the start.
+    pub position: usize,
+    /// What would have made sense there.
+    pub expected: String,
+    /// What was found, cut to a readable length.
+    pub got: String,
+    /// The known word that is most like it, if one is.
+    pub nearest: Option<String>,
+}
+
+impl fmt::Display for BadQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            position,
+            expected,
+            got,
+            nearest,
+        } = self;
+        write!(
+            f,
+            "filter, byte {position}: expected {expected}, got {got:?}"
+        )?;
+        match nearest {
+            Some(nearest) => write!(f, "; did you mean {nearest:?}?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BadQuery {}
+
+impl FromStr for Query {
+    type Err = BadQuery;
+
+    fn from_str(text: &str) -> Result<Self, BadQuery> {
+        if text.len() > Self::BYTES_MAX {
+            return Err(BadQuery {
+                position: Self::BYTES_MAX,
+                expected: format!("at most {} bytes", Self::BYTES_MAX),
+                got: format!("{} bytes", text.len()),
+                nearest: None,
+            });
+        }
+        let mut parser = Parser {
+            text,
+            at: 0,
+            conditions: 0,
+            depth: 0,
+        };
+        let query = parser.query()?;
+        match parser.peek() {
+            None => Ok(query),
+            Some(')') => Err(parser.bad("an opening parenthesis before the closing one")),
+            Some(_) => Err(parser.bad("parentheses around alternatives: (a OR b)")),
+        }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    conditions: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        let is_there = self.rest().starts_with(token);
+        if is_there {
+            self.at += token.len();
+        }
+        is_there
+    }
+
+    fn skip_spaces(&mut self) {
+        self.take_until(|c| !c.is_whitespace());
+    }
+
+    fn take_until(&mut self, is_end: impl Fn(char) -> bool) -> &'a str {
+        let rest = self.rest();
+        let taken = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+        self.at += taken.len();
+        taken
+    }
+
+    /// An error here; it shows the text up to the next space.
+    fn bad(&self, expected: impl Into<String>) -> BadQuery {
+        let word = self.rest().split_whitespace().next().unwrap_or_default();
+        self.bad_at(self.at, expected, word)
+    }
+
+    fn bad_at(&self, position: usize, expected: impl Into<String>, got: &str) -> BadQuery {
+        let got = match got {
+            "" => "the end".into(),
+            text => text.chars().take(80).collect(),
+        };
+        BadQuery {
+            position,
+            expected: expected.into(),
+            got,
+            nearest: None,
+        }
+    }
+
+    fn is_at_or(&self) -> bool {
+        let after = self.rest().strip_prefix("OR");
+        after.is_some_and(|after| !after.starts_with(|c: char| !ends_free(c)))
+    }
+
+    fn query(&mut self) -> Result<Query, BadQuery> {
+        let mut all = Vec::new();
+        self.skip_spaces();
+        while self.peek().is_some_and(|c| c != ')') && !self.is_at_or() {
+            all.push(self.term()?);
+            let follows_well = |c: char| c.is_whitespace() || c == ')';
+            if !self.peek().is_none_or(follows_well) {
+                return Err(self.bad(
+                    "a space between conditions, or quotes around text with quotes or parentheses",
+                ));
+            }
+            self.skip_spaces();
+        }
+        Ok(Query { all })
+    }
+
+    fn term(&mut self) -> Result<Term, BadQuery> {
+        match self.peek() {
+            Some('-') => self.nested(Self::negation),
+            Some('(') => self.nested(Self::group),
+            Some('"') => {
+                self.count(self.at)?;
+                Ok(Term::Free(self.quoted()?))
+            }
+            _ => self.word_term(),
+        }
+    }
+
+    fn nested(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<Term, BadQuery>,
+    ) -> Result<Term, BadQuery> {
+        if self.depth == Query::DEPTH_MAX {
+            return Err(self.bad(format!(
+                "negations and groups nested at most {} deep",
+                Query::DEPTH_MAX
+            )));
+        }
+        self.depth += 1;
+        let term = inner(self)?;
+        self.depth -= 1;
+        Ok(term)
+    }
+
+    fn negation(&mut self) -> Result<Term, BadQuery> {
+        self.eat("-");
+        if self.peek().is_none_or(|c| c.is_whitespace() || c == ')') {
+            return Err(self.bad("a condition right after -"));
+        }
+        Ok(Term::Not(Box::new(self.term()?)))
+    }
+
+    fn group(&mut self) -> Result<Term, BadQuery> {
+        let start = self.at;
+        self.eat("(");
+        let mut alternatives = Vec::new();
+        loop {
+            let query = self.query()?;
+            if query.all.is_empty() && self.peek().is_some() {
+                return Err(self.bad("a condition"));
+            }
+            alternatives.push(query);
+            if self.eat(")") {
+                return Ok(Term::Any(alternatives));
+            }
+            if !self.eat("OR") {
+                let opened = &self.text[start..];
+                return Err(self.bad_at(start, "a closing parenthesis for this one", opened));
+            }
+        }
+    }
+
+    fn word_term(&mut self) -> Result<Term, BadQuery> {
+        let start = self.at;
+        self.refuse_regex()?;
+        let word = self.take_until(|c| c == ':' || ends_free(c));
+        if self.eat(":") {
+            return self.field(start, word);
+        }
+        if word.ends_with('*') {
+            let expected = "text without *: free text is found anywhere, also inside words; \
+                 in quotes, * stands for itself";
+            return Err(self.bad_at(start, expected, word));
+        }
+        self.count(start)?;
+        Ok(Term::Free(word.into()))
+    }
+
+    fn field(&mut self, start: usize, key: &str) -> Result<Term, BadQuery> {
+        let field = Field::parse(key).ok_or_else(|| self.unknown_key(start, key))?;
+        let op = self.op();
+        let is_ordered = field.scale().is_ordered();
+        if op != Op::Is && !is_ordered {
+            let expected = format!("{key}:value; < and > are for numbers, times and versions");
+            let got = &self.text[start..self.at];
+            return Err(self.bad_at(start, expected, got));
+        }
+        let mut values = vec![self.value(field, op)?];
+        while self.eat(",") {
+            values.push(self.value(field, op)?);
+        }
+        Ok(Term::Field { field, op, values })
+    }
+
+    fn unknown_key(&self, start: usize, key: &str) -> BadQuery {
+        let keys = Field::ALL.map(Field::key);
+        let expected = format!(
+            "one of the keys {}, or quotes around text with a colon",
+            keys.join(", ")
+        );
+        BadQuery {
+            nearest: nearest(key, &keys),
+            ..self.bad_at(start, expected, &format!("{key}:"))
+        }
+    }
+
+    fn op(&mut self) -> Op {
+        // The longer ones first, since they begin like the shorter ones.
+        for (token, op) in [
+            (">=", Op::AtLeast),
+            ("<=", Op::AtMost),
+            (">", Op::Over),
+            ("<", Op::Under),
+        ] {
+            if self.eat(token) {
+                return op;
+            }
+        }
+        Op::Is
+    }
+
+    fn value(&mut self, field: Field, op: Op) -> Result<Pattern, BadQuery> {
+        let start = self.at;
+        self.count(start)?;
+        self.refuse_regex()?;
+        let pattern = if self.peek() == Some('"') {
+            let text = self.quoted()?;
+            match self.eat("*") {
+                true => Pattern::Prefix(text),
+                false => Pattern::Exact(text),
+            }
+        } else {
+            self.word_value(field)?
+        };
+        let shown = &self.text[start..self.at];
+        check(field, op, pattern).map_err(|mistake| BadQuery {
+            nearest: mistake.nearest,
+            ..self.bad_at(start, mistake.expected, shown)
+        })
+    }
+
+    fn word_value(&mut self, field: Field) -> Result<Pattern, BadQuery> {
+        let start = self.at;
+        let word = self.take_until(|c| c == ',' || ends_free(c));
+        if word.is_empty() {
+            return Err(self.bad(format!("a value for {}", field.key())));
+        }
+        let is_ordered = field.scale().is_ordered();
+        let pattern = match (word.strip_suffix('*'), word.split_once("..")) {
+            (Some(start), _) => Pattern::Prefix(start.into()),
+            (None, Some((low, high))) if is_ordered => Pattern::Range(low.into(), high.into()),
+            (None, _) => Pattern::Exact(word.into()),
+        };
+        if word.trim_end_matches('*').contains('*') || word.ends_with("**") {
+            let expected = "* only at the end of a value, or in quotes to stand for itself";
+            return Err(self.bad_at(start, expected, word));
+        }
+        Ok(pattern)
+    }
+
+    fn quoted(&mut self) -> Result<String, BadQuery> {
+        let start = self.at;
+        self.eat("\"");
+        let mut text = String::new();
+        loop {
+            text.push_str(self.take_until(|c| c == '"' || c == '\\'));
+            if self.eat("\\\"") {
+                text.push('"');
+            } else if self.eat("\\\\") || self.eat("\\") {
+                text.push('\\');
+            } else if self.eat("\"") {
+                break;
+            } else {
+                let opened = &self.text[start..];
+                return Err(self.bad_at(start, "a closing quote for this one", opened));
+            }
+        }
+        if text.is_empty() {
+            return Err(self.bad_at(start, "text between the quotes", "\"\""));
+        }
+        Ok(text)
+    }
+
+    fn refuse_regex(&self) -> Result<(), BadQuery> {
+        if !self.rest().starts_with("~\"") {
+            return Ok(());
+        }
+        Err(self.bad("a word, quoted text or word*; regular expressions are not supported"))
+    }
+
+    fn count(&mut self, position: usize) -> Result<(), BadQuery> {
+        self.conditions += 1;
+        if self.conditions <= Query::TERMS_MAX {
+            return Ok(());
+        }
+        let expected = format!(
+            "at most {} conditions, each value counted",
+            Query::TERMS_MAX
+        );
+        Err(self.bad_at(position, expected, "one more"))
+    }
+}
+
+/// Where a word outside quotes ends; a value also ends at a comma.
+fn ends_free(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '(' | ')' | '"')
+}

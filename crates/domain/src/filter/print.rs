@@ -1,0 +1,81 @@
+//! Writes a query so that it reads back as the same query.
+
+use super::{Pattern, Query, Term};
+use std::fmt;
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_between(f, " ", &self.all)
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Not(term) => write!(f, "-{term}"),
+            Self::Any(alternatives) => {
+                f.write_str("(")?;
+                write_between(f, " OR ", alternatives)?;
+                f.write_str(")")
+            }
+            Self::Field { field, op, values } => {
+                write!(f, "{}{}", field.key(), op.as_str())?;
+                write_between(f, ",", values)
+            }
+            Self::Free(text) if is_plain_free(text) => f.write_str(text),
+            Self::Free(text) => write_quoted(f, text),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => write_value(f, text),
+            Self::Prefix(text) if text.is_empty() => f.write_str("*"),
+            Self::Prefix(text) => {
+                write_value(f, text)?;
+                f.write_str("*")
+            }
+            Self::Range(low, high) => write!(f, "{low}..{high}"),
+        }
+    }
+}
+
+fn write_between<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    separator: &str,
+    items: &[T],
+) -> fmt::Result {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            f.write_str(separator)?;
+        }
+        item.fmt(f)?;
+    }
+    Ok(())
+}
+
+fn write_value(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    if is_plain_value(text) {
+        f.write_str(text)
+    } else {
+        write_quoted(f, text)
+    }
+}
+
+fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    write!(f, "\"{escaped}\"")
+}
+
+/// Whether a value needs no quotes. Some texts get quotes that they could do without; none lacks
+/// the quotes that it needs.
+fn is_plain_value(text: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '@' | ':');
+    !text.is_empty() && text.chars().all(is_plain) && !text.contains("..")
+}
+
+fn is_plain_free(text: &str) -> bool {
+    is_plain_value(text) && !text.contains(':') && !text.starts_with('-') && text != "OR"
+}

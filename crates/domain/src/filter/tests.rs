@@ -1,0 +1,446 @@
+use super::*;
+use crate::books::{Entry, Place};
+use crate::names::{Holder, Key, Kind, StageName, Version};
+use crate::oops::{Report, Scene, Span};
+use crate::outcome::{Failure, OutcomeKind};
+use crate::ticket::{Lineage, Name, Payload, Ticket, TicketId};
+use crate::time::Timestamp;
+use crate::wait::{Condition, Wait};
+use proptest::prelude::*;
+
+const ID: &str = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn now() -> Timestamp {
+    at("2026-11-03T12:00:00Z")
+}
+
+fn ticket() -> Ticket {
+    let id: TicketId = ID.parse().unwrap();
+    Ticket {
+        name: Name::first(id).charged().charged(),
+        kind: Kind::new("f42 update").unwrap(),
+        flow: None,
+        stage: StageName::new("test").unwrap(),
+        key: Some(Key::new("rust").unwrap()),
+        payload: Payload::untyped("The Payload"),
+        deadline: None,
+        created_at: at("2026-11-03T11:30:00.120Z"),
+        lineage: Lineage::root(id),
+        trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+    }
+}
+
+fn waiting() -> Entry {
+    let since = at("2026-11-03T11:59:00Z");
+    let wait = Wait {
+        condition: Condition::Backoff { until: now() },
+        since,
+        because: String::new(),
+        oops: None,
+    };
+    Entry {
+        ticket: ticket(),
+        place: Place::Waiting(wait),
+        version: Some(Version::new("1.10.0").unwrap()),
+        oopses: vec![],
+    }
+}
+
+fn report() -> Report {
+    let scene = Scene {
+        holder: Holder::new("w-1").unwrap(),
+        hostname: "node-7".into(),
+        version: Version::new("1.4.2").unwrap(),
+    };
+    let span = Span {
+        started_at: at("2026-11-01T10:00:00Z"),
+        ended_at: at("2026-11-01T23:59:59.500Z"),
+    };
+    let failure = Failure {
+        log_tail: "Cannot open the Runway".into(),
+        ..Failure::new("sqlx::Error", "connection refused (os error 111)")
+    };
+    Report::new(&ticket(), OutcomeKind::Crashed, failure, &scene, span)
+}
+
+#[test]
+fn a_good_query_is_printed_in_its_one_spelling() {
+    for (text, printed) in [
+        ("", ""),
+        ("  \t ", ""),
+        (
+            "is:waiting  stage:build,test",
+            "is:waiting stage:build,test",
+        ),
+        ("-is:done -(a OR b c)", "-is:done -(a OR b c)"),
+        ("( a   b OR -c )", "(a b OR -c)"),
+        ("--x", "--x"),
+        ("type:sqlx::*", "type:sqlx::*"),
+        ("value:\"a b\"* key:*", "value:\"a b\"* key:*"),
+        (r#"value:"a \"b\" \\ \c""#, r#"value:"a \"b\" \\ \\c""#),
+        ("\"is:done\"", "\"is:done\""),
+        ("\"plain\"", "plain"),
+        ("or \"OR\" ORB", "or \"OR\" ORB"),
+        ("key:a..b", "key:\"a..b\""),
+        ("attempts:>=3 attempts:2..5", "attempts:>=3 attempts:2..5"),
+        (
+            "version:>=1.4.0 version:1.4.*",
+            "version:>=1.4.0 version:1.4.*",
+        ),
+        ("seen:2026-11-01..2026-11-03", "seen:2026-11-01..2026-11-03"),
+        ("since:>\"-2h 30m\"", "since:>\"-2h 30m\""),
+        (
+            "id:0192F0C17A1B7C3D8E4F5A6B7C8D9E0F",
+            "id:0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f",
+        ),
+        ("id:oops-01kb*,0192F0*", "id:OOPS-01KB*,0192f0*"),
+        ("köln 50% it's", "köln \"50%\" \"it's\""),
+    ] {
+        let query: Query = text.parse().unwrap();
+        assert_eq!(query.to_string(), printed, "{text}");
+        assert_eq!(printed.parse::<Query>().unwrap(), query, "{text}");
+    }
+    assert_eq!("".parse::<Query>().unwrap(), Query::everything());
+}
+
+/// A query, and what is said about it.
+const BAD: &[(&str, &str)] = &[
+    (
+        "is:done stgae:build",
+        "byte 8: expected one of the keys is, id, ticket, stage, flow, kind, key, type, value, \
+             version, host, worker, trace, attempts, created, since, seen, src, or quotes around \
+             text with a colon, got \"stgae:\"; did you mean \"stage\"?",
+    ),
+    (
+        "src:wroker",
+        "byte 4: expected one of worker, supervisor, controller, got \"wroker\"; did you mean \
+             \"worker\"?",
+    ),
+    (
+        "a \"b c",
+        "byte 2: expected a closing quote for this one, got \"\\\"b c\"",
+    ),
+    (
+        "a (b OR c",
+        "byte 2: expected a closing parenthesis for this one, got \"(b OR c\"",
+    ),
+    (
+        "a) b",
+        "byte 1: expected an opening parenthesis before the closing one, got \")\"",
+    ),
+    ("()", "byte 1: expected a condition, got \")\""),
+    ("(a OR)", "byte 5: expected a condition, got \")\""),
+    ("(OR a)", "byte 1: expected a condition, got \"OR\""),
+    (
+        "a OR b",
+        "byte 2: expected parentheses around alternatives: (a OR b), got \"OR\"",
+    ),
+    (
+        "stage:",
+        "byte 6: expected a value for stage, got \"the end\"",
+    ),
+    (
+        "stage:a, b",
+        "byte 8: expected a value for stage, got \"b\"",
+    ),
+    (
+        "stage:\"\"",
+        "byte 6: expected text between the quotes, got \"\\\"\\\"\"",
+    ),
+    (
+        "- a",
+        "byte 1: expected a condition right after -, got \"a\"",
+    ),
+    (
+        "type:~\"a.*\"",
+        "byte 5: expected a word, quoted text or word*; regular expressions are not supported, \
+             got \"~\\\"a.*\\\"\"",
+    ),
+    (
+        "stage:>build",
+        "byte 0: expected stage:value; < and > are for numbers, times and versions, got \
+             \"stage:>\"",
+    ),
+    (
+        "attempts:many",
+        "byte 9: expected a number such as 3, or a range such as 2..5, got \"many\"",
+    ),
+    (
+        "created:yesterday",
+        "byte 8: expected a time such as -1h, 2026-11-01 or 2026-11-01T14:03:22Z, or a range \
+             of two, got \"yesterday\"",
+    ),
+    (
+        "key:a*b",
+        "byte 4: expected * only at the end of a value, or in quotes to stand for itself, got \
+             \"a*b\"",
+    ),
+    (
+        "version:>1.*",
+        "byte 9: expected a single value after < or >, got \"1.*\"",
+    ),
+    (
+        "id:42",
+        "byte 3: expected the whole id of a ticket or report, or its beginning and *, got \
+             \"42\"",
+    ),
+    (
+        "type:f(x)",
+        "byte 6: expected a space between conditions, or quotes around text with quotes or \
+             parentheses, got \"(x)\"",
+    ),
+];
+
+#[test]
+fn a_bad_query_says_where_what_was_expected_and_what_was_found() {
+    for (text, said) in BAD {
+        let error = text.parse::<Query>().unwrap_err();
+        assert_eq!(error.to_string(), format!("filter, {said}"), "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_state_names_the_nearest_one() {
+    let error = "is:wating".parse::<Query>().unwrap_err();
+    assert_eq!(error.nearest.as_deref(), Some("waiting"));
+    assert_eq!(
+        error.expected,
+        "one of runnable, running, waiting, done, dropped, live, ended, backoff, not_now, pending, \
+         parked, held, unclaimed, suspect, unique, rejected, failed, crashed, timed_out, \
+         unstartable, abandoned"
+    );
+    let error = "is:xyzzy".parse::<Query>().unwrap_err();
+    assert_eq!(error.nearest, None);
+}
+
+#[test]
+fn a_query_is_bounded_in_length_number_and_depth() {
+    let long = "a".repeat(Query::BYTES_MAX);
+    assert!(long.parse::<Query>().is_ok());
+    let said = format!("{long}a").parse::<Query>().unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "filter, byte 4096: expected at most 4096 bytes, got \"4097 bytes\""
+    );
+
+    let many = vec!["1"; Query::TERMS_MAX];
+    assert!(many.join(" ").parse::<Query>().is_ok());
+    assert!(
+        format!("attempts:{}", many.join(","))
+            .parse::<Query>()
+            .is_ok()
+    );
+    let said = format!("{} 1", many.join(" "))
+        .parse::<Query>()
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        said,
+        "filter, byte 128: expected at most 64 conditions, each value counted, got \"one more\""
+    );
+
+    let deep = format!("{}a", "-".repeat(Query::DEPTH_MAX));
+    assert!(deep.parse::<Query>().is_ok());
+    let said = format!("-{deep}").parse::<Query>().unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "filter, byte 8: expected negations and groups nested at most 8 deep, got \"-a\""
+    );
+}
+
+#[test]
+fn a_ticket_is_picked_by_what_it_is() {
+    let entry = waiting();
+    for (text, expected) in [
+        ("", true),
+        ("is:waiting is:backoff is:live", true),
+        ("is:ended", false),
+        ("-is:ended", true),
+        ("is:done,waiting", true),
+        (
+            "id:0192F0C1-7A1B-7C3D-8E4F-5A6B7C8D9E0F ticket:0192f0*",
+            true,
+        ),
+        ("stage:build,test", true),
+        ("stage:Test", false),
+        ("stage:te*", true),
+        ("flow:*", false),
+        ("key:*", true),
+        ("kind:\"f42 update\"", true),
+        ("kind:\"f42 u\"*", true),
+        ("attempts:3", true),
+        ("attempts:>3", false),
+        ("attempts:2..3", true),
+        ("attempts:<10", true),
+        ("version:>1.9", true),
+        ("version:>=1.10", true),
+        ("version:1.9..1.11", true),
+        ("version:1.10.*", true),
+        ("version:1.10", false),
+        ("created:-1h", true),
+        ("created:-10m", false),
+        ("created:<-10m", true),
+        ("created:-1h..-10m", true),
+        ("created:2026-11-03", true),
+        ("created:>2026-11-03", false),
+        ("created:>=2026-11-03", true),
+        ("created:2026-11-01..2026-11-02", false),
+        ("created:2026-11-03T11:30:00Z", true),
+        ("created:2026-11-03T11:30:00.120Z", true),
+        ("created:2026-11-03T11:30:00.12Z", true),
+        ("created:2026-11-03T11:30:00.121Z", false),
+        ("since:-2m seen:-2m", true),
+        ("trace:4bf92f3577b34da6a3ce929d0e0e4736", true),
+        ("type:*", false),
+        ("payload RUST F42", true),
+        ("nowhere", false),
+        ("(nowhere OR payload)", true),
+        ("(nowhere OR payload is:done)", false),
+    ] {
+        let query: Query = text.parse().unwrap();
+        assert_eq!(query.matches(&entry, now()), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_report_is_picked_by_what_went_wrong() {
+    let report = report();
+    let by_id = format!("id:{}", report.id.to_string().to_lowercase());
+    for (text, expected) in [
+        (by_id.as_str(), true),
+        ("is:crashed", true),
+        ("is:failed", false),
+        ("type:sqlx::* value:connection*", true),
+        ("version:<1.10", true),
+        ("host:node-7 worker:w-1 src:worker", true),
+        ("src:supervisor", false),
+        ("seen:2026-11-01", true),
+        ("seen:>2026-11-01", false),
+        ("seen:<=2026-11-01", true),
+        ("created:-100d", false),
+        ("attempts:>=3", true),
+        ("runway", true),
+        ("\"os error 111\"", true),
+        ("payload", false),
+    ] {
+        let query: Query = text.parse().unwrap();
+        assert_eq!(query.matches(&report, now()), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_group_without_alternatives_holds_for_nothing() {
+    let query = Query {
+        all: vec![Term::Any(vec![])],
+    };
+    assert!(!query.matches(&waiting(), now()));
+}
+
+#[test]
+fn versions_compare_by_their_numbers_where_both_have_them() {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    for (a, b, expected) in [
+        ("1.9", "1.10", Less),
+        ("v2", "1.10.3", Greater),
+        ("1.4", "1.4.0", Equal),
+        ("1.4.0-rc1", "1.4.0", Greater),
+        ("sha256:aa", "1.4.0", Greater),
+    ] {
+        assert_eq!(version_order(a, b), expected, "{a} {b}");
+    }
+}
+
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9.:-]{1,8}",
+        "\\PC{1,8}",
+        "[ \"\\\\(),*~<>=:ORa.-]{1,8}"
+    ]
+}
+
+fn patterns(field: Field, op: Op) -> BoxedStrategy<Pattern> {
+    let text = prop_oneof![
+        texts().prop_map(Pattern::Exact),
+        texts().prop_map(Pattern::Prefix),
+        Just(Pattern::Prefix(String::new())),
+    ];
+    let exact = |texts: &'static [&'static str]| {
+        prop::sample::select(texts)
+            .prop_map(|text| Pattern::Exact(text.into()))
+            .boxed()
+    };
+    let range = |low: &str, high: &str| Just(Pattern::Range(low.into(), high.into()));
+    match (field.scale(), op) {
+        (Scale::Words, _) if field == Field::Src => exact(&["worker", "controller"]),
+        (Scale::Words, _) => exact(&["done", "not_now", "live", "timed_out"]),
+        (Scale::Ids, _) => prop_oneof![exact(&[ID]), Just(Pattern::Prefix("0192f".into()))].boxed(),
+        (Scale::Text, _) => text.boxed(),
+        (Scale::Versions, Op::Is) => prop_oneof![text, range("1.0", "v2.x")].boxed(),
+        (Scale::Versions, _) => texts().prop_map(Pattern::Exact).boxed(),
+        (Scale::Numbers, Op::Is) => prop_oneof![exact(&["3", "1.5"]), range("1", "2")].boxed(),
+        (Scale::Numbers, _) => exact(&["3", "1e3"]),
+        (Scale::Times, Op::Is) => {
+            prop_oneof![exact(&["-2h 30m", "2026-11-01"]), range("-2h", "-1h")].boxed()
+        }
+        (Scale::Times, _) => exact(&["-1h", "2026-11-01T10:00:00Z"]),
+    }
+}
+
+fn fields() -> impl Strategy<Value = Term> {
+    let ops = [Op::Over, Op::AtLeast, Op::Under, Op::AtMost];
+    let field = prop::sample::select(Field::ALL.to_vec());
+    (field, prop::option::of(prop::sample::select(ops.to_vec()))).prop_flat_map(|(field, op)| {
+        let op = op.filter(|_| field.scale().is_ordered()).unwrap_or(Op::Is);
+        let values = prop::collection::vec(patterns(field, op), 1..4);
+        values.prop_map(move |values| Term::Field { field, op, values })
+    })
+}
+
+fn queries() -> impl Strategy<Value = Query> {
+    let leaf = prop_oneof![fields(), texts().prop_map(Term::Free)];
+    let term = leaf.prop_recursive(3, 12, 3, |inner| {
+        let query = prop::collection::vec(inner.clone(), 1..3).prop_map(|all| Query { all });
+        prop_oneof![
+            inner.prop_map(|term| Term::Not(Box::new(term))),
+            prop::collection::vec(query, 1..3).prop_map(Term::Any),
+        ]
+    });
+    prop::collection::vec(term, 0..4).prop_map(|all| Query { all })
+}
+
+proptest! {
+    #[test]
+    fn a_printed_query_reads_back_as_the_same_query(query in queries()) {
+        let printed = query.to_string();
+        prop_assert_eq!(printed.parse::<Query>(), Ok(query), "{}", printed);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,40}|[ \"\\\\(),*~<>=:ORa.-]{0,40}") {
+        reads_back_or_is_refused(&text)?;
+    }
+
+    #[test]
+    fn no_mutilated_query_makes_it_panic(query in queries(), cut in 0usize..80, more in texts()) {
+        let mut text = query.to_string();
+        let cut = text.floor_char_boundary(cut.min(text.len()));
+        text.insert_str(cut, &more);
+        reads_back_or_is_refused(&text)?;
+    }
+}
+
+fn reads_back_or_is_refused(text: &str) -> Result<(), TestCaseError> {
+    match text.parse::<Query>() {
+        Ok(query) => {
+            query.matches(&waiting(), now());
+            query.matches(&report(), now());
+            prop_assert_eq!(query.to_string().parse::<Query>(), Ok(query));
+        }
+        Err(error) => prop_assert!(text.is_char_boundary(error.position), "{}", error),
+    }
+    Ok(())
+}

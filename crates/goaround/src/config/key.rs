@@ -1,0 +1,313 @@
+//! The one table of keys: validation, defaults, schema, documentation and example come from it.
+
+use super::value::Kind;
+
+/// What holds when nobody sets a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// This value.
+    Is(&'static str),
+    /// Nothing; the text says what that means.
+    Nothing(&'static str),
+    /// It must be set.
+    Required,
+}
+
+/// A key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its sections and its name with dots between; `*` stands for a name that the user chooses.
+    pub path: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What holds when nobody sets it.
+    pub preset: Preset,
+    /// A value for the example, as it stands in the file.
+    pub example: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+const SECOND: u64 = 1;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+const YEAR: u64 = 365 * DAY;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// More rows than this do not fit on a disk that somebody has.
+const ROWS_MAX: u64 = 1_000_000_000;
+
+/// All keys, section by section.
+pub const KEYS: &[Key] = &[
+    Key {
+        path: "broker.url",
+        kind: Kind::Backend,
+        preset: Preset::Is("embedded"),
+        example: "\"embedded\"",
+        doc: "Where the queues are. `embedded`: in the data folder.",
+    },
+    Key {
+        path: "store.url",
+        kind: Kind::Backend,
+        preset: Preset::Is("embedded"),
+        example: "\"embedded\"",
+        doc: "Where the books are. `embedded`: in the data folder.",
+    },
+    Key {
+        path: "store.retention",
+        kind: Kind::Duration(SECOND, 100 * YEAR),
+        preset: Preset::Is("30d"),
+        example: "\"30d\"",
+        doc: "How long tickets that are done or dropped are kept for reading.",
+    },
+    Key {
+        path: "store.tickets_max",
+        kind: Kind::Integer(1, ROWS_MAX),
+        preset: Preset::Is("10000000"),
+        example: "10000000",
+        doc: "How many tickets that are done or dropped are kept at most; the oldest go first.",
+    },
+    Key {
+        path: "store.oops_retention",
+        kind: Kind::Duration(SECOND, 100 * YEAR),
+        preset: Preset::Is("90d"),
+        example: "\"90d\"",
+        doc: "How long OOPSes are kept.",
+    },
+    Key {
+        path: "store.oopses_max",
+        kind: Kind::Integer(1, ROWS_MAX),
+        preset: Preset::Is("1000000"),
+        example: "1000000",
+        doc: "How many OOPSes are kept at most; the oldest go first.",
+    },
+    Key {
+        path: "http.listen",
+        kind: Kind::Address,
+        preset: Preset::Is("127.0.0.1:7878"),
+        example: "\"127.0.0.1:7878\"",
+        doc: "Where the API and the viewer listen. Anything but loopback needs a token.",
+    },
+    Key {
+        path: "http.token_file",
+        kind: Kind::Path,
+        preset: Preset::Nothing("no token is asked for"),
+        example: "\"token.txt\"",
+        doc: "A file that holds the token which clients must send.",
+    },
+    Key {
+        path: "http.token",
+        kind: Kind::Secret,
+        preset: Preset::Nothing("the token of `http.token_file`, if that is set"),
+        example: "",
+        doc: "The token itself, only as `GOAROUND_TOKEN` or `GOAROUND__HTTP__TOKEN`, \
+              never in the file.",
+    },
+    Key {
+        path: "limits.payload_bytes_max",
+        kind: Kind::Size(1, 64 * MIB),
+        preset: Preset::Is("1MiB"),
+        example: "\"1MiB\"",
+        doc: "The biggest payload that a ticket may carry.",
+    },
+    Key {
+        path: "shutdown.drain",
+        kind: Kind::Duration(0, HOUR),
+        preset: Preset::Is("20s"),
+        example: "\"20s\"",
+        doc: "How long running handlers may go on after a stop is asked for; \
+              what is not finished then is handed back and runs again.",
+    },
+    Key {
+        path: "flow.*.stages",
+        kind: Kind::Stages,
+        preset: Preset::Required,
+        example: "[\"build\", \"test\", \"publish\"]",
+        doc: "The stages that a ticket of this flow goes through, in order.",
+    },
+    Key {
+        path: "stage.*.run",
+        kind: Kind::Command,
+        preset: Preset::Required,
+        example: "[\"./build.sh\", \"--quick\"]",
+        doc: "The handler: a program and its arguments. A program that is named with a slash \
+              is looked for relative to the folder of this file.",
+    },
+    Key {
+        path: "stage.*.env",
+        kind: Kind::Environment,
+        preset: Preset::Nothing("the handler sees only `GOAROUND_*` and `TRACEPARENT`"),
+        example: "{ CI = \"1\", PATH = true }",
+        doc: "The handler's environment: `NAME = \"text\"` sets, `NAME = true` inherits; \
+              a list of names inherits all of them. Nothing else is inherited.",
+    },
+    Key {
+        path: "stage.*.concurrency",
+        kind: Kind::Integer(1, domain::flow::Stage::CONCURRENCY_MAX as u64),
+        preset: Preset::Is("1"),
+        example: "2",
+        doc: "How many tickets are worked on at once.",
+    },
+    Key {
+        path: "stage.*.deadline",
+        kind: Kind::Duration(0, YEAR),
+        preset: Preset::Is("30m"),
+        example: "\"30m\"",
+        doc: "How long an attempt may take. Then the handler is asked to stop.",
+    },
+    Key {
+        path: "stage.*.stop_grace",
+        kind: Kind::Duration(0, HOUR),
+        preset: Preset::Is("10s"),
+        example: "\"10s\"",
+        doc: "How long a handler that was asked to stop (TERM) may take before it is killed.",
+    },
+    Key {
+        path: "stage.*.version",
+        kind: Kind::Version,
+        preset: Preset::Nothing("a hash of the handler's file: replacing the file is a deployment"),
+        example: "\"1.4.2\"",
+        doc: "The version of the handler, as OOPSes and history show it.",
+    },
+    Key {
+        path: "stage.*.kinds",
+        kind: Kind::Kinds,
+        preset: Preset::Nothing("all kinds"),
+        example: "[\"rust\", \"docs\"]",
+        doc: "The kinds of tickets that the stage takes; others wait as `unclaimed`.",
+    },
+    Key {
+        path: "stage.*.unique",
+        kind: Kind::Choice(&["none", "key"]),
+        preset: Preset::Is("none"),
+        example: "\"key\"",
+        doc: "`key`: at most one live ticket per key; the newest wins.",
+    },
+    Key {
+        path: "stage.*.journal",
+        kind: Kind::Choice(&["full", "exceptions"]),
+        preset: Preset::Is("full"),
+        example: "\"full\"",
+        doc: "Which attempts the history tells of: all, or only those that did not end in done.",
+    },
+    Key {
+        path: "stage.*.memory_bytes_max",
+        kind: Kind::Size(MIB, 1024 * GIB),
+        preset: Preset::Nothing("no limit but the machine's"),
+        example: "\"512MiB\"",
+        doc: "The most address space that each process of the handler may have.",
+    },
+    Key {
+        path: "stage.*.stdout_bytes_max",
+        kind: Kind::Size(KIB, 64 * MIB),
+        preset: Preset::Is("1MiB"),
+        example: "\"1MiB\"",
+        doc: "The most that a handler may write to its standard output, the next payload.",
+    },
+    Key {
+        path: "stage.*.retry.first",
+        kind: Kind::Duration(0, YEAR),
+        preset: Preset::Is("1s"),
+        example: "\"1s\"",
+        doc: "The wait after the first failed attempt.",
+    },
+    Key {
+        path: "stage.*.retry.factor",
+        kind: Kind::Number(1.0, 1_000.0),
+        preset: Preset::Is("2.0"),
+        example: "2.0",
+        doc: "What each further wait is multiplied by.",
+    },
+    Key {
+        path: "stage.*.retry.max",
+        kind: Kind::Duration(0, YEAR),
+        preset: Preset::Is("5m"),
+        example: "\"5m\"",
+        doc: "The longest wait.",
+    },
+    Key {
+        path: "stage.*.retry.jitter",
+        kind: Kind::Number(0.0, 1.0),
+        preset: Preset::Is("0.2"),
+        example: "0.2",
+        doc: "The share of a wait that is left to chance, so that tickets that failed together \
+              do not come back together.",
+    },
+    Key {
+        path: "stage.*.retry.attempts",
+        kind: Kind::Integer(0, u32::MAX as u64),
+        preset: Preset::Is("0"),
+        example: "0",
+        doc: "After how many failed attempts a ticket is parked until a person decides; \
+              0 tries for ever.",
+    },
+];
+
+/// What the design has and this version does not: refused by name, never accepted and ignored.
+pub(super) const LATER: &[&str] = &[
+    "broker.prefix",
+    "oops",
+    "source",
+    "trigger",
+    "schedule",
+    "surge",
+    "pager",
+    "stage.*.http",
+    "stage.*.grpc",
+    "stage.*.breaker",
+    "stage.*.page",
+    "stage.*.batch",
+    "stage.*.order",
+];
+
+impl Key {
+    /// The section that the key is in, for example `stage.*`.
+    pub fn section(&self) -> &'static str {
+        let segments = if self.path.contains('*') { 2 } else { 1 };
+        let end = self.path.match_indices('.').nth(segments - 1);
+        end.map_or(self.path, |(at, _)| &self.path[..at])
+    }
+
+    /// The key inside its section, for example `retry.first`.
+    pub fn name(&self) -> &'static str {
+        &self.path[self.section().len() + 1..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::Raw;
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_default_and_every_example_is_a_value_that_the_key_takes() {
+        for key in KEYS {
+            if let Preset::Is(preset) = key.preset {
+                assert!(key.kind.read(Raw::Text(preset)).is_ok(), "{}", key.path);
+            }
+            if key.example.is_empty() {
+                continue;
+            }
+            let value = toml::de::DeValue::parse(key.example).unwrap();
+            let read = key.kind.read(Raw::Toml(value.get_ref()));
+            assert!(read.is_ok(), "{}: {read:?}", key.path);
+        }
+    }
+
+    #[test]
+    fn no_key_is_there_twice_and_each_is_explained() {
+        let paths: BTreeSet<_> = KEYS.iter().map(|key| key.path).collect();
+        assert_eq!(paths.len(), KEYS.len());
+        assert!(KEYS.iter().all(|key| key.doc.ends_with('.')));
+        assert!(LATER.iter().all(|later| !paths.contains(later)));
+    }
+
+    #[test]
+    fn a_key_knows_its_section() {
+        let key = KEYS.iter().find(|key| key.path == "stage.*.retry.first");
+        let key = key.unwrap();
+        assert_eq!((key.section(), key.name()), ("stage.*", "retry.first"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Log lines. Each reads alone; never payloads, secrets or addresses.
+
+use domain::event::Event;
+use domain::ports::Observer;
+use domain::time::Timestamp;
+use std::str::FromStr;
+use tracing::{debug, error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(format!("expected text or json, got {other:?}")),
+        }
+    }
+}
+
+/// Starts logging to stderr. `filter` is in the syntax of `RUST_LOG`, for example `info`.
+///
+/// # Errors
+/// When the filter cannot be read, or logging was started before.
+pub fn start(filter: &str, format: Format) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match format {
+        Format::Text => lines.with_target(false).try_init(),
+        Format::Json => lines.json().try_init(),
+    };
+    started.map_err(|error| error.to_string())
+}
+
+/// Tells the log what happens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Logs;
+
+impl Observer for Logs {
+    fn observe(&self, _: Timestamp, event: &Event) {
+        match event {
+            Event::TicketAccepted { ticket, stage } => {
+                debug!(ticket.id = %ticket, %stage, "ticket {ticket} accepted for stage {stage}");
+            }
+            Event::AttemptStarted { name, stage, .. } => {
+                debug!(ticket.id = %name.ticket, %stage, "attempt {} at ticket {} started", name.attempt, name.ticket);
+            }
+            Event::AttemptEnded {
+                name,
+                stage,
+                outcome,
+                took,
+            } => {
+                let duration_ms = took.as_millis();
+                debug!(ticket.id = %name.ticket, %stage, duration_ms, "attempt {} at ticket {} ended: {outcome}", name.attempt, name.ticket);
+            }
+            Event::OopsRecorded { oops, name, stage } => {
+                warn!(ticket.id = %name.ticket, %stage, oops.id = %oops, "attempt {} at ticket {} went wrong at stage {stage}: see {oops}", name.attempt, name.ticket);
+            }
+            Event::TicketSettled {
+                name,
+                stage,
+                settled,
+            } => {
+                debug!(ticket.id = %name.ticket, %stage, "ticket {} settled: {settled:?}", name.ticket);
+            }
+            Event::TicketJudged {
+                name,
+                stage,
+                oops: Some(oops),
+            } => {
+                warn!(ticket.id = %name.ticket, %stage, oops.id = %oops, "attempt {} at ticket {} died at stage {stage}: see {oops}; it goes around", name.attempt, name.ticket);
+            }
+            other => tell_rare(other),
+        }
+    }
+}
+
+fn tell_rare(event: &Event) {
+    match event {
+        Event::SettlementStale { name, stage } => {
+            info!(ticket.id = %name.ticket, %stage, "the outcome of attempt {} at ticket {} came too late and changes nothing", name.attempt, name.ticket);
+        }
+        Event::TicketJudged { name, stage, .. } => {
+            info!(ticket.id = %name.ticket, %stage, "ticket {} had not been started; it is released, nothing is charged", name.ticket);
+        }
+        Event::TicketsReleased { count } => debug!(count, "{count} waiting tickets released"),
+        Event::OrderCarriedOut { ticket, action, .. } => {
+            info!(ticket.id = %ticket, action, "{action} of ticket {ticket} carried out");
+        }
+        Event::StageHeld { stage, reason } => {
+            error!(%stage, "stage {stage} is on hold until its handler changes: {reason}");
+        }
+        Event::StageUnheld { stage, version } => {
+            info!(%stage, %version, "stage {stage} goes on with version {version}");
+        }
+        Event::SupervisorStarted { stage, .. } => info!(%stage, "stage {stage} is supervised"),
+        Event::SupervisorLost { stage, why } => {
+            error!(%stage, why = why.as_str(), "the supervisor of stage {stage} was lost ({}) and is started again; its attempts go on", why.as_str());
+        }
+        Event::SubscriptionEnded { stage, why } => {
+            warn!(%stage, "the subscription to stage {stage} ended and is taken up again: {why}");
+        }
+        Event::StoreFailed { what, why } => {
+            error!(
+                operation = what,
+                "{what} could not be made durable and is tried again: {why}"
+            );
+        }
+        Event::TicketAccepted { .. }
+        | Event::AttemptStarted { .. }
+        | Event::AttemptEnded { .. }
+        | Event::OopsRecorded { .. }
+        | Event::TicketSettled { .. } => {}
+    }
+}

@@ -1,0 +1,59 @@
+//! The sums over all tickets as JSON.
+
+use domain::books::Balance;
+use domain::wait::Reason;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The books: every accepted ticket is in exactly one place, and the sums say whether it is so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalanceJson {
+    /// What publishers were told is accepted.
+    pub accepted: u64,
+    /// In the queues.
+    pub runnable: u64,
+    /// With workers.
+    pub running: u64,
+    /// In the store, by reason; every reason is listed, from 0.
+    pub waiting: BTreeMap<String, u64>,
+    /// Done for good.
+    pub done: u64,
+    /// Given up with a reason.
+    pub dropped: u64,
+    /// Whether the sums agree.
+    pub balanced: bool,
+}
+
+impl BalanceJson {
+    /// The sums in JSON's words.
+    pub fn new(balance: &Balance) -> Self {
+        Self {
+            accepted: balance.accepted,
+            runnable: balance.runnable,
+            running: balance.running,
+            waiting: by_reason(&balance.waiting),
+            done: balance.done,
+            dropped: balance.dropped,
+            balanced: balance.is_balanced(),
+        }
+    }
+}
+
+/// Every reason with its count, those that nothing waits for at 0.
+pub(super) fn by_reason(counts: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {
+    let count = |reason: Reason| counts.get(&reason).copied().unwrap_or(0);
+    Reason::ALL.into_iter().map(|reason| (reason.to_string(), count(reason))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_counted_from_zero() {
+        let json = BalanceJson::new(&Balance { accepted: 1, ..Balance::default() });
+        assert_eq!(json.waiting.len(), Reason::ALL.len());
+        assert!(json.waiting.values().all(|count| *count == 0));
+        assert!(!json.balanced);
+    }
+}

@@ -1,0 +1,187 @@
+//! A stage as JSON: its rules, its sums, and what holds it up.
+
+use super::books::by_reason;
+use domain::books::StageCounts;
+use domain::control::Hold;
+use domain::flow::{Flows, Journal, Stage, Unique};
+use domain::names::StageName;
+use domain::ports::Inspection;
+use domain::retry::RetryPolicy;
+use domain::time::show_duration;
+use domain::wait::Reason;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A stage. One that is not configured, but has tickets, has only its sums.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageJson {
+    /// Which stage.
+    pub stage: String,
+    /// The flows that it is a stop of.
+    pub flows: Vec<String>,
+    /// Whether it is configured.
+    pub configured: bool,
+    /// How many workers at once.
+    pub concurrency: Option<usize>,
+    /// How long an attempt may take.
+    pub deadline: Option<String>,
+    /// How long a handler that was asked to stop may take.
+    pub grace: Option<String>,
+    /// When failures are tried again.
+    pub retry: Option<RetryJson>,
+    /// Which kinds it takes; `null` takes all.
+    pub kinds: Option<Vec<String>>,
+    /// `key` when a key has at most one live ticket here.
+    pub unique: Option<String>,
+    /// `full` or `exceptions`.
+    pub journal: Option<String>,
+    /// In its queue.
+    pub ready: u64,
+    /// With its workers.
+    pub running: u64,
+    /// In the store, by reason; every reason is listed, from 0.
+    pub waiting: BTreeMap<String, u64>,
+    /// Attempts that ended in `done`.
+    pub done: u64,
+    /// Attempts that went wrong.
+    pub failed: u64,
+    /// When the oldest ready ticket became ready.
+    pub oldest_ready: Option<String>,
+    /// Why it takes no deliveries, if it does not.
+    pub hold: Option<HoldJson>,
+    /// The version of its handler.
+    pub version: Option<String>,
+    /// Why its handler cannot be started, if it cannot.
+    pub obstacle: Option<String>,
+}
+
+/// When failures are tried again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryJson {
+    /// The wait after the first failed attempt.
+    pub first: String,
+    /// What each further wait is multiplied by.
+    pub factor: f64,
+    /// The longest wait.
+    pub max: String,
+    /// The share of the wait that is left to chance.
+    pub jitter: f64,
+    /// After how many failed attempts a person must decide; 0 tries for ever.
+    pub attempts: u32,
+}
+
+/// Why a stage takes no deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldJson {
+    /// Since when.
+    pub since: String,
+    /// Why.
+    pub reason: String,
+    /// Who or what decided it.
+    pub by: String,
+    /// The handler's version at that time.
+    pub version: Option<String>,
+    /// The report that led to it.
+    pub oops: Option<String>,
+}
+
+impl StageJson {
+    /// A stage with its rules, if it is configured.
+    pub fn new(name: &StageName, flows: &Flows) -> Self {
+        let rules = flows.stage(name);
+        let stops_here = |(flow, stops): (&_, &Vec<StageName>)| {
+            stops.contains(name).then(|| ToString::to_string(flow))
+        };
+        Self {
+            stage: name.to_string(),
+            flows: flows.flows().iter().filter_map(stops_here).collect(),
+            configured: rules.is_some(),
+            concurrency: rules.map(|rules| rules.concurrency.get()),
+            deadline: rules.map(|rules| show_duration(rules.deadline)),
+            grace: rules.map(|rules| show_duration(rules.grace)),
+            retry: rules.map(|rules| RetryJson::new(&rules.retry)),
+            kinds: rules.and_then(kinds),
+            unique: rules.and_then(unique),
+            journal: rules.map(journal),
+            ready: 0,
+            running: 0,
+            waiting: by_reason(&BTreeMap::<Reason, u64>::new()),
+            done: 0,
+            failed: 0,
+            oldest_ready: None,
+            hold: None,
+            version: None,
+            obstacle: None,
+        }
+    }
+
+    /// The same with its sums.
+    #[must_use]
+    pub fn counted(self, counts: &StageCounts) -> Self {
+        Self {
+            ready: counts.ready,
+            running: counts.running,
+            waiting: by_reason(&counts.waiting),
+            done: counts.done,
+            failed: counts.failed,
+            oldest_ready: counts.oldest_ready.map(|at| at.to_string()),
+            ..self
+        }
+    }
+
+    /// The same with what holds it up.
+    #[must_use]
+    pub fn held(self, hold: &Hold) -> Self {
+        Self { hold: Some(HoldJson::new(hold)), ..self }
+    }
+
+    /// The same with a look at its handler.
+    #[must_use]
+    pub fn inspected(self, inspection: &Inspection) -> Self {
+        let version = Some(inspection.version.to_string());
+        Self { version, obstacle: inspection.obstacle.clone(), ..self }
+    }
+}
+
+impl RetryJson {
+    fn new(retry: &RetryPolicy) -> Self {
+        Self {
+            first: show_duration(retry.first),
+            factor: retry.factor,
+            max: show_duration(retry.max),
+            jitter: retry.jitter,
+            attempts: retry.attempts.map_or(0, std::num::NonZeroU32::get),
+        }
+    }
+}
+
+impl HoldJson {
+    fn new(hold: &Hold) -> Self {
+        Self {
+            since: hold.since.to_string(),
+            reason: hold.reason.clone(),
+            by: hold.by.clone(),
+            version: hold.version.as_ref().map(ToString::to_string),
+            oops: hold.oops.map(|id| id.to_string()),
+        }
+    }
+}
+
+fn kinds(rules: &Stage) -> Option<Vec<String>> {
+    let kinds = rules.kinds.as_ref()?;
+    Some(kinds.iter().map(ToString::to_string).collect())
+}
+
+fn unique(rules: &Stage) -> Option<String> {
+    match rules.unique {
+        Unique::No => None,
+        Unique::ByKey => Some("key".into()),
+    }
+}
+
+fn journal(rules: &Stage) -> String {
+    match rules.journal {
+        Journal::Full => "full".into(),
+        Journal::Exceptions => "exceptions".into(),
+    }
+}
