@@ -1,1 +1,77 @@
-fn main() {}
+//! Side-by-side measurements: each figure stands beside a bare limit measured in the same run.
+//!
+//! `cargo run --release -p bench [-- NAME …] [--rounds N] [--tickets N]` runs all or the named
+//! ones; ratios of medians are what counts, since machines differ.
+
+mod bare;
+mod command;
+mod drain;
+mod history;
+mod latency;
+mod noop;
+mod submit;
+mod table;
+mod up;
+mod waiting;
+
+use table::Table;
+
+/// How much to measure.
+#[derive(Debug, Clone)]
+pub(crate) struct Size {
+    /// Tickets of one round.
+    pub(crate) tickets: usize,
+    /// Rounds; medians are shown.
+    pub(crate) rounds: usize,
+}
+
+type Bench = fn(&Size, &mut Table) -> anyhow::Result<()>;
+
+const BENCHES: &[(&str, Bench)] = &[
+    ("drain", drain::one_stage),
+    ("three-stage", drain::three_stages),
+    ("submit", submit::from_file),
+    ("submitters", submit::concurrent),
+    ("command", command::small),
+    ("command-1gib", command::large),
+    ("latency", latency::at_200_a_second),
+    ("waiting", waiting::a_million),
+    ("history", history::after_a_million),
+];
+
+fn main() -> anyhow::Result<()> {
+    let mut size = Size { tickets: 200_000, rounds: 5 };
+    let mut wanted = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || -> anyhow::Result<usize> {
+            let value = arguments.next().unwrap_or_default();
+            value.parse().map_err(|_| anyhow::anyhow!("{argument}: expected a number, got {value:?}"))
+        };
+        match argument.as_str() {
+            "--rounds" => size.rounds = number()?,
+            "--tickets" => size.tickets = number()?,
+            "--spawner" => return exit(handlers::spawner::main()),
+            _ => wanted.push(argument),
+        }
+    }
+    let known = |name: &String| BENCHES.iter().any(|(bench, _)| bench == name);
+    if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+        let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+        anyhow::bail!("expected one of {}, got {unknown:?}", names.join(", "));
+    }
+    let mut table = Table::default();
+    for (name, bench) in BENCHES {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            eprintln!("measuring {name} …");
+            bench(&size, &mut table)?;
+        }
+    }
+    println!("{table}");
+    Ok(())
+}
+
+fn exit(code: std::process::ExitCode) -> anyhow::Result<()> {
+    anyhow::ensure!(code == std::process::ExitCode::SUCCESS, "the spawner failed");
+    Ok(())
+}

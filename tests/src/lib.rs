@@ -1,1 +1,231 @@
-//! placeholder
+//! Drives the real binary from outside, as its users do: commands in, text out, signals by pid.
+//!
+//! A [`Site`] is a folder with a `goaround.toml`, its handlers and its data; an [`Up`] is one
+//! process that runs there. Nothing here knows the product's own code.
+
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The binary under test, which the same build has made.
+pub fn program() -> PathBuf {
+    let mut folder = std::env::current_exe().expect("a test has a file");
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let program = folder.join("goaround");
+    assert!(program.exists(), "{} is missing: build the workspace first", program.display());
+    program
+}
+
+/// The root of the checkout.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the checkout is there")
+}
+
+/// A folder with a configuration, handlers and data of its own.
+pub struct Site {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Site {
+    /// A site with this configuration.
+    pub fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let site = Self { folder, port };
+        site.write("goaround.toml", config);
+        site
+    }
+
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).expect("the scratch folder can be written");
+    }
+
+    /// Writes an executable script. It appears whole: a handler may be looking at it.
+    pub fn script(&self, name: &str, text: &str) {
+        let new = self.path().join(format!("{name}.new"));
+        std::fs::write(&new, text).expect("the scratch folder can be written");
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("ours");
+        std::fs::rename(&new, self.path().join(name)).expect("ours");
+    }
+
+    /// The address that its `up` listens on.
+    pub fn listen(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The `up` command, not started yet.
+    pub fn up_command(&self) -> Command {
+        let mut command = Command::new(program());
+        command
+            .current_dir(self.path())
+            .args(["up", "--data", "data", "--listen", &self.listen()])
+            .env_remove("GOAROUND_URL")
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// Starts `up` and waits until it is ready.
+    pub fn up(&self) -> Up {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path().join("up.log"))
+            .expect("the scratch folder can be written");
+        let child = self.up_command().stderr(log).spawn().expect("the binary starts");
+        let mut up = Up { child };
+        let url = format!("http://{}/readyz", self.listen());
+        let is_ready = eventually(|| {
+            assert!(up.is_running(), "goaround up ended:\n{}", self.log());
+            ureq::get(&url).call().is_ok().then_some(())
+        });
+        assert!(is_ready.is_some(), "goaround up is not ready:\n{}", self.log());
+        up
+    }
+
+    /// What every `up` here has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("up.log")).unwrap_or_default()
+    }
+
+    /// Runs a command of the command line against this site.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.cli_with_input(arguments, "")
+    }
+
+    /// The same with something on its standard input.
+    pub fn cli_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        use std::io::Write;
+        let mut child = Command::new(program())
+            .current_dir(self.path())
+            .env("GOAROUND_URL", format!("http://{}", self.listen()))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let input = input.to_owned();
+        let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()).ok());
+        let output = child.wait_with_output().expect("ours");
+        feeder.join().expect("the feeder does not panic");
+        output
+    }
+
+    /// Runs a command that must succeed; returns what it printed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.cli(arguments);
+        assert!(output.status.success(), "goaround {arguments:?}: {}", show(&output));
+        text(&output.stdout)
+    }
+
+    /// Runs a command that prints JSON and must succeed.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let printed = self.ok(arguments);
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error} in {printed}"))
+    }
+
+    /// The books.
+    pub fn books(&self) -> Value {
+        let output = self.cli(&["books", "-o", "json"]);
+        serde_json::from_str(&text(&output.stdout))
+            .unwrap_or_else(|error| panic!("{error} in {}", show(&output)))
+    }
+
+    /// Waits until the books say so; returns them.
+    pub fn books_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let found = eventually(|| Some(self.books()).filter(&is_so));
+        found.unwrap_or_else(|| {
+            panic!("{what} did not come about: {}\n{}", self.books(), self.log_tail())
+        })
+    }
+
+    /// The last lines of the log.
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().rev().take(40).collect();
+        lines.into_iter().rev().fold(String::new(), |mut tail, line| {
+            writeln!(tail, "{line}").ok(); // Writing to a string does not fail.
+            tail
+        })
+    }
+}
+
+/// One running `goaround up`; killed when dropped.
+pub struct Up {
+    child: Child,
+}
+
+impl Up {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Kills it on the spot.
+    pub fn kill(mut self) {
+        self.child.kill().expect("ours");
+        self.child.wait().expect("ours");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("ours");
+        self.child.wait().expect("ours")
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        self.child.kill().ok(); // It may have ended already.
+        self.child.wait().ok();
+    }
+}
+
+/// Looks again and again until there is an answer, or patience is over.
+pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+/// Bytes as text, for messages.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An output as text, for messages.
+pub fn show(output: &Output) -> String {
+    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
+}

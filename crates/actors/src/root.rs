@@ -51,8 +51,9 @@ pub struct Setup {
     pub hostname: String,
 }
 
-/// Where a stage's actors live. Asked again when a supervisor froze, for an arbiter that works.
-pub type Arbiters = Box<dyn Fn(&StageName) -> ArbiterHandle + Send + Sync>;
+/// Where a stage's actors live. Asked again when its supervisor was lost; after a freeze the answer
+/// should be an arbiter that works.
+pub type Arbiters = Box<dyn Fn(&StageName, Option<Loss>) -> ArbiterHandle + Send + Sync>;
 
 /// Starts the actors.
 pub struct Root {
@@ -126,32 +127,38 @@ impl Keeper {
     }
 
     async fn keep_for_ever(&mut self) {
+        let mut loss = None;
         loop {
-            let Some(supervisor) = self.start().await else {
-                sleep(self.pause()).await;
-                continue;
+            let why = match self.start(loss).await {
+                Ok(supervisor) => watch_over(&supervisor).await,
+                Err(why) => why,
             };
-            let why = watch_over(&supervisor).await;
+            let why = if self.station.has_panicked() { Loss::Panicked } else { why };
+            if why == Loss::Frozen {
+                self.station.leave_settler();
+            }
             let stage = self.station.rules.name.clone();
             self.station.observe(&Event::SupervisorLost { stage, why });
+            loss = Some(why);
             sleep(self.pause()).await;
         }
     }
 
-    /// Starts the supervisor on its arbiter; `None` when that arbiter is gone.
-    async fn start(&self) -> Option<Addr<Supervisor>> {
+    /// Starts the supervisor on its arbiter; the error says what is wrong with that arbiter.
+    async fn start(&self, last: Option<Loss>) -> Result<Addr<Supervisor>, Loss> {
         let stage = &self.station.rules.name;
         let (tell, told) = oneshot::channel();
         let station = Arc::clone(&self.station);
-        let is_alive = (self.arbiters)(stage).spawn_fn(move || {
+        let is_alive = (self.arbiters)(stage, last).spawn_fn(move || {
             tell.send(Supervisor::new(station).start()).ok(); // Nobody waits: we are going down.
         });
         if !is_alive {
-            return None;
+            return Err(Loss::Stopped);
         }
-        let supervisor = timeout(FROZEN_AFTER, told).await.ok()?.ok()?;
+        let told = timeout(FROZEN_AFTER, told).await.map_err(|_| Loss::Frozen)?;
+        let supervisor = told.map_err(|_| Loss::Stopped)?;
         crate::station::lock(&self.supervisors).insert(stage.clone(), supervisor.clone());
-        Some(supervisor)
+        Ok(supervisor)
     }
 
     /// How long to wait before the next start: not at all, until losses come too often.
@@ -174,6 +181,7 @@ impl Keeper {
 /// Returns once the supervisor is lost, and how.
 async fn watch_over(supervisor: &Addr<Supervisor>) -> Loss {
     tokio::select! {
+        // It answers this only by being gone.
         _ = supervisor.send(Watch) => Loss::Stopped,
         () = ping_for_ever(supervisor) => Loss::Frozen,
     }
@@ -200,24 +208,29 @@ impl Running {
         }
     }
 
-    /// Whether every stage has a supervisor that is there.
-    ///
-    /// # Errors
-    /// Names the first stage that has none.
-    pub fn ready(&self) -> Result<(), String> {
-        let supervisors = crate::station::lock(&self.supervisors);
-        for stage in self.stations.keys() {
-            if !supervisors.get(stage).is_some_and(Addr::connected) {
-                return Err(format!("stage {stage} has no supervisor at the moment"));
+    /// Answers, from any thread, whether every stage has a supervisor that is there; the error
+    /// names the first stage that has none.
+    pub fn readiness(&self) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
+        let supervisors = Arc::clone(&self.supervisors);
+        let stages: Vec<StageName> = self.stations.keys().cloned().collect();
+        let stop = self.stop.subscribe();
+        Arc::new(move || {
+            if *stop.borrow() {
+                return Err("going down: finishing what is in hand, taking no more".into());
             }
-        }
-        Ok(())
+            let supervisors = crate::station::lock(&supervisors);
+            match stages.iter().find(|stage| !supervisors.get(*stage).is_some_and(Addr::connected))
+            {
+                Some(stage) => Err(format!("stage {stage} has no supervisor at the moment")),
+                None => Ok(()),
+            }
+        })
     }
 
     /// Takes no more, lets what is in hand finish until `deadline`, then stops it, and waits until
     /// every outcome is durable or `deadline` and the longest grace are over. Returns whether
     /// everything landed; what did not goes back and nothing is counted as a crash.
-    pub async fn drain(mut self, deadline: Duration) -> bool {
+    pub async fn drain(&self, deadline: Duration) -> bool {
         self.stop.send_replace(true);
         for station in self.stations.values() {
             station.go_quiet();
@@ -236,7 +249,6 @@ impl Running {
                 .wait_idle(grace.unwrap_or_default() + FROZEN_AFTER)
                 .await;
         }
-        self.keepers.shutdown().await;
         landed
     }
 

@@ -15,6 +15,7 @@ use domain::oops::Scene;
 use domain::ports::{Handler, Inspection, StopReason};
 use domain::ticket::{Generation, TicketId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -37,6 +38,7 @@ pub(crate) struct Station {
     settler: Mutex<Option<Addr<Settler>>>,
     held: watch::Sender<bool>,
     quiet: watch::Sender<bool>,
+    panicked: AtomicBool,
 }
 
 struct InHand {
@@ -57,6 +59,7 @@ impl Station {
             settler: Mutex::default(),
             held: watch::Sender::new(false),
             quiet: watch::Sender::new(false),
+            panicked: AtomicBool::new(false),
         }
     }
 
@@ -138,6 +141,12 @@ impl Station {
         }
     }
 
+    /// The settler's arbiter does not answer: whatever ends from now on gets another one. The old
+    /// one keeps what it has and settles it should it ever answer again.
+    pub(crate) fn leave_settler(&self) {
+        *lock(&self.settler) = None;
+    }
+
     /// Whether this is the first to find that the handler cannot be started. The others found the
     /// same thing at the same time; one OOPS tells it for all.
     pub(crate) fn is_first_to_hold(&self) -> bool {
@@ -152,6 +161,16 @@ impl Station {
 
     pub(crate) fn unhold(&self) {
         self.held.send_replace(false);
+    }
+
+    /// The supervisor died of a panic.
+    pub(crate) fn note_panic(&self) {
+        self.panicked.store(true, Ordering::Release);
+    }
+
+    /// Whether the supervisor that was lost died of a panic; asked once a loss.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.panicked.swap(false, Ordering::AcqRel)
     }
 
     /// Take no more; finish what is in hand.

@@ -37,6 +37,15 @@ impl actix::Actor for Supervisor {
     }
 }
 
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // Dropped while its thread unwinds, it died of a panic; whoever keeps it wants to know.
+        if std::thread::panicking() {
+            self.station.note_panic();
+        }
+    }
+}
+
 /// Keeps the stage's attempts to the desired state.
 async fn follow(station: Arc<Station>) {
     loop {

@@ -31,6 +31,7 @@ pub mod control;
 pub mod explain;
 
 pub mod event;
+pub mod fold;
 pub mod invariants;
 
 pub mod filter;

@@ -117,6 +117,18 @@ impl Settlement {
     }
 }
 
+/// Where a pending ticket goes when an outside event ends its wait with this outcome, and the
+/// tickets that it then sends. A failure's report is durable already.
+pub fn completed(
+    ticket: &Ticket,
+    outcome: Outcome,
+    oops: Option<OopsId>,
+    decision: &Decision,
+) -> (Disposition, Vec<Ticket>) {
+    let disposition = disposition(ticket, &outcome, oops, decision);
+    (disposition, emitted(ticket, outcome, decision.now))
+}
+
 pub(crate) fn disposition(
     ticket: &Ticket,
     outcome: &Outcome,

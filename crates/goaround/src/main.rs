@@ -1,1 +1,21 @@
-fn main() {}
+//! The program: looks at the world once, then leaves everything to the library.
+
+use domain::ports::Clock as _;
+use goaround::cli::{self, World};
+use goaround::line::SystemClock;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let variables = std::env::vars_os();
+    cli::main(World {
+        arguments: std::env::args_os().collect(),
+        variables: variables
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        now: || SystemClock.now(),
+        is_stdin_terminal: std::io::stdin().is_terminal(),
+        is_stdout_terminal: std::io::stdout().is_terminal(),
+        is_stderr_terminal: std::io::stderr().is_terminal(),
+    })
+}

@@ -1,1 +1,56 @@
-//! placeholder
+//! Hides SQL: the broker and the store for those who have neither, on SQLite in one data folder.
+//!
+//! [`Embedded`] is broker, desk, waits and catalog over `books.db`; [`OopsFile`] keeps the reports
+//! in `oopses.db`, so that a storm of reports never blocks a ticket. Each file has one writer
+//! thread, which gathers whatever is asked of it meanwhile into one transaction: many callers
+//! share one fsync, and each is answered only after it.
+//!
+//! One process owns the folder. So a claim needs no write: a stage's queue is read ahead into
+//! memory, what is lent is a lease in memory, and `intents` tells after a death of the process
+//! what had been started. That file is not fsynced: it outlives the process, not a power loss,
+//! after which an attempt that was running is made again without a report about the first.
+
+mod config;
+mod error;
+mod folder;
+
+mod codes;
+mod rows;
+mod schema;
+
+mod readers;
+mod writer;
+
+mod feeder;
+mod intents;
+mod queue;
+
+mod admission;
+mod books;
+mod control;
+mod opening;
+mod orders;
+mod requests;
+mod retention;
+mod settling;
+mod spot;
+mod submitting;
+mod waiting;
+
+mod broker;
+mod catalog;
+mod consumer;
+mod counts;
+mod desk;
+mod embedded;
+mod health;
+mod listing;
+mod waits;
+
+mod oops_rows;
+mod oopses;
+
+pub use config::Config;
+pub use embedded::Embedded;
+pub use error::OpenError;
+pub use oopses::OopsFile;

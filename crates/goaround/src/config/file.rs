@@ -14,8 +14,16 @@ use toml::de::{DeTable, DeValue};
 /// The longest file that is read: far more than any person writes.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// What came of reading a file.
+pub(super) struct Reading {
+    /// What is wrong in it.
+    pub(super) problems: Vec<Problem>,
+    /// Whether it is not even TOML, so that what is missing in it says nothing.
+    pub(super) is_torn: bool,
+}
+
 /// Reads the text of a file into `settings`; what cannot be read becomes problems.
-pub(super) fn read(file: &str, text: &str, settings: &mut Settings) -> Vec<Problem> {
+pub(super) fn read(file: &str, text: &str, settings: &mut Settings) -> Reading {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader {
         file,
@@ -37,7 +45,10 @@ pub(super) fn read(file: &str, text: &str, settings: &mut Settings) -> Vec<Probl
     let mut problems: Vec<Problem> = torn.iter().cloned().chain(misread).collect();
     problems.sort();
     problems.dedup_by(|a, b| torn_lines.contains(&a.source) && a.source == b.source);
-    problems
+    Reading {
+        is_torn: !torn.is_empty(),
+        problems,
+    }
 }
 
 struct Reader<'a> {
@@ -65,12 +76,12 @@ impl Reader<'_> {
 
     fn leaf(&mut self, key: &Key, path: Path, value: &Spanned<DeValue<'_>>) {
         let source = self.source(value.span());
-        self.settings.open(&path, &source);
         match key.kind.read(Raw::Toml(value.get_ref())) {
             Ok(read) => self.settings.set(path, read, source),
             Err(expected) => {
                 let got = self.got(&path, value);
                 self.problem(value.span(), format!("{path}: expected {expected}, got {got}"));
+                self.settings.misread(path, source);
             }
         }
     }
@@ -108,18 +119,12 @@ impl Reader<'_> {
 
     /// The value as it stands in the file, unless that could be a secret.
     fn got(&self, path: &Path, value: &Spanned<DeValue<'_>>) -> String {
-        const SECRETS: [&str; 4] = ["token", "password", "secret", "url"];
-        let path = path.to_string().to_lowercase();
         let text = self.text.get(value.span()).unwrap_or_default();
-        let may_be_shown = !text.contains('@') && !text.contains("token");
-        if SECRETS.iter().any(|word| path.ends_with(word)) && !may_be_shown
-            || path.ends_with("token")
-            || path.contains("password")
-            || path.contains("secret")
-        {
-            return "(hidden)".into();
+        if may_be_secret(path, text) {
+            "(hidden)".into()
+        } else {
+            got(text)
         }
-        got(text)
     }
 
     fn source(&self, span: Range<usize>) -> Source {
@@ -145,11 +150,36 @@ fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Problem {
     let source = source(file, text, span.clone());
     let found = text.get(span).unwrap_or_default();
     let what = match (error.message(), found) {
-        ("duplicate key", key) => format!("{}: expected each key once, got it twice", got(key)),
+        ("duplicate key", key) => {
+            let section = section_at(text, error.span().unwrap_or_default().start);
+            format!("{section}{}: expected each key once, got it twice", got(key))
+        }
         (message, "") => message.replace('\n', "; "),
         (message, found) => format!("{}, got {}", message.replace('\n', "; "), got(found)),
     };
     Problem { source, what }
+}
+
+/// The section that this place is in, with a dot; the parser does not say.
+fn section_at(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default();
+    let complete = before.rfind('\n').map_or("", |end| &before[..end]);
+    let heads = complete.lines().map(str::trim).filter(|line| line.starts_with('['));
+    let head = heads.last().unwrap_or_default();
+    let name = head.trim_start_matches('[').split(']').next().unwrap_or_default();
+    match name {
+        "" => String::new(),
+        name => format!("{}.", name.trim()),
+    }
+}
+
+/// Whether the value is, or has in it, what must not be repeated in a message or a log.
+fn may_be_secret(path: &Path, text: &str) -> bool {
+    const WORDS: [&str; 3] = ["token", "password", "secret"];
+    let path = path.to_string().to_lowercase();
+    let names_a_secret = WORDS.iter().any(|word| path.contains(word));
+    let is_url_with_password = text.contains("://") && text.contains('@');
+    names_a_secret || is_url_with_password
 }
 
 /// Why the name that the user chose for a stage or flow cannot be one.

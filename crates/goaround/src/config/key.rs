@@ -1,6 +1,7 @@
 //! The one table of keys: validation, defaults, schema, documentation and example come from it.
 
 use super::value::Kind;
+use std::time::Duration;
 
 /// What holds when nobody sets a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +29,12 @@ pub struct Key {
     pub doc: &'static str,
 }
 
-const SECOND: u64 = 1;
-const HOUR: u64 = 3_600;
-const DAY: u64 = 24 * HOUR;
-const YEAR: u64 = 365 * DAY;
+const ZERO: Duration = Duration::ZERO;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -56,7 +59,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "store.retention",
-        kind: Kind::Duration(SECOND, 100 * YEAR),
+        kind: Kind::Duration(SECOND, CENTURY),
         preset: Preset::Is("30d"),
         example: "\"30d\"",
         doc: "How long tickets that are done or dropped are kept for reading.",
@@ -64,13 +67,13 @@ pub const KEYS: &[Key] = &[
     Key {
         path: "store.tickets_max",
         kind: Kind::Integer(1, ROWS_MAX),
-        preset: Preset::Is("10000000"),
-        example: "10000000",
+        preset: Preset::Is("2000000"),
+        example: "2000000",
         doc: "How many tickets that are done or dropped are kept at most; the oldest go first.",
     },
     Key {
         path: "store.oops_retention",
-        kind: Kind::Duration(SECOND, 100 * YEAR),
+        kind: Kind::Duration(SECOND, CENTURY),
         preset: Preset::Is("90d"),
         example: "\"90d\"",
         doc: "How long OOPSes are kept.",
@@ -78,8 +81,8 @@ pub const KEYS: &[Key] = &[
     Key {
         path: "store.oopses_max",
         kind: Kind::Integer(1, ROWS_MAX),
-        preset: Preset::Is("1000000"),
-        example: "1000000",
+        preset: Preset::Is("200000"),
+        example: "200000",
         doc: "How many OOPSes are kept at most; the oldest go first.",
     },
     Key {
@@ -113,7 +116,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "shutdown.drain",
-        kind: Kind::Duration(0, HOUR),
+        kind: Kind::Duration(ZERO, HOUR),
         preset: Preset::Is("20s"),
         example: "\"20s\"",
         doc: "How long running handlers may go on after a stop is asked for; \
@@ -151,14 +154,14 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "stage.*.deadline",
-        kind: Kind::Duration(0, YEAR),
+        kind: Kind::Duration(MILLISECOND, YEAR),
         preset: Preset::Is("30m"),
         example: "\"30m\"",
         doc: "How long an attempt may take. Then the handler is asked to stop.",
     },
     Key {
         path: "stage.*.stop_grace",
-        kind: Kind::Duration(0, HOUR),
+        kind: Kind::Duration(ZERO, HOUR),
         preset: Preset::Is("10s"),
         example: "\"10s\"",
         doc: "How long a handler that was asked to stop (TERM) may take before it is killed.",
@@ -206,8 +209,22 @@ pub const KEYS: &[Key] = &[
         doc: "The most that a handler may write to its standard output, the next payload.",
     },
     Key {
+        path: "stage.*.stderr_bytes_max",
+        kind: Kind::Size(KIB, 64 * MIB),
+        preset: Preset::Is("64KiB"),
+        example: "\"64KiB\"",
+        doc: "How much of a handler's standard error is kept for the OOPS: the end of it.",
+    },
+    Key {
+        path: "stage.*.result_bytes_max",
+        kind: Kind::Size(KIB, 64 * MIB),
+        preset: Preset::Is("1MiB"),
+        example: "\"1MiB\"",
+        doc: "The most that a handler may write into the file `GOAROUND_RESULT`.",
+    },
+    Key {
         path: "stage.*.retry.first",
-        kind: Kind::Duration(0, YEAR),
+        kind: Kind::Duration(ZERO, YEAR),
         preset: Preset::Is("1s"),
         example: "\"1s\"",
         doc: "The wait after the first failed attempt.",
@@ -221,7 +238,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "stage.*.retry.max",
-        kind: Kind::Duration(0, YEAR),
+        kind: Kind::Duration(ZERO, YEAR),
         preset: Preset::Is("5m"),
         example: "\"5m\"",
         doc: "The longest wait.",

@@ -5,7 +5,7 @@ use super::path::{Path, Target};
 use super::problem::Source;
 use super::secret::Secret;
 use super::value::{Raw, Value, Variable};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,12 +25,26 @@ pub struct Settings {
     values: BTreeMap<Path, Setting>,
     /// The sections that the user named, such as `[stage.build]`, with where.
     sections: BTreeMap<Path, Source>,
+    /// What was set to something that it cannot be; so it is wrong, but not missing.
+    misread: BTreeSet<Path>,
 }
 
 impl Settings {
     pub(super) fn set(&mut self, path: Path, value: Value, source: Source) {
         self.open(&path, &source);
         self.values.insert(path, Setting { value, source });
+    }
+
+    /// Notes that the user set this to something that it cannot be.
+    pub(super) fn misread(&mut self, path: Path, source: Source) {
+        self.open(&path, &source);
+        self.misread.insert(path);
+    }
+
+    /// Whether nobody tried to set it.
+    pub(super) fn is_missing(&self, segments: &[&str]) -> bool {
+        let path = Path::of(segments);
+        !self.values.contains_key(&path) && !self.misread.contains(&path)
     }
 
     /// Notes that the user named this section, or the one that the key is in.

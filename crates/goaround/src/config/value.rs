@@ -23,8 +23,8 @@ pub enum Kind {
     Integer(u64, u64),
     /// A number, both ends included.
     Number(f64, f64),
-    /// A length of time in seconds, both ends included.
-    Duration(u64, u64),
+    /// A length of time, both ends included.
+    Duration(Duration, Duration),
     /// A size in bytes, both ends included.
     Size(u64, u64),
     /// An address and port to listen on.
@@ -128,8 +128,7 @@ impl Kind {
             Self::Integer(min, max) => format!("{min}..={max}"),
             Self::Number(min, max) => format!("a number in {min}..={max}"),
             Self::Duration(min, max) => {
-                let show = |seconds: &u64| show_duration(Duration::from_secs(*seconds));
-                let bounds = format!("in {}..={}", show(min), show(max));
+                let bounds = format!("in {}..={}", show_duration(*min), show_duration(*max));
                 format!("a length of time such as 500ms, 30s, 5m, 2h or 7d {bounds}")
             }
             Self::Size(min, max) => {
@@ -196,9 +195,8 @@ impl Kind {
     fn read_text(&self, text: &str, raw: Raw<'_, '_>) -> Option<Value> {
         match self {
             Self::Duration(min, max) => {
-                let bounds = Duration::from_secs(*min)..=Duration::from_secs(*max);
                 let length = parse_duration(text).ok()?;
-                bounds.contains(&length).then_some(Value::Duration(length))
+                (min..=max).contains(&&length).then_some(Value::Duration(length))
             }
             Self::Address => address(text).map(Value::Address),
             Self::Version => {

@@ -1,0 +1,24 @@
+# The commands of the house. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build, then play the example in examples/ci until Ctrl-C
+	cargo build -p goaround
+	@examples/ci/play.sh
+
+test: ## fetch what the tests need, then run all of them
+	@.ci/test
+
+check: ## format, lints, dependencies, fast tests: what every commit passes
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check; \
+	else echo "SKIPPED: cargo-deny is not there, so advisories and licences are not checked"; fi
+	cargo nextest run --workspace -E 'not package(acceptance)'
+
+bench: ## measure side by side with bare loops; prints ratios
+	cargo run --release -p bench

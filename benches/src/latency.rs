@@ -1,0 +1,76 @@
+//! From submit to the handler's start, at a gentle rate.
+
+use crate::{Size, noop, table::Table};
+use actix_rt::Arbiter;
+use async_trait::async_trait;
+use domain::outcome::{Attempted, Outcome};
+use domain::ports::{Context, Handler, Inspection};
+use domain::ticket::{Ticket, TicketId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const RATE: u32 = 200;
+const SECONDS: usize = 10;
+
+#[derive(Default)]
+struct Stopwatch {
+    submitted: Mutex<HashMap<TicketId, Instant>>,
+    micros: Mutex<Vec<f64>>,
+}
+
+#[async_trait]
+impl Handler for Stopwatch {
+    async fn handle(&self, ticket: Arc<Ticket>, _: Context) -> Attempted {
+        let submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = submitted.get(&ticket.id()) {
+            let micros = at.elapsed().as_secs_f64() * 1e6;
+            self.micros.lock().unwrap_or_else(PoisonError::into_inner).push(micros);
+        }
+        Outcome::done().into()
+    }
+
+    fn inspect(&self) -> Inspection {
+        Inspection { version: noop::constant("stopwatch-1"), obstacle: None }
+    }
+}
+
+pub(crate) fn at_200_a_second(_: &Size, table: &mut Table) -> anyhow::Result<()> {
+    let mut micros = measure()?;
+    micros.sort_by(f64::total_cmp);
+    let at = |share: f64| micros[((micros.len() - 1) as f64 * share) as usize] / 1_000.0;
+    let (p50, p99) = (at(0.5), at(0.99));
+    table.bound("submit to start at 200/s, p50", format!("{p50:.2} ms"), "<= 1 ms", p50 <= 1.0);
+    table.bound("submit to start at 200/s, p99", format!("{p99:.2} ms"), "<= 5 ms", p99 <= 5.0);
+    Ok(())
+}
+
+fn measure() -> anyhow::Result<Vec<f64>> {
+    let folder = tempfile::tempdir()?;
+    let watch = Arc::new(Stopwatch::default());
+    actix_rt::System::new().block_on(async {
+        let (line, finished) = noop::line(folder.path(), noop::flows(1, 4))?;
+        let handler = Arc::clone(&watch) as Arc<dyn Handler>;
+        let arbiter = Arbiter::new();
+        let handle = arbiter.handle();
+        let handlers = BTreeMap::from([(noop::constant("s1"), handler)]);
+        let running = line.start(handlers, Box::new(move |_, _| handle.clone()));
+        let desk = line.desk();
+        let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE);
+        let count = RATE as usize * SECONDS;
+        for ticket in noop::tickets(&line, count) {
+            tick.tick().await;
+            let at = Instant::now();
+            watch.submitted.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.id(), at);
+            desk.submit(vec![ticket]).await?;
+        }
+        finished.wait_for(count).await;
+        running.drain(Duration::from_secs(10)).await;
+        arbiter.stop();
+        line.close();
+        anyhow::Ok(())
+    })?;
+    let micros = std::mem::take(&mut *watch.micros.lock().unwrap_or_else(PoisonError::into_inner));
+    anyhow::ensure!(!micros.is_empty(), "nothing was measured");
+    Ok(micros)
+}

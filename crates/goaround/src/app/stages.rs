@@ -1,0 +1,104 @@
+//! What does the work of each configured stage, and where it lives.
+
+use crate::config::{Config, Run};
+use actix_rt::Arbiter;
+use actors::root::Arbiters;
+use anyhow::Context as _;
+use domain::event::Loss;
+use domain::names::StageName;
+use domain::ports::{Handler, Inspection};
+use handlers::exec::{Exec, ExecConfig, Limits};
+use handlers::{Spawner, SpawnerCommand};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The handlers of all stages, the process that spawns their commands, and their threads.
+pub(super) struct Stages {
+    handlers: BTreeMap<StageName, Arc<dyn Handler>>,
+    spawner: Spawner,
+    threads: Arc<Mutex<BTreeMap<StageName, Arbiter>>>,
+}
+
+impl Stages {
+    /// Starts the spawner and makes a handler for each stage.
+    pub(super) fn start(config: &Config, data: &Path, address: SocketAddr) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find the program's own file")?;
+        let command = SpawnerCommand { program, args: vec!["__spawner".into()] };
+        let spawner =
+            Spawner::start(command).context("cannot start the process that spawns handlers")?;
+        let work_folder = data.join("work");
+        std::fs::create_dir_all(&work_folder)
+            .with_context(|| format!("cannot make the folder {}", work_folder.display()))?;
+        let work_folder = work_folder.canonicalize()?;
+        let mut handlers: BTreeMap<StageName, Arc<dyn Handler>> = BTreeMap::new();
+        for (stage, run) in &config.handlers {
+            let exec = ExecConfig {
+                command: run.command.clone(),
+                folder: config.folder.clone(),
+                env: run.env.clone(),
+                version: run.version.clone(),
+                limits: limits(run),
+                callback_url: Some(format!("http://{address}/api/v1/callbacks")),
+                work_folder: work_folder.clone(),
+            };
+            let handler = Exec::new(exec, spawner.clone())
+                .with_context(|| format!("stage.{stage}.run cannot be used"))?;
+            handlers.insert(stage.clone(), Arc::new(handler));
+        }
+        Ok(Self { handlers, spawner, threads: Arc::default() })
+    }
+
+    pub(super) fn handlers(&self) -> BTreeMap<StageName, Arc<dyn Handler>> {
+        self.handlers.clone()
+    }
+
+    /// A thread for each stage, so that one that hangs does not hang the others. After a freeze the
+    /// stage gets a new one; the old one is left to whatever it hangs in.
+    pub(super) fn arbiters(&self) -> Arbiters {
+        let threads = Arc::clone(&self.threads);
+        Box::new(move |stage, last| {
+            let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
+            match threads.get(stage) {
+                Some(arbiter) if arbiter.alive() && last != Some(Loss::Frozen) => arbiter.handle(),
+                _ => {
+                    let arbiter = Arbiter::new();
+                    let handle = arbiter.handle();
+                    threads.insert(stage.clone(), arbiter);
+                    handle
+                }
+            }
+        })
+    }
+
+    /// Looks at all handlers again.
+    pub(super) fn inspections(
+        &self,
+    ) -> Arc<dyn Fn() -> BTreeMap<StageName, Inspection> + Send + Sync> {
+        let handlers = self.handlers.clone();
+        Arc::new(move || {
+            handlers.iter().map(|(stage, handler)| (stage.clone(), handler.inspect())).collect()
+        })
+    }
+
+    /// Ends the threads and the spawner with everything that it started.
+    pub(super) async fn close(self) {
+        let threads = std::mem::take(
+            &mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        for arbiter in threads.into_values() {
+            arbiter.stop();
+        }
+        self.spawner.close().await;
+    }
+}
+
+fn limits(run: &Run) -> Limits {
+    Limits {
+        stdout_bytes_max: run.stdout_bytes_max,
+        stderr_bytes_max: run.stderr_bytes_max,
+        result_bytes_max: run.result_bytes_max,
+        memory_bytes_max: run.memory_bytes_max,
+    }
+}

@@ -1,0 +1,61 @@
+//! `goaround api`: any call, for what has no verb of its own.
+
+use super::failure::{Code, Failure};
+use super::terminal::Terminal;
+use crate::client::{Body, Client};
+use clap::Args;
+use std::io::Read;
+use std::process::ExitCode;
+
+/// The longest body that is read from standard input.
+const BODY_BYTES_MAX: u64 = 64 << 20;
+
+/// Call the HTTP API and print the answer as it comes
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround api GET books")]
+pub(super) struct Api {
+    /// GET, POST and so on
+    method: String,
+    /// The path, with or without /api/v1/
+    path: String,
+    /// A JSON body; - reads it from standard input
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+    data: Option<String>,
+}
+
+impl Api {
+    pub(super) fn run(
+        self,
+        client: &Client,
+        terminal: &Terminal<'_>,
+    ) -> Result<ExitCode, Failure> {
+        let method = self.method.to_uppercase();
+        let path = self.path.trim_start_matches('/');
+        let path = path.strip_prefix("api/v1/").unwrap_or(path);
+        if self.data.is_some() && matches!(method.as_str(), "GET" | "HEAD") {
+            let message = format!("--data: expected POST or another method with a body, got {method}");
+            return Err(Failure::new(Code::Usage, message));
+        }
+        let body = match self.data.as_deref() {
+            Some("-") => Some(standard_input()?),
+            Some(text) => Some(text.to_owned()),
+            None => None,
+        };
+        let body = body.as_deref().map_or(Body::Empty, Body::Json);
+        let answer = client.raw(&method, path, body)?;
+        terminal.print(answer.trim_end_matches('\n'))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let limited = std::io::stdin().lock().take(BODY_BYTES_MAX + 1);
+    let mut limited = limited;
+    limited.read_to_string(&mut text)?;
+    if text.len() as u64 > BODY_BYTES_MAX {
+        let message = format!("--data: expected at most {BODY_BYTES_MAX} bytes, got more");
+        return Err(Failure::new(Code::Usage, message));
+    }
+    Ok(text)
+}

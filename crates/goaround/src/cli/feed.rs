@@ -1,0 +1,294 @@
+//! Feeding a file of tickets to the server: several requests in flight, memory bounded, every bad
+//! line named, all others accepted.
+
+mod lines;
+
+pub(super) use lines::Lines;
+
+use super::failure::{Code, Failure};
+use super::output::as_text;
+use super::submit::Told;
+use super::terminal::Terminal;
+use super::text::visible;
+use crate::client::{Body, CallError, Client};
+use domain::ticket::TicketId;
+use indicatif::{ProgressBar, ProgressStyle};
+use lines::Chunk;
+use serde_json::{Value as Json, json};
+use std::io::Read;
+use std::sync::mpsc::{Receiver, RecvError, SyncSender, sync_channel};
+
+/// How many requests are in flight: while one is made durable the next is on its way.
+const IN_FLIGHT: usize = 2;
+/// How many bad lines the JSON sum lists; the others are counted.
+const ERRORS_LISTED_MAX: usize = 1_000;
+/// How many ids are remembered to wait for, at sixteen bytes each.
+const WAITED_MAX: usize = 4_000_000;
+
+/// Feeds lines to the server.
+pub(super) struct Feed<'a> {
+    client: &'a Client,
+    terminal: &'a Terminal<'a>,
+    told: Told,
+    keeps_ids: bool,
+    bar: ProgressBar,
+    name: String,
+    fed: Fed,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Fed {
+    /// The tickets, if somebody wants to wait for them.
+    pub(super) ids: Vec<TicketId>,
+    accepted: u64,
+    known: u64,
+    bad: u64,
+    errors: Vec<Json>,
+    name: String,
+}
+
+impl Fed {
+    /// Whether all lines were accepted.
+    ///
+    /// # Errors
+    /// When a line was not.
+    pub(super) fn verdict(&self) -> Result<(), Failure> {
+        match self.bad {
+            0 => Ok(()),
+            bad => {
+                let good = self.accepted + self.known;
+                let message = format!("{}: {bad} lines were not accepted, {good} were", self.name);
+                Err(Failure::new(Code::Failed, message))
+            }
+        }
+    }
+}
+
+type Answer = (Chunk, Result<Json, CallError>);
+
+/// A thread that sends chunks, one after the other.
+struct Sender {
+    chunks: SyncSender<Chunk>,
+    answers: Receiver<Answer>,
+}
+
+impl<'a> Feed<'a> {
+    pub(super) fn new(
+        client: &'a Client,
+        terminal: &'a Terminal<'a>,
+        told: Told,
+        keeps_ids: bool,
+    ) -> Self {
+        Self {
+            client,
+            terminal,
+            told,
+            keeps_ids,
+            bar: ProgressBar::hidden(),
+            name: String::new(),
+            fed: Fed::default(),
+        }
+    }
+
+    /// Feeds all lines, and prints the ids in the order of the file.
+    pub(super) fn run<R: Read>(mut self, mut lines: Lines<R>) -> Result<Fed, Failure> {
+        self.name.clone_from(&lines.name);
+        self.fed.name.clone_from(&lines.name);
+        if self.terminal.draws_progress() {
+            self.bar = bar(lines.size);
+        }
+        let client = self.client;
+        let fed = std::thread::scope(|scope| {
+            let senders: Vec<Sender> = (0..IN_FLIGHT)
+                .map(|_| {
+                    let (chunks, to_send) = sync_channel::<Chunk>(1);
+                    let (answered, answers) = sync_channel(1);
+                    scope.spawn(move || {
+                        for chunk in to_send {
+                            let answer = send(client, &chunk);
+                            if answered.send((chunk, answer)).is_err() {
+                                return;
+                            }
+                        }
+                    });
+                    Sender { chunks, answers }
+                })
+                .collect();
+            self.feed(&mut lines, &senders)
+        });
+        self.bar.finish_and_clear();
+        fed?;
+        self.sum_up()?;
+        Ok(self.fed)
+    }
+
+    /// Chunk `n` goes to sender `n % IN_FLIGHT`, after that sender's last answer was taken; so
+    /// answers come in the order of the file, and never more are held than are in flight.
+    fn feed<R: Read>(&mut self, lines: &mut Lines<R>, senders: &[Sender]) -> Result<(), Failure> {
+        let mut turn = 0;
+        let mut failed = None;
+        while failed.is_none() {
+            let chunk = match lines.chunk() {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(error) => {
+                    let message = format!("{}: {error}", lines.name);
+                    failed = Some(Failure::new(Code::Failed, message));
+                    break;
+                }
+            };
+            let sender = &senders[turn % IN_FLIGHT];
+            let last = match turn < IN_FLIGHT {
+                true => None,
+                false => Some(sender.answers.recv()),
+            };
+            sender.chunks.send(chunk).map_err(|_| lost())?;
+            turn += 1;
+            if let Some(answer) = last {
+                failed = self.take(answer)?;
+            }
+        }
+        // What is in flight is not abandoned: its tickets may be accepted.
+        for turn in turn.saturating_sub(IN_FLIGHT)..turn {
+            let answer = senders[turn % IN_FLIGHT].answers.recv();
+            failed = failed.or(self.take(answer)?);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Tells what came of a chunk; the failure is why no further chunk can be sent.
+    fn take(&mut self, answer: Result<Answer, RecvError>) -> Result<Option<Failure>, Failure> {
+        let (chunk, answer) = answer.map_err(|_| lost())?;
+        for (line, why) in &chunk.unsent {
+            self.complain(*line, *line, why);
+        }
+        let failure = match answer {
+            Ok(answer) => {
+                self.count(&answer, &chunk)?;
+                None
+            }
+            Err(error) => Some(self.broken(error, &chunk)?),
+        };
+        self.bar.inc(chunk.size);
+        let (accepted, known) = (self.fed.accepted, self.fed.known);
+        self.bar.set_message(format!("{} accepted", accepted + known));
+        Ok(failure)
+    }
+
+    fn count(&mut self, answer: &Json, chunk: &Chunk) -> Result<(), Failure> {
+        self.fed.accepted += answer["accepted"].as_u64().unwrap_or(0);
+        self.fed.known += answer["known"].as_u64().unwrap_or(0);
+        let list = |name: &str| answer[name].as_array().map_or(&[][..], Vec::as_slice);
+        self.tell(list("ids"))?;
+        for error in list("errors") {
+            let first = error["line"].as_u64().unwrap_or(chunk.first);
+            let last = error["last_line"].as_u64().unwrap_or(first);
+            self.complain(first, last, &as_text(&error["error"]));
+        }
+        if let Some(more @ 1..) = answer["errors_more"].as_u64() {
+            self.fed.bad += more;
+            let lines = format!("{}:{}..{}", self.name, chunk.first, chunk.last);
+            self.note(&format!("{lines}: {more} more lines were not accepted"));
+        }
+        Ok(())
+    }
+
+    /// What was accepted before the request failed is told all the same.
+    fn broken(&mut self, error: CallError, chunk: &Chunk) -> Result<Failure, Failure> {
+        let is_unsure = matches!(
+            error,
+            CallError::Unanswered { .. } | CallError::TimedOut { .. }
+        );
+        if let CallError::Problem(problem) = &error {
+            self.count(&problem.members.clone(), chunk)?;
+        }
+        let lines = format!("{}:{}..{}", self.name, chunk.first, chunk.last);
+        let so_far = match is_unsure {
+            true => "these lines may or may not have been accepted",
+            false => "these lines were not all accepted",
+        };
+        let failure = Failure::from(error);
+        let Failure::Told { code, message, remedy } = failure else {
+            return Ok(failure);
+        };
+        let advice = "lines with an id of their own may be sent again without harm";
+        let remedy = remedy.map_or(advice.to_owned(), |remedy| format!("{remedy}; {advice}"));
+        let message = format!("{lines}: {message}; {so_far}, those before them were");
+        Ok(Failure::new(code, message).with_remedy(remedy))
+    }
+
+    fn tell(&mut self, ids: &[Json]) -> Result<(), Failure> {
+        let texts = || ids.iter().filter_map(Json::as_str);
+        if self.keeps_ids && self.fed.ids.len() < WAITED_MAX {
+            self.fed.ids.extend(texts().filter_map(|id| id.parse::<TicketId>().ok()));
+        }
+        let lines: Vec<String> = match self.told {
+            Told::Name => texts().map(visible).collect(),
+            Told::Jsonl => texts().map(|id| json!({ "id": id }).to_string()).collect(),
+            Told::Json => Vec::new(),
+        };
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.bar.suspend(|| self.terminal.print(&lines.join("\n")))
+    }
+
+    fn complain(&mut self, first: u64, last: u64, why: &str) {
+        self.fed.bad += last - first + 1;
+        if self.told == Told::Json {
+            if self.fed.errors.len() < ERRORS_LISTED_MAX {
+                let error = json!({ "line": first, "last_line": last, "error": why });
+                self.fed.errors.push(error);
+            }
+            return;
+        }
+        let range = if first == last { first.to_string() } else { format!("{first}..{last}") };
+        self.note(&format!("{}:{range}: {}", self.name, visible(why)));
+    }
+
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| self.terminal.note(text));
+    }
+
+    fn sum_up(&self) -> Result<(), Failure> {
+        let Fed { accepted, known, bad, errors, .. } = &self.fed;
+        if self.told == Told::Json {
+            let sum = json!({
+                "accepted": accepted, "known": known, "refused": bad, "errors": errors,
+            });
+            return self.terminal.print(&sum.to_string());
+        }
+        if self.told == Told::Name {
+            self.terminal.note(&format!(
+                "{}: {accepted} accepted, {known} known already, {bad} not accepted",
+                self.name
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn send(client: &Client, chunk: &Chunk) -> Result<Json, CallError> {
+    let path = format!("tickets?first_line={}", chunk.first);
+    client.post(&path, Body::Lines(&chunk.bytes))
+}
+
+/// A sender only ends early by a panic, which has been told already.
+fn lost() -> Failure {
+    Failure::new(Code::Failed, "a thread that sends lines has died")
+}
+
+fn bar(size: Option<u64>) -> ProgressBar {
+    let (bar, template) = match size {
+        Some(size) => (
+            ProgressBar::new(size),
+            "{bar:30} {percent:>3}%  {msg}  {elapsed}, {eta} left",
+        ),
+        None => (ProgressBar::new_spinner(), "{bytes}  {msg}  {elapsed}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,85 @@
+//! What all lists have in common: form, filter, limit, order.
+
+use super::failure::Failure;
+use super::output::{Column, Format, items, print_list};
+use super::terminal::Terminal;
+use crate::client::{Client, encode};
+use clap::{Args, ValueEnum};
+use domain::ports::Listing;
+use serde_json::Value as Json;
+
+/// How many rows a list shows when nobody says.
+const LIMIT: &str = "100";
+
+/// The flags of a list.
+#[derive(Args)]
+pub(super) struct List {
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
+    pub(super) output: Format,
+    /// Only what matches, for example 'is:waiting stage:build created:-1h'
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
+    filter: Option<String>,
+    /// How many at most
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = LIMIT,
+        value_parser = clap::value_parser!(u64).range(1..=Listing::LIMIT_MAX as u64)
+    )]
+    limit: u64,
+    /// Which first
+    #[arg(long, value_enum, default_value_t = Sort::Newest)]
+    sort: Sort,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// The newest first.
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
+impl List {
+    /// Gets the list and prints it.
+    pub(super) fn run(
+        &self,
+        noun: &str,
+        columns: &[Column],
+        client: &Client,
+        terminal: &Terminal<'_>,
+    ) -> Result<(), Failure> {
+        let sort = match self.sort {
+            Sort::Newest => "newest",
+            Sort::Oldest => "oldest",
+        };
+        let path = query(noun, self.filter.as_deref(), self.limit, sort);
+        let answer = client.get(&path)?;
+        print_list(&answer, columns, self.output, terminal)?;
+        let is_table = self.output == Format::Table;
+        if is_table && items(&answer).is_empty() {
+            terminal.note(&format!("no {noun} match"));
+        }
+        if answer["more"] == Json::Bool(true) {
+            terminal.note(&format!(
+                "these are {} of more; --limit shows up to {}, --filter fewer",
+                items(&answer).len(),
+                Listing::LIMIT_MAX
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Looks whether a filter can be read, so that a mistake is told without a server.
+pub(super) fn filter(text: &str) -> Result<String, domain::filter::BadQuery> {
+    text.parse::<domain::filter::Query>().map(|_| text.into())
+}
+
+/// The path of a list.
+pub(super) fn query(noun: &str, filter: Option<&str>, limit: u64, sort: &str) -> String {
+    let filter = filter.map_or(String::new(), |filter| format!("filter={}&", encode(filter)));
+    format!("{noun}?{filter}limit={limit}&sort={sort}")
+}

@@ -1,0 +1,302 @@
+//! `goaround stage`: the stops, what waits at each and what it does.
+
+use super::failure::Failure;
+use super::list::filter;
+use super::output::{Column, Form, Format, as_text, items, member, print_facts, print_list};
+use super::terminal::Terminal;
+use crate::client::{Client, encode};
+use clap::{Args, Subcommand, ValueEnum};
+use domain::filter::{Facts, Field, Query};
+use domain::time::Timestamp;
+use serde_json::{Value as Json, json};
+use std::borrow::Cow;
+use std::process::ExitCode;
+
+/// Look at stages
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround stage list")]
+#[command(disable_help_subcommand = true)]
+pub(super) struct Stages {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// All stages, in the order of the flows
+    #[command(before_help = "Example:\n  goaround stage list -o json")]
+    List(List),
+    /// One stage with its rules
+    #[command(before_help = "Example:\n  goaround stage show build")]
+    Show(Show),
+}
+
+#[derive(Args)]
+struct List {
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
+    output: Format,
+    /// Only what matches, for example 'flow:ci -is:held'
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
+    filter: Option<String>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    limit: usize,
+    /// Which first
+    #[arg(long, value_enum, default_value_t = Sort::Flow)]
+    sort: Sort,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// In the order of the flows.
+    Flow,
+    /// By name.
+    Name,
+    /// The fullest queue first.
+    Ready,
+}
+
+#[derive(Args)]
+struct Show {
+    /// The stage
+    #[arg(value_name = "STAGE")]
+    stage: String,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
+    output: Form,
+}
+
+const COLUMNS: &[Column] = &[
+    Column {
+        head: "STAGE",
+        cell: |stage, _| member(stage, "stage"),
+    },
+    Column {
+        head: "STATE",
+        cell: |stage, _| state(stage),
+    },
+    Column {
+        head: "READY",
+        cell: |stage, _| member(stage, "ready"),
+    },
+    Column {
+        head: "RUNNING",
+        cell: |stage, _| member(stage, "running"),
+    },
+    Column {
+        head: "WAITING",
+        cell: |stage, _| waiting(stage).to_string(),
+    },
+    Column {
+        head: "DONE",
+        cell: |stage, _| member(stage, "done"),
+    },
+    Column {
+        head: "FAILED",
+        cell: |stage, _| member(stage, "failed"),
+    },
+    Column {
+        head: "OLDEST",
+        cell: |stage, terminal| terminal.when(&member(stage, "oldest_ready")),
+    },
+    Column {
+        head: "WORKERS",
+        cell: |stage, _| workers(stage),
+    },
+    Column {
+        head: "VERSION",
+        cell: |stage, _| member(stage, "version"),
+    },
+];
+
+fn waiting(stage: &Json) -> u64 {
+    let counts = stage["waiting"].as_object().into_iter().flatten();
+    counts.filter_map(|(_, count)| count.as_u64()).sum()
+}
+
+/// How many are at work, of how many.
+fn workers(stage: &Json) -> String {
+    match member(stage, "concurrency").as_str() {
+        "" => String::new(),
+        limit => format!("{}/{limit}", member(stage, "running")),
+    }
+}
+
+/// The server's word if it has one, else what the sums say.
+fn state(stage: &Json) -> String {
+    let word = member(stage, "state");
+    if !word.is_empty() {
+        return word;
+    }
+    let is_busy = stage["ready"].as_u64().unwrap_or(0) + stage["running"].as_u64().unwrap_or(0) > 0;
+    match () {
+        () if stage["configured"] == Json::Bool(false) => "unclaimed".into(),
+        () if !stage["hold"].is_null() || !stage["obstacle"].is_null() => "held".into(),
+        () if is_busy => "running".into(),
+        () => "idle".into(),
+    }
+}
+
+impl Stages {
+    pub(super) fn run(
+        self,
+        client: &Client,
+        terminal: &Terminal<'_>,
+    ) -> Result<ExitCode, Failure> {
+        match self.verb {
+            Verb::List(list) => {
+                let mut answer = client.get("stages")?;
+                let picked = list.pick(items(&answer), terminal.now());
+                answer["items"] = picked.into();
+                print_list(&answer, COLUMNS, list.output, terminal)?;
+            }
+            Verb::Show(show) => {
+                let stage = client.get(&format!("stages/{}", encode(&show.stage)))?;
+                match show.output {
+                    Form::Json => terminal.print(&stage.to_string())?,
+                    Form::Table => print(&stage, terminal)?,
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    /// There are few stages, so they are filtered here.
+    fn pick(&self, stages: &[Json], now: Timestamp) -> Vec<Json> {
+        // The text was looked at when the flags were parsed.
+        let query: Query = self
+            .filter
+            .as_deref()
+            .and_then(|filter| filter.parse().ok())
+            .unwrap_or_default();
+        let matching = stages
+            .iter()
+            .filter(|stage| query.matches(&Asked(stage), now));
+        let mut picked: Vec<Json> = matching.cloned().collect();
+        match self.sort {
+            Sort::Flow => {}
+            Sort::Name => picked.sort_by_key(|stage| member(stage, "stage")),
+            Sort::Ready => picked.sort_by_key(|stage| std::cmp::Reverse(stage["ready"].as_u64())),
+        }
+        picked.truncate(self.limit);
+        picked
+    }
+}
+
+/// A stage that a filter looks at.
+struct Asked<'a>(&'a Json);
+
+impl Facts for Asked<'_> {
+    fn values(&self, field: Field) -> Vec<Cow<'_, str>> {
+        let texts = |values: &Json| match values {
+            Json::Array(values) => values.iter().map(|value| as_text(value).into()).collect(),
+            Json::Null => Vec::new(),
+            value => vec![as_text(value).into()],
+        };
+        match field {
+            Field::Is => vec![state(self.0).into()],
+            Field::Stage | Field::Id => texts(&self.0["stage"]),
+            Field::Flow => texts(&self.0["flows"]),
+            Field::Kind => texts(&self.0["kinds"]),
+            Field::Version => texts(&self.0["version"]),
+            _ => Vec::new(),
+        }
+    }
+
+    fn number(&self, _: Field) -> Option<f64> {
+        None
+    }
+
+    fn time(&self, field: Field) -> Option<Timestamp> {
+        match field {
+            Field::Since => member(self.0, "oldest_ready").parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn has_text(&self, needle_lowercase: &str) -> bool {
+        let occurs = |name| member(self.0, name).to_lowercase().contains(needle_lowercase);
+        occurs("stage") || occurs("flows")
+    }
+}
+
+fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
+    let text = |name| member(stage, name);
+    let retry = &stage["retry"];
+    let part = |name| member(retry, name);
+    let retries = match retry.is_null() {
+        true => String::new(),
+        false => format!(
+            "first {}, factor {}, max {}, jitter {}, attempts {}",
+            part("first"),
+            part("factor"),
+            part("max"),
+            part("jitter"),
+            match part("attempts").as_str() {
+                "0" => "for ever".to_owned(),
+                number => number.to_owned(),
+            }
+        ),
+    };
+    let hold = &stage["hold"];
+    let reasons = stage["waiting"].as_object().into_iter().flatten();
+    let reasons: Vec<String> = reasons
+        .filter(|(_, count)| **count != json!(0))
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    print_facts(
+        &[
+            ("stage", text("stage")),
+            ("flows", text("flows")),
+            ("state", state(stage)),
+            ("held since", terminal.when(&member(hold, "since"))),
+            ("because", member(hold, "because")),
+            ("obstacle", text("obstacle")),
+            ("version", text("version")),
+            ("ready", text("ready")),
+            ("oldest", terminal.when(&text("oldest_ready"))),
+            ("running", workers(stage)),
+            ("waiting", waiting(stage).to_string()),
+            ("  for", reasons.join(", ")),
+            ("done", text("done")),
+            ("failed", text("failed")),
+            ("deadline", text("deadline")),
+            ("grace", text("grace")),
+            ("retry", retries),
+            ("kinds", text("kinds")),
+            ("unique", text("unique")),
+            ("journal", text("journal")),
+        ],
+        terminal,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_filtered_by_the_one_grammar() {
+        let stages = [
+            json!({ "stage": "build", "flows": ["ci"], "ready": 1, "running": 0 }),
+            json!({ "stage": "test", "flows": ["ci"], "ready": 5, "running": 0 }),
+            json!({ "stage": "mail", "flows": [], "ready": 0, "running": 0 }),
+        ];
+        let names = |filter: &str, sort| {
+            let list = List {
+                output: Format::Name,
+                filter: Some(filter.into()),
+                limit: 10,
+                sort,
+            };
+            let picked = list.pick(&stages, Timestamp::EPOCH);
+            picked.iter().map(|stage| member(stage, "stage")).collect::<Vec<_>>()
+        };
+        assert_eq!(names("flow:ci", Sort::Ready), ["test", "build"]);
+        assert_eq!(names("is:running", Sort::Flow), ["build", "test"]);
+        assert_eq!(names("mai", Sort::Name), ["mail"]);
+    }
+}

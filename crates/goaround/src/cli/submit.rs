@@ -1,0 +1,194 @@
+//! `goaround submit`: one ticket, or one a line.
+
+use super::failure::{Code, Failure};
+use super::feed::{Feed, Lines};
+use super::output::member;
+use super::terminal::Terminal;
+use super::wait::Wait;
+use crate::client::{Body, Client};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{ArgGroup, Args, ValueEnum};
+use domain::names::{FlowName, Key, Kind, StageName};
+use domain::ticket::TicketId;
+use domain::time::{BadTime, parse_duration};
+use serde_json::{Map, Value as Json};
+use std::fs::File;
+use std::io::{Read, stdin};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The biggest payload that is read; no server takes more.
+const PAYLOAD_BYTES_MAX: u64 = 64 << 20;
+
+/// Submit a ticket, or one a line; prints the ids, which means that they are durable
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround submit --flow ci --payload hello --wait")]
+#[command(group = ArgGroup::new("where").args(["flow", "stage", "jsonl"]).multiple(true).required(true))]
+#[command(group = ArgGroup::new("what").args(["payload", "file", "stdin", "jsonl"]))]
+pub(super) struct Submit {
+    /// The flow that the ticket follows
+    #[arg(long, value_name = "FLOW")]
+    flow: Option<FlowName>,
+    /// The stage it is for; with --flow, the one it begins at
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<StageName>,
+    /// What sort of work it is
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
+    /// What it is about
+    #[arg(long, value_name = "KEY")]
+    key: Option<Key>,
+    /// Its id; submitting the same id again adds nothing
+    #[arg(long, value_name = "UUID", conflicts_with = "jsonl")]
+    id: Option<TicketId>,
+    /// What it carries
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    payload: Option<String>,
+    /// A file with what it carries
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// -: what it carries comes on standard input
+    #[arg(value_name = "-", value_parser = ["-"])]
+    stdin: Option<String>,
+    /// What the payload is, for example application/json
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// A file with one ticket a line, as JSON; - reads standard input. Other flags fill what a
+    /// line does not say
+    #[arg(long, value_name = "FILE")]
+    jsonl: Option<PathBuf>,
+    /// Wait until it has ended; exit 0 when done, 1 when dropped, 6 on time-out
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    timeout: Duration,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Told::Name, value_name = "FORM")]
+    output: Told,
+}
+
+/// The forms of what was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Told {
+    /// Only the ids, one a line.
+    Name,
+    /// One JSON document.
+    Json,
+    /// A JSON document a line.
+    Jsonl,
+}
+
+fn duration(text: &str) -> Result<Duration, BadTime> {
+    parse_duration(text)
+}
+
+impl Submit {
+    pub(super) fn run(
+        self,
+        client: &Client,
+        terminal: &Terminal<'_>,
+    ) -> Result<ExitCode, Failure> {
+        match &self.jsonl {
+            Some(path) if path.as_os_str() == "-" => {
+                self.many(Lines::new("stdin", stdin().lock(), None), client, terminal)?;
+            }
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = File::open(path)
+                    .map_err(|error| Failure::new(Code::Usage, format!("--jsonl: {name}: {error}")))?;
+                let size = file.metadata().ok().map(|metadata| metadata.len());
+                self.many(Lines::new(&name, file, size), client, terminal)?;
+            }
+            None => self.one(client, terminal)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn one(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
+        let mut ticket = self.said();
+        if let Some(id) = self.id {
+            ticket.insert("id".into(), id.to_string().into());
+        }
+        if let Some((field, payload)) = self.carried()? {
+            ticket.insert(field.into(), payload.into());
+        }
+        let answer = client.post("tickets", Body::Json(&Json::Object(ticket).to_string()))?;
+        let id = member(&answer, "id");
+        match self.output {
+            Told::Name => terminal.print(&id)?,
+            Told::Json | Told::Jsonl => terminal.print(&answer.to_string())?,
+        }
+        if !self.wait {
+            return Ok(());
+        }
+        let mut wait = Wait::new(client, self.timeout);
+        wait.until_ended(&id)?;
+        wait.verdict()
+    }
+
+    fn many<R: Read>(
+        &self,
+        lines: Lines<R>,
+        client: &Client,
+        terminal: &Terminal<'_>,
+    ) -> Result<(), Failure> {
+        let feed = Feed::new(client, terminal, self.output, self.wait);
+        let fed = feed.run(lines.filled(self.said()))?;
+        if self.wait {
+            let mut wait = Wait::new(client, self.timeout);
+            for id in &fed.ids {
+                wait.until_ended(&id.to_string())?;
+            }
+            wait.verdict()?;
+        }
+        fed.verdict()
+    }
+
+    /// What the flags say about every ticket.
+    fn said(&self) -> Map<String, Json> {
+        let said = [
+            ("flow", self.flow.as_ref().map(ToString::to_string)),
+            ("stage", self.stage.as_ref().map(ToString::to_string)),
+            ("kind", self.kind.as_ref().map(ToString::to_string)),
+            ("key", self.key.as_ref().map(ToString::to_string)),
+            ("content_type", self.content_type.clone()),
+        ];
+        let said = said
+            .into_iter()
+            .filter_map(|(name, text)| Some((name.to_owned(), Json::from(text?))));
+        said.collect()
+    }
+
+    /// What the ticket carries, and as which field: bytes that are no text travel as base64.
+    fn carried(&self) -> Result<Option<(&'static str, String)>, Failure> {
+        let bytes = match (&self.payload, &self.file, &self.stdin) {
+            (Some(text), ..) => text.clone().into_bytes(),
+            (_, Some(path), _) => {
+                let file = File::open(path);
+                let read = file.and_then(|file| read(file, &path.display().to_string()));
+                read.map_err(|error| {
+                    Failure::new(Code::Usage, format!("--file: {}: {error}", path.display()))
+                })?
+            }
+            (_, _, Some(_)) => read(stdin().lock(), "-")?,
+            (None, None, None) => return Ok(None),
+        };
+        Ok(Some(match String::from_utf8(bytes) {
+            Ok(text) => ("payload", text),
+            Err(error) => ("payload_base64", STANDARD.encode(error.as_bytes())),
+        }))
+    }
+}
+
+fn read(from: impl Read, name: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(PAYLOAD_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > PAYLOAD_BYTES_MAX {
+        let message = format!("{name}: expected at most {PAYLOAD_BYTES_MAX} bytes, got more");
+        return Err(std::io::Error::other(message));
+    }
+    Ok(bytes)
+}

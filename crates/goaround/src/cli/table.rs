@@ -1,0 +1,128 @@
+//! Rows and columns: fitted for a person, plain and whole for a program.
+
+use super::terminal::Terminal;
+use super::text::visible;
+use comfy_table::{Attribute, Cell, ContentArrangement, presets};
+
+/// The longest cell on a terminal, in characters.
+const CELL_CHARS_MAX: usize = 120;
+
+/// A table to be shown.
+pub(super) struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(heads: impl IntoIterator<Item = &'static str>) -> Self {
+        Self {
+            heads: heads.into_iter().collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; text from outside is made safe to look at.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter().map(|cell| match cell.as_str() {
+            "" => "-".into(),
+            text => visible(text),
+        });
+        self.rows.push(cells.collect());
+    }
+
+    /// The table as text, without a line end.
+    pub(super) fn render(&self, terminal: &Terminal<'_>) -> String {
+        if terminal.is_for_person() {
+            self.fitted(terminal)
+        } else {
+            self.plain()
+        }
+    }
+
+    fn plain(&self) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING);
+        table.force_no_tty();
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(self.heads.clone());
+        table.add_rows(self.rows.clone());
+        unpadded(&mut table)
+    }
+
+    fn fitted(&self, terminal: &Terminal<'_>) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        if let Some(width) = terminal.width() {
+            table.set_width(width);
+        }
+        let bold = |head: &&'static str| match terminal.is_coloured() {
+            true => Cell::new(head).add_attribute(Attribute::Bold),
+            false => Cell::new(head),
+        };
+        if terminal.is_coloured() {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(self.heads.iter().map(bold));
+        for row in &self.rows {
+            table.add_row(row.iter().map(|cell| shortened(cell)));
+        }
+        unpadded(&mut table)
+    }
+}
+
+/// Two spaces between columns, none before the first.
+fn unpadded(table: &mut comfy_table::Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    lines.join("\n")
+}
+
+fn shortened(cell: &str) -> String {
+    match cell.char_indices().nth(CELL_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &cell[..at]),
+        None => cell.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::terminal::tests::world;
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(["ID", "VALUE"]);
+        table.row(["1".into(), "\x1b[31mred\nnext".into()]);
+        table.row(["2".into(), String::new()]);
+        table.row(["3".into(), "word ".repeat(40)]);
+        table
+    }
+
+    #[test]
+    fn a_program_gets_whole_rows_without_borders() {
+        let world = world("goaround", false);
+        let text = table().render(&Terminal::new(&world));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0], "ID  VALUE");
+        assert_eq!(lines[1], "1   \\x1b[31mred\\nnext");
+        assert_eq!(lines[2], "2   -");
+        assert_eq!(lines[3].len(), 4 + "word ".repeat(40).trim_end().len());
+    }
+
+    #[test]
+    fn a_person_gets_what_fits_the_terminal() {
+        let mut world = world("goaround", true);
+        world.variables.insert("NO_COLOR".into(), "1".into());
+        let text = table().render(&Terminal::new(&world));
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.contains('…') && !text.contains('\x1b'), "{text}");
+    }
+}

@@ -1,0 +1,58 @@
+//! `goaround up`: everything in one process.
+
+use super::failure::{Code, Failure};
+use super::terminal::Terminal;
+use crate::app::{self, UpOptions};
+use crate::config::{Loaded, Surroundings};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Run everything in this process: API, viewer and all stages
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround up --config goaround.toml --data .goaround")]
+pub(super) struct Up {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "goaround.toml")]
+    config: PathBuf,
+    /// The folder for everything that must not get lost
+    #[arg(long, value_name = "FOLDER", default_value = ".goaround")]
+    data: PathBuf,
+    /// Where API and viewer listen; covers `http.listen`
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// What is logged, in the syntax of RUST_LOG [default: RUST_LOG, else info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines look: text or json
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    log_format: telemetry::logs::Format,
+}
+
+impl Up {
+    pub(super) fn run(self, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
+        let listen = self.listen.map(|listen| ("--listen", "http.listen", listen));
+        let flags: Vec<_> = listen.into_iter().collect();
+        let loaded = Loaded::read(&Surroundings {
+            file: Some(&self.config),
+            variables: &terminal.world().variables,
+            flags: &flags,
+        })?;
+        let log = self.log.or_else(|| terminal.variable("RUST_LOG").map(str::to_owned));
+        let options = UpOptions {
+            data: self.data,
+            log_format: self.log_format,
+            log_filter: log.unwrap_or_else(|| "info".into()),
+        };
+        let flows = &loaded.config.flows;
+        terminal.note(&format!(
+            "goaround up: {}: {} stages, {} flows; data in {}",
+            self.config.display(),
+            flows.stages().len(),
+            flows.flows().len(),
+            options.data.display()
+        ));
+        app::up(loaded.config, options)
+            .map_err(|error| Failure::new(Code::Failed, format!("{error:#}")))
+    }
+}

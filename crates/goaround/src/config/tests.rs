@@ -1,0 +1,303 @@
+//! Whole configurations, as users write them and get them wrong.
+
+use super::*;
+use domain::flow::{Journal, Stage, Unique};
+use domain::retry::RetryPolicy;
+use std::fs;
+use tempfile::TempDir;
+
+const GOOD: &str = r#"
+[flow.ci]
+stages = ["build", "test"]
+
+[stage.build]
+run = ["./build.sh"]
+concurrency = 2
+retry = { first = "2s" }
+env = { CI = "1", HOME = true, NOT_SET = true }
+
+[stage.test]
+run = ["./test.sh", "--all"]
+unique = "key"
+journal = "exceptions"
+kinds = ["rust"]
+"#;
+
+struct Around {
+    folder: TempDir,
+    variables: BTreeMap<String, String>,
+    flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Around {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("goaround.toml"), text).unwrap();
+        Self {
+            folder,
+            variables: BTreeMap::from([("HOME".into(), "/home/ana".into())]),
+            flags: Vec::new(),
+        }
+    }
+
+    fn with(mut self, name: &str, text: &str) -> Self {
+        self.variables.insert(name.into(), text.into());
+        self
+    }
+
+    fn read(&self) -> Result<Loaded, BadConfig> {
+        Loaded::read(&Surroundings {
+            file: Some(&self.folder.path().join("goaround.toml")),
+            variables: &self.variables,
+            flags: &self.flags,
+        })
+    }
+
+    /// All problems, without the folder that is another each time.
+    fn problems(&self) -> String {
+        let said = self.read().unwrap_err().to_string();
+        said.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn stage(name: &str) -> StageName {
+    StageName::new(name).unwrap()
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once() {
+    let text = r#"
+[http]
+listen = "0.0.0.0:80"
+lisen = 1
+
+[flow.ci]
+stages = ["build", "tset", "build"]
+
+[flow.empty]
+stages = []
+
+[stage.build]
+run = "./build.sh"
+concurrency = 0
+concurency = 2
+deadline = 30
+retry = { first = "5m", max = "1s", factor = "two" }
+
+[stage.test]
+deadline = "soon"
+
+[stage."a b"]
+run = ["x"]
+
+[stags.x]
+run = ["x"]
+"#;
+    insta::assert_snapshot!(Around::new(text).problems(), @r#"
+    goaround.toml:3: http.listen: expected a loopback address such as 127.0.0.1:80 as long as no token is configured, got 0.0.0.0:80; set http.token_file or GOAROUND_TOKEN
+    goaround.toml:4: http.lisen: unknown key, expected one of listen, token_file, token; got 1; did you mean listen?
+    goaround.toml:7: flow.ci.stages: expected configured stages, got "tset", which has no [stage.tset]; did you mean "test"?
+    goaround.toml:7: flow.ci.stages: expected each stage once, got "build" twice; a flow must not have a cycle
+    goaround.toml:10: flow.empty.stages: expected at least one stage, got none
+    goaround.toml:13: stage.build.run: expected a program and its arguments such as ["./build.sh", "--quick"], got "./build.sh"
+    goaround.toml:14: stage.build.concurrency: expected 1..=4096, got 0
+    goaround.toml:15: stage.build.concurency: unknown key, expected one of run, env, concurrency, deadline, stop_grace, version, kinds, unique, journal, memory_bytes_max, stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry; got 2; did you mean concurrency?
+    goaround.toml:16: stage.build.deadline: expected a length of time such as 500ms, 30s, 5m, 2h or 7d in 0s..=365d, got 30
+    goaround.toml:17: stage.build.retry.factor: expected a number in 1..=1000, got "two"
+    goaround.toml:17: stage.build.retry.max: expected at least retry.first (5m), got 1s
+    goaround.toml:19: stage.test.run: expected a program and its arguments such as ["./build.sh"], got nothing
+    goaround.toml:20: stage.test.deadline: expected a length of time such as 500ms, 30s, 5m, 2h or 7d in 0s..=365d, got "soon"
+    goaround.toml:22: stage."a b": expected a name of 1 to 64 of the characters a-z A-Z 0-9 _ - ., got "a b"
+    goaround.toml:25: stags: unknown key, expected one of broker, store, http, limits, shutdown, flow, stage; got a section; did you mean stage?
+    "#);
+}
+
+#[test]
+fn what_this_version_does_not_have_is_refused_and_not_ignored() {
+    let text = r#"
+[broker]
+url = "amqp://guest:hunter2@rabbit"
+[store]
+url = "postgres://books"
+[surge]
+threshold = 1
+[[trigger]]
+on = "done"
+[oops]
+spool = "spool"
+[pager.oncall]
+kind = "webhook"
+[stage.build]
+http = "http://127.0.0.1:1"
+breaker = { failures = 5 }
+"#;
+    insta::assert_snapshot!(Around::new(text).problems(), @r#"
+    goaround.toml:3: broker.url: expected "embedded"; other brokers and stores are not available in this version, got (hidden)
+    goaround.toml:5: store.url: expected "embedded"; other brokers and stores are not available in this version, got "postgres://books"
+    goaround.toml:6: surge: not available in this version; remove it
+    goaround.toml:8: trigger: not available in this version; remove it
+    goaround.toml:10: oops: not available in this version; remove it
+    goaround.toml:12: pager: not available in this version; remove it
+    goaround.toml:14: stage.build.run: expected a program and its arguments such as ["./build.sh"], got nothing
+    goaround.toml:15: stage.build.http: not available in this version; remove it
+    goaround.toml:16: stage.build.breaker: not available in this version; remove it
+    "#);
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    let text = "[stage.build]\nrun = [\"x\"]\nrun = [\"y\"]\ndeadline = \n[stage.test]\nrn = 1\n\
+                [stage.build]\nconcurrency = 2\n";
+    insta::assert_snapshot!(Around::new(text).problems(), @r"
+    goaround.toml:3: run: expected each key once, got it twice
+    goaround.toml:4: string values must be quoted, expected literal string
+    goaround.toml:6: stage.test.rn: unknown key, expected one of run, env, concurrency, deadline, stop_grace, version, kinds, unique, journal, memory_bytes_max, stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry; got 1; did you mean run?
+    ");
+}
+
+#[test]
+fn a_file_that_is_not_there_or_no_text_says_what_to_do() {
+    let around = Around::new("");
+    fs::write(around.folder.path().join("goaround.toml"), b"# fine\n\xff").unwrap();
+    insta::assert_snapshot!(around.problems(), @"goaround.toml: expected UTF-8 text, got other bytes in line 2");
+    fs::remove_file(around.folder.path().join("goaround.toml")).unwrap();
+    insta::assert_snapshot!(around.problems(), @"goaround.toml: no such file; `goaround init` writes one, --config names another");
+}
+
+#[test]
+fn mistakes_in_the_environment_name_the_variable() {
+    let around = Around::new(GOOD)
+        .with("GOAROUND__STAGE__BUILD__CONCURRENCY", "many")
+        .with("GOAROUND__STAGE__BUILD__CONCURENCY", "2")
+        .with("GOAROUND__SURGE__THRESHOLD", "2")
+        .with("GOAROUND__STORE", "2");
+    insta::assert_snapshot!(around.problems(), @r#"
+    GOAROUND__STAGE__BUILD__CONCURENCY: stage.build.concurency: unknown key, expected one of run, env, concurrency, deadline, stop_grace, version, kinds, unique, journal, memory_bytes_max, stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry; did you mean CONCURRENCY?
+    GOAROUND__STAGE__BUILD__CONCURRENCY: stage.build.concurrency: expected 1..=4096, got "many"
+    GOAROUND__STORE: store: unknown key, expected one of broker, store, http, limits, shutdown, flow, stage; did you mean STORE?
+    GOAROUND__SURGE__THRESHOLD: surge.threshold: unknown key, expected one of
+    "#);
+}
+
+#[test]
+fn a_flag_covers_the_environment_which_covers_the_file() {
+    let mut around = Around::new(&format!("{GOOD}[http]\nlisten = \"127.0.0.1:1\"\n"));
+    let listen = |around: &Around| around.read().unwrap().config.http.listen.port();
+    assert_eq!(listen(&around), 1);
+    around = around.with("GOAROUND__HTTP__LISTEN", "localhost:2");
+    assert_eq!(listen(&around), 2);
+    around.flags = vec![("--listen", "http.listen", "127.0.0.1:3".into())];
+    assert_eq!(listen(&around), 3);
+    around.flags = vec![("--listen", "http.listen", "here".into())];
+    insta::assert_snapshot!(around.problems(), @r#"--listen: http.listen: expected an address and port such as "127.0.0.1:7878", got "here""#);
+}
+
+#[test]
+fn a_good_file_becomes_stages_flows_and_handlers() {
+    let around = Around::new(GOOD).with("GOAROUND__STAGE__TEST__STOP_GRACE", "3s");
+    let config = around.read().unwrap().config;
+    assert_eq!(config.folder, around.folder.path());
+    let build = config.flows.stage(&stage("build")).unwrap();
+    assert_eq!((build.concurrency.get(), build.unique), (2, Unique::No));
+    assert_eq!(build.retry.first, Duration::from_secs(2));
+    let test = config.flows.stage(&stage("test")).unwrap();
+    assert_eq!((test.journal, test.unique), (Journal::Exceptions, Unique::ByKey));
+    assert_eq!(test.grace, Duration::from_secs(3));
+    assert_eq!(test.kinds.as_ref().map(|kinds| kinds.len()), Some(1));
+    let handler = &config.handlers[&stage("build")];
+    assert_eq!(handler.command, ["./build.sh"]);
+    let env = [("CI", "1"), ("HOME", "/home/ana")];
+    assert_eq!(handler.env, env.map(|(name, text)| (name.into(), text.into())).into());
+}
+
+#[test]
+fn the_defaults_of_the_table_are_those_of_the_domain() {
+    let config = Around::new("[stage.x]\nrun = [\"x\"]\n").read().unwrap().config;
+    assert_eq!(config.flows.stage(&stage("x")), Some(&Stage::new(stage("x"))));
+    assert_eq!(config.flows.stage(&stage("x")).unwrap().retry, RetryPolicy::default());
+    let plain = Config::default();
+    assert_eq!(
+        (config.http, config.keeping, config.limits, config.drain),
+        (plain.http, plain.keeping, plain.limits, plain.drain)
+    );
+}
+
+#[test]
+fn the_world_outside_may_only_come_in_with_a_token() {
+    let text = format!("{GOOD}[http]\nlisten = \"0.0.0.0:7878\"\ntoken_file = \"token\"\n");
+    let around = Around::new(&text);
+    let said = around.problems();
+    assert!(said.contains("http.token_file") && said.contains("No such file"), "{said}");
+    fs::write(around.folder.path().join("token"), " s3cret\n").unwrap();
+    let http = around.read().unwrap().config.http;
+    assert_eq!(http.token, Some(Secret::new("s3cret")));
+    let around = around.with("GOAROUND_TOKEN", "other");
+    assert_eq!(around.read().unwrap().config.http.token, Some(Secret::new("other")));
+    let shown: Vec<String> = around.read().unwrap().settings.all().iter()
+        .map(|(path, setting)| format!("{path} = {}", setting.value))
+        .collect();
+    assert!(shown.contains(&"http.token = \"(hidden)\"".to_owned()), "{shown:?}");
+}
+
+#[test]
+fn a_token_in_the_file_is_refused_and_not_repeated() {
+    let around = Around::new("[http]\ntoken = \"hunter2\"\ntokn = \"hunter2\"\n");
+    let said = around.problems();
+    assert!(said.starts_with("goaround.toml:2: http.token: expected no secret"), "{said}");
+    assert!(!said.contains("hunter2 "), "{said}");
+}
+
+#[test]
+fn the_source_of_each_value_is_known() {
+    let around = Around::new(GOOD).with("GOAROUND__STAGE__BUILD__CONCURRENCY", "7");
+    let all = around.read().unwrap().settings.all();
+    let shown = all.iter().filter(|(path, _)| path.to_string().starts_with("stage.build"));
+    let folder = format!("{}/", around.folder.path().display());
+    let shown: Vec<String> = shown
+        .map(|(path, setting)| format!("{path} = {}  # {}", setting.value, setting.source))
+        .map(|line| line.replace(&folder, ""))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    stage.build.run = ["./build.sh"]  # goaround.toml:6
+    stage.build.env = { CI = "1", HOME = true, NOT_SET = true }  # goaround.toml:9
+    stage.build.concurrency = 7  # GOAROUND__STAGE__BUILD__CONCURRENCY
+    stage.build.deadline = "30m"  # default
+    stage.build.stop_grace = "10s"  # default
+    stage.build.unique = "none"  # default
+    stage.build.journal = "full"  # default
+    stage.build.stdout_bytes_max = "1MiB"  # default
+    stage.build.stderr_bytes_max = "64KiB"  # default
+    stage.build.result_bytes_max = "1MiB"  # default
+    stage.build.retry.first = "2s"  # goaround.toml:8
+    stage.build.retry.factor = 2.0  # default
+    stage.build.retry.max = "5m"  # default
+    stage.build.retry.jitter = 0.2  # default
+    stage.build.retry.attempts = 0  # default
+    "#);
+}
+
+#[test]
+fn the_written_page_and_example_are_those_of_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (file, text, flag) in [
+        ("docs/configuration.md", reference(), ""),
+        ("config/example.toml", example(), " --example"),
+    ] {
+        let written = fs::read_to_string(root.join(file)).unwrap_or_default();
+        assert!(
+            written == text,
+            "{file} is not what the table says; run: cargo run -p goaround -- __reference{flag} > {file}"
+        );
+    }
+}
+
+#[test]
+fn the_example_has_every_key_and_loads() {
+    let text = example();
+    let config = Around::new(&text).read().unwrap().config;
+    assert_eq!(config.handlers.len(), 3);
+    for key in KEYS {
+        let last = key.path.rsplit('.').next().unwrap();
+        assert!(text.contains(last), "{}", key.path);
+    }
+}

@@ -1,0 +1,7 @@
+//! The spawner alone, for the tests of this crate; the product's own binary has it built in.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    goaround_handlers::spawner::main()
+}

@@ -1,0 +1,364 @@
+//! A handler that is a command, run once for each attempt.
+
+use crate::ending::{self, Terms};
+use crate::environment::{self, Facts};
+use crate::helper::Spawner;
+use crate::link::{self, Attempt, Word};
+use crate::processes::Mark;
+use crate::program::Program;
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::names::Version;
+use domain::outcome::{Attempted, Failure, Outcome};
+use domain::ports::{Context, Handler, Inspection, LetsGo, StopReason};
+use domain::ticket::Ticket;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use wire::child::{End, Invocation, InvocationLimits};
+
+/// The most lines of standard error that one attempt adds to the log.
+const LOG_LINES_MAX: usize = 200;
+
+/// Names the files of this process, so that those of one that was killed can be told apart.
+static INCARNATION: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+
+/// How a stage's command is run.
+#[derive(Clone, Debug)]
+pub struct ExecConfig {
+    /// The program and its arguments. A program with a slash is a path, from `folder` on; any other
+    /// is looked up in the `PATH` of `env`.
+    pub command: Vec<String>,
+    /// The folder it runs in.
+    pub folder: PathBuf,
+    /// What its environment holds beside the facts about the attempt. Without a `PATH` in it, that
+    /// is `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`.
+    pub env: BTreeMap<String, String>,
+    /// Its version; by default the content of its file makes one.
+    pub version: Option<Version>,
+    /// How much it may use.
+    pub limits: Limits,
+    /// Where outside events are reported; ticket and generation are added to it.
+    pub callback_url: Option<String>,
+    /// Where the files for results and progress are made, and removed from.
+    pub work_folder: PathBuf,
+}
+
+/// How much a command may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes of standard output; one that writes more is stopped and has failed.
+    pub stdout_bytes_max: u64,
+    /// How much of the end of standard error is kept.
+    pub stderr_bytes_max: u64,
+    /// The most bytes of a result file.
+    pub result_bytes_max: u64,
+    /// The most memory that each of its processes may allocate.
+    pub memory_bytes_max: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            stdout_bytes_max: 1024 * 1024,
+            stderr_bytes_max: 64 * 1024,
+            result_bytes_max: 1024 * 1024,
+            memory_bytes_max: None,
+        }
+    }
+}
+
+/// A command that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// There is no program to run.
+    #[error("run: expected a program and its arguments, got {0:?}")]
+    NoProgram(Vec<String>),
+    /// The operating system takes no text with a NUL in it.
+    #[error("{place}: expected text without NUL, got {got:?}")]
+    Nul {
+        /// Where it is.
+        place: &'static str,
+        /// The text.
+        got: String,
+    },
+    /// The name of a variable cannot be one.
+    #[error("env: expected the name of a variable, got {0:?}")]
+    BadVariable(String),
+    /// The folder for results cannot be used.
+    #[error("the folder {folder} for the files of handlers cannot be used: {error}")]
+    WorkFolder {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The current folder, which relative paths begin at, is not there.
+    #[error("the folder {folder} cannot be found from here: {error}")]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// A handler that is a command. See [`ExecConfig`].
+pub struct Exec {
+    spawner: Spawner,
+    program: Program,
+    env: BTreeMap<String, String>,
+    version: Option<Version>,
+    limits: Limits,
+    callback_url: Option<String>,
+    work_folder: PathBuf,
+}
+
+impl Exec {
+    /// Sets a command up. Whether it can be started is told by [`Handler::inspect`].
+    ///
+    /// # Errors
+    /// [`ExecError`] when the configuration can never work, or the work folder cannot be used.
+    pub fn new(config: ExecConfig, spawner: Spawner) -> Result<Self, ExecError> {
+        check(&config)?;
+        let folder = absolute(&config.folder)?;
+        let work_folder = absolute(&config.work_folder)?;
+        prepare(&work_folder).map_err(|error| ExecError::WorkFolder {
+            folder: work_folder.clone(),
+            error,
+        })?;
+        let search_path = config.env.get("PATH").map(String::as_str);
+        Ok(Self {
+            spawner,
+            program: Program::new(config.command, folder, search_path),
+            env: config.env,
+            version: config.version,
+            limits: config.limits,
+            callback_url: config.callback_url,
+            work_folder,
+        })
+    }
+
+    fn invocation(
+        &self,
+        id: u64,
+        program: &Path,
+        ticket: &Ticket,
+        context: &Context,
+    ) -> (Invocation, Mark) {
+        let file = |suffix| self.work_folder.join(file_name(id, suffix));
+        let (result, progress) = (file("result"), file("progress"));
+        let facts = Facts {
+            deadline: context.deadline,
+            result: &result,
+            progress: &progress,
+            callback_url: self.callback_url.as_deref(),
+        };
+        let (env, mark) = environment::of(ticket, &facts, &self.env);
+        let args = self.program.args().iter();
+        let invocation = Invocation {
+            id,
+            program: bytes(program.as_os_str()),
+            args: args.map(|arg| bytes(arg.as_ref())).collect(),
+            folder: bytes(self.program.folder().as_os_str()),
+            env,
+            stdin: ticket.payload.bytes.clone(),
+            limits: Some(InvocationLimits {
+                stdout_bytes_max: self.limits.stdout_bytes_max,
+                stderr_bytes_max: self.limits.stderr_bytes_max,
+                result_bytes_max: self.limits.result_bytes_max,
+                memory_bytes_max: self.limits.memory_bytes_max,
+            }),
+            result_path: bytes(result.as_os_str()),
+            progress_path: bytes(progress.as_os_str()),
+        };
+        (invocation, mark)
+    }
+
+    /// Sends the attempt out and waits for its end.
+    async fn run(&self, ticket: &Ticket, context: &Context) -> Attempted {
+        let path = match self.program.path() {
+            Ok(path) => path,
+            Err(why) => return Outcome::Unstartable(Failure::new("CannotStart", why)).into(),
+        };
+        let id = self.spawner.next_id();
+        let (invocation, mark) = self.invocation(id, &path, ticket, context);
+        let frame = match link::frame(invocation) {
+            Ok(frame) => frame,
+            Err(error) => return too_large(&error.to_string()).into(),
+        };
+        let begun = tokio::select! {
+            biased;
+            begun = self.spawner.begin(id, mark, &frame) => begun,
+            reason = context.stop.stopped() => return never_begun(reason).into(),
+        };
+        drop(frame);
+        let mut stopped = None;
+        let word = match begun {
+            Ok(attempt) => wait(attempt, context, &mut stopped).await,
+            Err(word) => word,
+        };
+        self.judge(word, stopped, ticket)
+    }
+
+    fn judge(&self, word: Word, stopped: Option<StopReason>, ticket: &Ticket) -> Attempted {
+        match word {
+            Word::Closed => Outcome::Abandoned.into(),
+            Word::SpawnerDied(why) => Outcome::Crashed(Failure::new(
+                "SpawnerDied",
+                format!(
+                    "the process that starts the commands died, and this attempt was killed: {why}"
+                ),
+            ))
+            .into(),
+            Word::End(end) => {
+                log(&end, ticket);
+                let terms = Terms {
+                    ticket,
+                    program: &self.program,
+                    limits: &self.limits,
+                    stopped,
+                };
+                ending::judge(end, &terms)
+            }
+        }
+    }
+}
+
+/// Waits for the end of an attempt, and stops it when that is asked for.
+async fn wait(mut attempt: Attempt, context: &Context, stopped: &mut Option<StopReason>) -> Word {
+    let reason = tokio::select! {
+        biased;
+        word = attempt.ended() => return word,
+        reason = context.stop.stopped() => reason,
+    };
+    *stopped = Some(reason);
+    attempt.stop(millis(context.grace));
+    attempt.ended().await
+}
+
+#[async_trait]
+impl Handler for Exec {
+    /// # Cancel safety
+    /// Dropping the future kills the command and everything that it started.
+    async fn handle(&self, ticket: Arc<Ticket>, context: Context) -> Attempted {
+        self.run(&ticket, &context).await
+    }
+
+    fn inspect(&self) -> Inspection {
+        let obstacle = self.program.obstacle();
+        let version = self.version.clone();
+        Inspection {
+            version: version.unwrap_or_else(|| self.program.version(obstacle.as_deref())),
+            obstacle,
+        }
+    }
+
+    fn lets_go(&self) -> LetsGo {
+        LetsGo::WhenStopped
+    }
+}
+
+fn check(config: &ExecConfig) -> Result<(), ExecError> {
+    if config.command.first().is_none_or(String::is_empty) {
+        return Err(ExecError::NoProgram(config.command.clone()));
+    }
+    let mut command = config.command.iter();
+    let mut values = config.env.values();
+    for (place, nul) in [
+        ("run", command.find(|word| word.contains('\0'))),
+        ("env", values.find(|value| value.contains('\0'))),
+    ] {
+        if let Some(got) = nul.cloned() {
+            return Err(ExecError::Nul { place, got });
+        }
+    }
+    let is_bad = |name: &&String| name.is_empty() || name.contains(['\0', '=']);
+    match config.env.keys().find(is_bad) {
+        Some(name) => Err(ExecError::BadVariable(name.clone())),
+        None => Ok(()),
+    }
+}
+
+fn absolute(folder: &Path) -> Result<PathBuf, ExecError> {
+    std::path::absolute(folder).map_err(|error| ExecError::Folder {
+        folder: folder.to_owned(),
+        error,
+    })
+}
+
+/// Makes the folder, and clears it of what killed processes have left there. One process owns it.
+fn prepare(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let own = file_prefix();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let ending = path.extension().and_then(OsStr::to_str);
+        let is_one = matches!(ending, Some("result" | "progress"));
+        if is_one && !name.starts_with(&own) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn file_prefix() -> String {
+    format!("{:016x}-", *INCARNATION)
+}
+
+fn file_name(id: u64, suffix: &str) -> String {
+    format!("{}{id}.{suffix}", file_prefix())
+}
+
+fn bytes(text: &OsStr) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// At least one, since none means "at once, without asking".
+fn millis(grace: Duration) -> u64 {
+    u64::try_from(grace.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn too_large(why: &str) -> Outcome {
+    Outcome::Rejected(Failure::new(
+        "PayloadTooLarge",
+        format!("the payload cannot be given to a command: {why}"),
+    ))
+}
+
+fn never_begun(reason: StopReason) -> Outcome {
+    match reason {
+        StopReason::Drain | StopReason::Cancelled => Outcome::Abandoned,
+        StopReason::Deadline => Outcome::TimedOut(Failure::new(
+            "DeadlineExceeded",
+            "the deadline passed before the command could be started: the process that starts \
+             commands was down or had no place",
+        )),
+    }
+}
+
+/// What a handler complains of goes to the log.
+fn log(end: &End, ticket: &Ticket) {
+    let End::Ended(ended) = end else { return };
+    let text = String::from_utf8_lossy(&ended.stderr_tail);
+    let lines: Vec<&str> = text.lines().rev().take(LOG_LINES_MAX).collect();
+    let (id, stage) = (ticket.id(), &ticket.stage);
+    for line in lines.into_iter().rev() {
+        tracing::info!(ticket.id = %id, ticket.stage = %stage, "stage {stage} says: {line}");
+    }
+    if ended.leftovers > 0 {
+        let leftovers = ended.leftovers;
+        tracing::warn!(
+            ticket.id = %id,
+            ticket.stage = %stage,
+            leftovers,
+            "{leftovers} processes that ticket {id} had left behind were killed"
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! Finding and ending the processes that an attempt has left behind.
+//!
+//! A command leads a process group, and a kill of the group ends most of what it started. What has
+//! left the group (`setsid`) is found by its parent, since orphans come to the nearest subreaper,
+//! and told apart by the [`Mark`] in its environment.
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use std::os::fd::OwnedFd;
+
+/// The variables that say which attempt a process belongs to.
+const MARK_NAMES: [&str; 4] = [
+    "GOAROUND_TICKET_ID",
+    "GOAROUND_HOP",
+    "GOAROUND_GENERATION",
+    "GOAROUND_ATTEMPT",
+];
+
+/// What the environment of every process of an attempt holds, unless the process took it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(Vec<Vec<u8>>);
+
+impl Mark {
+    /// The mark in this environment; one that has none belongs to nobody.
+    pub(crate) fn in_env<'a>(env: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let is_mark = |name: &[u8]| MARK_NAMES.iter().any(|mark| mark.as_bytes() == name);
+        let entries = env.filter(|(name, _)| is_mark(name));
+        Self(
+            entries
+                .map(|(name, value)| [name, b"=", value].concat())
+                .collect(),
+        )
+    }
+
+    /// Whether the environment of this process bears it.
+    fn is_on(&self, pid: Pid) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let Ok(environ) = std::fs::read(format!("/proc/{pid}/environ")) else {
+            return false;
+        };
+        let bears = |entry: &Vec<u8>| environ.split(|byte| *byte == 0).any(|have| have == entry);
+        self.0.iter().all(bears)
+    }
+}
+
+/// What is known of an attempt's processes.
+#[derive(Clone, Debug)]
+pub(crate) struct Brood {
+    /// The group of its command, if it is known.
+    pub(crate) group: Option<Pid>,
+    /// The mark of its environment.
+    pub(crate) mark: Mark,
+}
+
+impl Brood {
+    /// Whether this process belongs to it.
+    pub(crate) fn has(&self, pid: Pid) -> bool {
+        let group = || rustix::process::getpgid(Some(pid)).ok();
+        (self.group.is_some() && self.group == group()) || self.mark.is_on(pid)
+    }
+}
+
+/// A child of this process, held so that its number cannot come to mean another one.
+pub(crate) struct Held {
+    pid: Pid,
+    handle: OwnedFd,
+}
+
+impl Held {
+    /// Takes hold of a child that nobody else waits for.
+    pub(crate) fn new(pid: Pid) -> Option<Self> {
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        Some(Self { pid, handle })
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&self) {
+        // It may be dead already, which is what is wanted.
+        rustix::process::pidfd_send_signal(&self.handle, Signal::KILL).ok();
+    }
+
+    /// Its process number.
+    pub(crate) const fn pid(&self) -> Pid {
+        self.pid
+    }
+}
+
+/// Waits until each of them is dead; they are still there to be reaped.
+pub(crate) fn await_deaths(held: &[Held]) {
+    for one in held {
+        let mut death = [PollFd::new(&one.handle, PollFlags::IN)];
+        while rustix::event::poll(&mut death, None) == Err(rustix::io::Errno::INTR) {}
+    }
+}
+
+/// Takes a dead child off the process table; a living one is left alone.
+pub(crate) fn reap(pid: Pid) -> bool {
+    matches!(
+        rustix::process::waitpid(Some(pid), WaitOptions::NOHANG),
+        Ok(Some(_))
+    )
+}
+
+/// Kills a process group whose number is known to be still its own.
+pub(crate) fn signal_group(group: Pid, signal: Signal) {
+    // A group that is gone is what is wanted.
+    rustix::process::kill_process_group(group, signal).ok();
+}
+
+/// All processes whose parent is this process.
+pub(crate) fn children() -> Vec<Pid> {
+    let own = rustix::process::getpid();
+    processes()
+        .filter(|pid| parent_of(*pid) == Some(own))
+        .collect()
+}
+
+/// All processes there are.
+pub(crate) fn processes() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
+/// Who started it, or took it over.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name is in brackets and may hold anything, brackets too.
+    let after_name = stat.rsplit_once(')')?.1;
+    Pid::from_raw(after_name.split_ascii_whitespace().nth(1)?.parse().ok()?)
+}
+
+/// Kills everything of these attempts, wherever it is, and returns once it is gone. Only for a
+/// process that is the parent of what the attempts have left behind.
+pub(crate) fn bury(broods: &[Brood]) -> usize {
+    let mut buried = 0;
+    loop {
+        let children = children();
+        let is_theirs = |pid: &Pid| broods.iter().any(|brood| brood.has(*pid));
+        let dead = children.iter().filter(|pid| is_theirs(pid));
+        let held: Vec<Held> = dead.filter_map(|pid| Held::new(*pid)).collect();
+        if held.is_empty() {
+            return buried;
+        }
+        held.iter().for_each(Held::kill);
+        await_deaths(&held);
+        buried += held.iter().filter(|one| reap(one.pid())).count();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_mark_is_what_names_the_attempt_and_nothing_else() {
+        let env: [(&[u8], &[u8]); 3] = [
+            (b"PATH", b"/bin"),
+            (b"GOAROUND_TICKET_ID", b"t"),
+            (b"GOAROUND_KEY", b"k"),
+        ];
+        assert_eq!(
+            Mark::in_env(env.into_iter()),
+            Mark(vec![b"GOAROUND_TICKET_ID=t".to_vec()])
+        );
+    }
+
+    #[test]
+    fn a_process_without_a_mark_or_group_belongs_to_nobody() {
+        let brood = Brood {
+            group: None,
+            mark: Mark::in_env(std::iter::empty()),
+        };
+        assert!(!brood.has(rustix::process::getpid()));
+    }
+
+    #[test]
+    fn a_marked_child_is_found_killed_and_reaped() {
+        let mut child = Command::new("/bin/sleep")
+            .arg("600")
+            .env("GOAROUND_TICKET_ID", "bury-me")
+            .spawn()
+            .unwrap();
+        let env: [(&[u8], &[u8]); 1] = [(b"GOAROUND_TICKET_ID", b"bury-me")];
+        let brood = Brood {
+            group: None,
+            mark: Mark::in_env(env.into_iter()),
+        };
+        assert_eq!(bury(&[brood]), 1);
+        assert!(child.try_wait().is_err(), "it was reaped already");
+    }
+}

@@ -1,0 +1,89 @@
+//! The process that starts the commands.
+//!
+//! It is small, so that its commands start fast and their peak memory is their own; it leads its
+//! own session, so that a signal to the worker's group does not reach it; and it adopts what its
+//! commands leave behind. Its threads take turns at reading requests: who has read an invocation
+//! lets the next one read and runs it, so nothing is handed from thread to thread. When the worker
+//! is gone, the socket ends, and everything is killed.
+
+mod attempt;
+mod files;
+mod orphans;
+mod pipes;
+mod turns;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use turns::House;
+
+/// The most commands that run at once.
+pub const ATTEMPTS_MAX: usize = 16 * 1024;
+
+/// The spawner: talks on the socket that is its standard input, until that ends.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("goaround spawner: expected a worker's socket as standard input: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> std::io::Result<()> {
+    let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    // Fails on anything but a socket, before something is started that could not be watched.
+    socket.local_addr()?;
+    // Already the leader of a session when somebody has started it so; that is as good.
+    rustix::process::setsid().ok();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    leave_signals_to_the_worker()?;
+    die_of_panics();
+    let house = Arc::new(House::new(socket)?);
+    house.open()?;
+    house.wait_until_empty();
+    Ok(())
+}
+
+/// Whoever stops a whole service signals every process of it. The worker decides what becomes of
+/// the running commands, and then closes the socket; until then the spawner has to live.
+///
+/// A listener that was made and dropped leaves a handler that does nothing. Unlike an ignored
+/// signal that is not inherited by the commands.
+fn leave_signals_to_the_worker() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _context = runtime.enter();
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
+        drop(signal(kind)?);
+    }
+    Ok(())
+}
+
+/// A thread that panicked would leave its command unwatched. The worker sees the end of the whole
+/// process, and kills and reports everything that it ran.
+fn die_of_panics() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        std::process::abort();
+    }));
+}
+
+/// How a command is made to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// TERM now, KILL after this long.
+    Ask(Duration),
+    /// KILL now.
+    Kill,
+}

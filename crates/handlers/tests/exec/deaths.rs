@@ -1,0 +1,133 @@
+//! Whoever dies first, no command outlives it.
+
+use crate::common::{Ground, PATIENCE, begin, failure, is_alive, is_gone, spawner_command, until};
+use domain::outcome::{Outcome, OutcomeKind};
+use goaround_handlers::{Spawner, SpawnerCommand};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const GRACE: Duration = Duration::from_secs(600);
+
+/// A command, a child in its group, and one in a session of its own.
+const FAMILY: &str = "sleep 600 & echo $! >> pids
+    setsid sh -c 'echo $$ >> pids; sleep 600; :' &
+    echo $PPID > spawner; echo $$ >> pids; wait";
+
+fn kill(pid: u32) {
+    let pid = i32::try_from(pid).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn when_the_spawner_is_killed_attempts_have_crashed_and_the_next_ones_work() {
+    let ground = Ground::new();
+    for _ in 0..3 {
+        let begun = begin(&ground.shell(FAMILY), GRACE);
+        let pids = ground.pids("pids", 3).await;
+        let spawner = ground.pids("spawner", 1).await[0];
+        kill(spawner);
+        let attempted = begun.ended().await;
+        assert_eq!(
+            attempted.outcome.kind(),
+            OutcomeKind::Crashed,
+            "{attempted:?}"
+        );
+        assert_eq!(failure(&attempted).error_type, "SpawnerDied");
+        for pid in pids.into_iter().chain([spawner]) {
+            assert!(is_gone(pid), "{pid} is still there");
+        }
+        std::fs::remove_file(ground.path("pids")).unwrap();
+        std::fs::remove_file(ground.path("spawner")).unwrap();
+        assert_eq!(ground.run("exit 0").await.outcome, Outcome::done());
+    }
+}
+
+#[tokio::test]
+async fn when_the_worker_is_killed_its_spawner_and_commands_die_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_goaround-sleeper"))
+        .arg(env!("CARGO_BIN_EXE_goaround-spawner"))
+        .arg(folder.path())
+        .arg(FAMILY)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let read = |name: &str| -> Vec<u32> {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    let pids = until("the commands of the worker", || {
+        let pids = [read("pids"), read("spawner")].concat();
+        (pids.len() == 4).then_some(pids)
+    })
+    .await;
+    assert!(pids.iter().all(|pid| is_alive(*pid)));
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    until("the end of all commands", || {
+        pids.iter().all(|pid| !is_alive(*pid)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_closed_spawner_is_gone_and_what_ran_is_abandoned() {
+    let ground = Ground::new();
+    let begun = begin(&ground.shell(FAMILY), GRACE);
+    let mut pids = ground.pids("pids", 3).await;
+    pids.extend(ground.pids("spawner", 1).await);
+    tokio::time::timeout(PATIENCE, ground.spawner.close())
+        .await
+        .unwrap();
+    assert_eq!(begun.ended().await.outcome, Outcome::Abandoned);
+    assert!(pids.iter().all(|pid| is_gone(*pid)));
+    assert_eq!(ground.run("exit 0").await.outcome, Outcome::Abandoned);
+    ground.spawner.close().await;
+}
+
+#[tokio::test]
+async fn a_spawner_that_cannot_be_started_is_an_error_at_once() {
+    let missing = Spawner::start(SpawnerCommand {
+        program: "/nowhere/goaround".into(),
+        args: Vec::new(),
+    });
+    assert!(missing.is_err());
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_a_spawner_is_found_out() {
+    let mut ground = Ground::new();
+    ground.spawner = Spawner::start(SpawnerCommand {
+        program: "/bin/true".into(),
+        args: Vec::new(),
+    })
+    .unwrap();
+    let attempted = ground.run("exit 0").await;
+    let message = &failure(&attempted).message;
+    assert!(
+        message.contains("before it said hello: is it the right program?"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_signal_that_is_meant_for_the_worker_does_not_end_the_spawner() {
+    let ground = Ground::new();
+    let attempted = ground
+        .run("kill -TERM $PPID; kill -INT $PPID; kill -HUP $PPID")
+        .await;
+    assert_eq!(attempted.outcome, Outcome::done());
+    assert_eq!(ground.run("exit 0").await.outcome, Outcome::done());
+}
+
+#[tokio::test]
+async fn a_spawner_without_a_socket_says_what_it_expected() {
+    let output = Command::new(spawner_command().program)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("expected a worker's socket"), "{said}");
+}

@@ -1,0 +1,147 @@
+//! When an attempt has ended, nothing of it runs any more.
+
+use crate::common::{Ground, begin, failure, is_gone, payload, until};
+use domain::outcome::{Outcome, OutcomeKind};
+use domain::ports::StopReason;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(600);
+const SHORT: Duration = Duration::from_millis(100);
+
+/// Each way in which a command leaves processes about, and how many numbers it writes to `pids`.
+const FAMILIES: [(&str, usize); 4] = [
+    ("echo $$ >> pids; sleep 600 & echo $! >> pids; wait", 2),
+    (
+        "echo $$ >> pids; sh -c 'sh -c \"echo \\$\\$ >> pids; sleep 600; :\"; :'",
+        2,
+    ),
+    (
+        "echo $$ >> pids; setsid sh -c 'echo $$ >> pids; sleep 600; :' & wait",
+        2,
+    ),
+    (
+        "trap '' TERM; echo $$ >> pids; while :; do sleep 600; done",
+        1,
+    ),
+];
+
+#[tokio::test]
+async fn at_the_deadline_everything_that_a_command_started_is_gone() {
+    for (script, count) in FAMILIES {
+        let ground = Ground::new();
+        let begun = begin(&ground.shell(script), SHORT);
+        let pids = ground.pids("pids", count).await;
+        begun.stop(StopReason::Deadline);
+        let attempted = begun.ended().await;
+        assert_eq!(attempted.outcome.kind(), OutcomeKind::TimedOut, "{script}");
+        for pid in pids {
+            assert!(is_gone(pid), "{pid} of {script} is still there");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_attempt_is_killed_at_once() {
+    for (script, count) in FAMILIES {
+        let ground = Ground::new();
+        let begun = begin(&ground.shell(script), LONG);
+        let pids = ground.pids("pids", count).await;
+        drop(begun);
+        until("the end of a dropped attempt", || {
+            pids.iter().all(|pid| is_gone(*pid)).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_asked_before_it_is_killed() {
+    let ground = Ground::new();
+    let script = "trap 'echo tidied > tidy; echo bye >&2; exit 3' TERM; echo $$ > pids
+        while :; do sleep 0.01; done";
+    let begun = begin(&ground.shell(script), LONG);
+    ground.pids("pids", 1).await;
+    begun.stop(StopReason::Deadline);
+    let attempted = begun.ended().await;
+    assert_eq!(
+        failure(&attempted).message,
+        "the deadline passed and the command was stopped: bye"
+    );
+    assert!(ground.path("tidy").exists());
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_stopped_for_us_is_abandoned_and_not_charged() {
+    let ground = Ground::new();
+    for reason in [StopReason::Drain, StopReason::Cancelled] {
+        let begun = begin(&ground.shell("echo $$ > pids; sleep 600; :"), LONG);
+        let pids = ground.pids("pids", 1).await;
+        begun.stop(reason);
+        assert_eq!(begun.ended().await.outcome, Outcome::Abandoned);
+        assert!(is_gone(pids[0]));
+        std::fs::remove_file(ground.path("pids")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_closes_its_pipes_is_still_waited_for() {
+    let ground = Ground::new();
+    let script = "exec >&- 2>&-; echo $$ > pids; while [ ! -e go ]; do sleep 0.01; done; exit 7";
+    let begun = begin(&ground.shell(script), LONG);
+    ground.pids("pids", 1).await;
+    std::fs::write(ground.path("go"), "").unwrap();
+    assert_eq!(failure(&begun.ended().await).message, "exit status 7");
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_is_listened_to_for_a_moment_and_killed() {
+    let ground = Ground::new();
+    for script in [
+        "echo said; sleep 600 & echo $! > pids; exit 0",
+        "echo said; setsid sleep 600 & echo $! > pids; exit 0",
+    ] {
+        let begun = Instant::now();
+        let attempted = ground.run(script).await;
+        assert_eq!(&payload(&attempted).unwrap().bytes[..], b"said\n");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{script}");
+        let pids = ground.pids("pids", 1).await;
+        assert!(is_gone(pids[0]), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_behind_without_a_mark_is_killed_too_when_it_can_be_nobody_elses() {
+    let ground = Ground::new();
+    let script = "env -i setsid sh -c 'echo $$ > pids; exec sleep 600 >/dev/null 2>&1' &
+        while [ ! -s pids ]; do sleep 0.01; done";
+    let attempted = ground.run(script).await;
+    assert_eq!(attempted.outcome, Outcome::done());
+    let pids = ground.pids("pids", 1).await;
+    assert!(is_gone(pids[0]));
+}
+
+#[tokio::test]
+async fn the_end_of_one_attempt_leaves_another_alone() {
+    let ground = Ground::new();
+    // It leads a life of its own, as an orphan beside the one that ends.
+    let script = "(setsid sh -c 'echo $$ > pids; while [ ! -e go ]; do sleep 0.01; done; echo x' &)
+        while [ ! -e go ]; do sleep 0.01; done";
+    let exec = ground.shell(script);
+    let mut other = domain::ticket::Ticket::clone(&crate::common::ticket(""));
+    other.name = other.name.charged();
+    let context = crate::common::Switch::new().context(LONG);
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(async move {
+        domain::ports::Handler::handle(&*exec, std::sync::Arc::new(other), context).await
+    });
+    let pids = ground.pids("pids", 1).await;
+    let ended = ground.run("setsid sleep 600 & exit 0").await;
+    assert_eq!(ended.outcome, Outcome::done());
+    assert!(
+        common::is_alive(pids[0]),
+        "it was killed for another's sake"
+    );
+    std::fs::write(ground.path("go"), "").unwrap();
+    let attempted = task.join_next().await.unwrap().unwrap();
+    assert_eq!(attempted.outcome.kind(), OutcomeKind::Done);
+}

@@ -1,0 +1,93 @@
+//! What is too much, and what was used.
+
+use crate::common::{Ground, failure, handle, ticket};
+use domain::outcome::{Outcome, OutcomeKind};
+use domain::ticket::{Payload, Ticket};
+use goaround_handlers::Limits;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MIB: u64 = 1024 * 1024;
+
+#[tokio::test]
+async fn output_over_the_limit_is_stopped_and_has_failed() {
+    let ground = Ground::new();
+    for script in ["yes", "head -c 10000000 /dev/zero", "trap '' TERM; yes"] {
+        let attempted = ground.run(script).await;
+        let failure = failure(&attempted);
+        assert_eq!(failure.error_type, "OutputTooLarge", "{script}");
+        assert!(
+            failure.message.contains("at most 1048576 bytes"),
+            "{}",
+            failure.message
+        );
+        assert_eq!(attempted.outcome.kind(), OutcomeKind::Failed);
+    }
+}
+
+#[tokio::test]
+async fn of_ten_megabytes_of_complaints_the_end_is_kept() {
+    let ground = Ground::new();
+    let attempted = ground
+        .run("head -c 10000000 /dev/zero | tr '\\0' x >&2; printf '\\nthe end\\n' >&2; exit 1")
+        .await;
+    let failure = failure(&attempted);
+    assert_eq!(failure.message, "the end");
+    assert!(failure.log_tail.starts_with("[9934473 bytes cut…] xxx"));
+    assert!(failure.log_tail.len() < 70_000);
+}
+
+#[tokio::test]
+async fn a_payload_that_no_frame_holds_is_rejected() {
+    let ground = Ground::new();
+    let mut ticket = Ticket::clone(&ticket(""));
+    ticket.payload = Payload::untyped(vec![0; 65 << 20]);
+    let attempted = handle(&ground.command(&["true"]), Arc::new(ticket)).await;
+    assert_eq!(failure(&attempted).error_type, "PayloadTooLarge");
+    assert_eq!(attempted.outcome.kind(), OutcomeKind::Rejected);
+}
+
+#[tokio::test]
+async fn the_peak_of_memory_and_the_time_are_the_commands_own() {
+    let ground = Ground::new();
+    let eater = r#"$x = "a" x (50 * 1024 * 1024); for (1 .. 2_000_000) { $y += $_ }"#;
+    let fat = handle(&ground.command(&["perl", "-e", eater]), ticket("")).await;
+    assert_eq!(fat.outcome, Outcome::done());
+    let peak = fat.usage.memory_bytes_max.unwrap();
+    assert!((50 * MIB..200 * MIB).contains(&peak), "{peak}");
+    assert!(fat.usage.cpu_user.unwrap() > Duration::ZERO);
+    let slim = handle(&ground.command(&["true"]), ticket("")).await;
+    let peak = slim.usage.memory_bytes_max.unwrap();
+    assert!(peak < 20 * MIB, "the spawner's own memory is in it: {peak}");
+}
+
+#[tokio::test]
+async fn a_command_that_runs_into_its_memory_limit_has_crashed_and_the_report_says_so() {
+    let ground = Ground::new();
+    let eater = r#"$n = 500 * 1024 * 1024; $x = "a" x $n; print length $x"#;
+    let mut config = ground.config(&["perl", "-e", eater]);
+    config.limits.memory_bytes_max = Some(64 * MIB);
+    let attempted = handle(&ground.exec(config), ticket("")).await;
+    let failure = failure(&attempted);
+    assert_eq!(failure.error_type, "MemoryLimit", "{attempted:?}");
+    assert!(
+        failure
+            .message
+            .contains("at its memory limit of 64.0 MiB, peak memory"),
+        "{}",
+        failure.message
+    );
+    assert_eq!(attempted.outcome.kind(), OutcomeKind::Crashed);
+}
+
+#[tokio::test]
+async fn a_failure_below_the_memory_limit_is_an_ordinary_one() {
+    let ground = Ground::new();
+    let mut config = ground.config(&["sh", "-c", "exit 3"]);
+    config.limits = Limits {
+        memory_bytes_max: Some(512 * MIB),
+        ..Limits::default()
+    };
+    let attempted = handle(&ground.exec(config), ticket("")).await;
+    assert_eq!(failure(&attempted).error_type, "ExitStatus");
+}

@@ -1,0 +1,19 @@
+//! Commands as handlers, with real processes.
+
+#[cfg(test)]
+mod common;
+
+#[cfg(test)]
+mod outcomes;
+
+#[cfg(test)]
+mod groups;
+
+#[cfg(test)]
+mod deaths;
+
+#[cfg(test)]
+mod limits;
+
+#[cfg(test)]
+mod starting;

@@ -1,0 +1,160 @@
+//! How a ticket enters a stage: claimed by somebody, alone with its key where that is the rule.
+
+use crate::books::{Books, Stop};
+use crate::codes::{self, Count};
+use crate::error::Fault;
+use crate::spot::{Found, Note, Spot};
+use domain::names::{Key, Kind, StageName};
+use domain::ticket::{Name, Ticket};
+use domain::time::Timestamp;
+use domain::wait::{Condition, Reason, Wait};
+use rusqlite::Connection;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A ticket at the door of a stage.
+pub(crate) struct Newcomer<'a> {
+    pub(crate) seq: i64,
+    pub(crate) name: Name,
+    pub(crate) stage: &'a StageName,
+    pub(crate) stop: Stop,
+    pub(crate) kind: &'a Kind,
+    pub(crate) key: Option<&'a Key>,
+    pub(crate) at: Timestamp,
+}
+
+impl<'a> Newcomer<'a> {
+    /// The ticket as it is.
+    pub(crate) const fn of(ticket: &'a Ticket, seq: i64, stop: Stop, at: Timestamp) -> Self {
+        Self {
+            seq,
+            name: ticket.name,
+            stage: &ticket.stage,
+            stop,
+            kind: &ticket.kind,
+            key: ticket.key.as_ref(),
+            at,
+        }
+    }
+
+    /// Where it is put; whoever it supersedes is dropped. The caller writes the spot.
+    pub(crate) fn admit(
+        &self,
+        books: &mut Books,
+        db: &Connection,
+        copy: impl FnOnce() -> Option<Arc<Ticket>>,
+    ) -> Result<Spot<'a>, Fault> {
+        if !books.claims(self.stop, self.stage, self.kind) {
+            return Ok(Spot::waiting(self.stop.id, self.name, self.unclaimed()));
+        }
+        let lock_key = match self.key {
+            Some(key) if self.stop.is_unique => Some(key.as_str()),
+            _ => None,
+        };
+        if let Some(key) = lock_key
+            && let Some(other) = self.take_lock(books, db, key)?
+        {
+            let wait = self.wait(
+                Condition::Unique {
+                    other: other.ticket,
+                },
+                "another ticket with its key is at work",
+            );
+            let mut spot = Spot::waiting(self.stop.id, self.name, wait);
+            spot.next_key = lock_key;
+            return Ok(spot);
+        }
+        let ready_seq = books.rise((self.stop.id, self.stage), self.seq, copy);
+        let mut spot = Spot::runnable(self.stop.id, ready_seq, self.name, self.at);
+        spot.lock_key = lock_key;
+        Ok(spot)
+    }
+
+    fn unclaimed(&self) -> Cow<'static, Wait> {
+        self.wait(Condition::Unclaimed, "no stage is configured that takes it")
+    }
+
+    fn wait(&self, condition: Condition, because: &str) -> Cow<'static, Wait> {
+        Cow::Owned(Wait {
+            condition,
+            since: self.at,
+            because: because.into(),
+            oops: None,
+        })
+    }
+
+    /// Makes room for the newest with this key; else names the one that has to end first.
+    fn take_lock(
+        &self,
+        books: &mut Books,
+        db: &Connection,
+        key: &str,
+    ) -> Result<Option<Name>, Fault> {
+        if let Some(older) = Found::in_line(db, self.stop.id, key)? {
+            supersede(books, db, &older, (self.name, self.at))?;
+        }
+        let Some(owner) = Found::at_work(db, self.stop.id, key)? else {
+            return Ok(None);
+        };
+        if !is_free(books, self.stage, &owner) {
+            return Ok(Some(owner.name));
+        }
+        supersede(books, db, &owner, (self.name, self.at))?;
+        Ok(None)
+    }
+}
+
+/// Whether nobody works on it. About a suspect that is not known yet.
+fn is_free(books: &mut Books, stage: &StageName, owner: &Found) -> bool {
+    match owner.state {
+        codes::RUNNABLE => books.withdraw(stage, owner.seq),
+        _ => owner.reason != Some(codes::of_reason(Reason::Suspect)),
+    }
+}
+
+/// Drops a ticket because a newer one with its key is there.
+pub(crate) fn supersede(
+    books: &mut Books,
+    db: &Connection,
+    older: &Found,
+    (newer, at): (Name, Timestamp),
+) -> Result<(), Fault> {
+    let why = format!("superseded by {}", newer.ticket);
+    let by = "unique key";
+    Spot::dropped(older.stage, older.name, at, (&why, by)).update(db, older.seq)?;
+    books.count(0, Count::Dropped, 1);
+    let note = Note {
+        at,
+        name: older.name,
+        stage: older.stage,
+        what: "dropped",
+        why: &format!("{why}, by {by}"),
+        oops: None,
+    };
+    note.insert(db, older.seq)
+}
+
+/// The ticket at work on this key is gone from the stage: the one in line is released.
+pub(crate) fn let_next_in(
+    books: &mut Books,
+    db: &Connection,
+    (stage, id): (&StageName, i64),
+    (key, at): (&str, Timestamp),
+) -> Result<(), Fault> {
+    let Some(next) = Found::in_line(db, id, key)? else {
+        return Ok(());
+    };
+    let ready_seq = books.rise((id, stage), next.seq, || None);
+    let mut spot = Spot::runnable(id, ready_seq, next.name, at);
+    spot.lock_key = Some(key);
+    spot.update(db, next.seq)?;
+    let note = Note {
+        at,
+        name: next.name,
+        stage: id,
+        what: "released",
+        why: "the other ticket with its key is gone from the stage",
+        oops: None,
+    };
+    note.insert(db, next.seq)
+}

@@ -1,0 +1,452 @@
+//! What the writer of the books has in mind: the numbers it hands out, and what it will tell whom
+//! once the transaction is durable. Nothing here outlives a rollback.
+
+use crate::codes::Count;
+use crate::control::Control;
+use crate::error::Fault;
+use crate::queue::{Loaded, ReadAhead, StageQueue};
+use crate::feeder::Feed;
+use crate::requests::Request;
+use crate::writer::Work;
+use domain::books::{Entry, Place};
+use domain::flow::{Flows, Journal, Unique};
+use domain::names::{Kind, StageName};
+use domain::oops::Scene;
+use domain::ports::{Clock, StoreError};
+use domain::ticket::Ticket;
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Notify;
+
+/// How many names of stages and scenes are remembered; beyond it they are looked up again.
+const NAMES_MAX: usize = 4_096;
+
+/// The queues of the stages that somebody consumes.
+pub(crate) struct Queues {
+    map: RwLock<HashMap<StageName, Arc<StageQueue>>>,
+    /// The newest position that is durable, of all stages.
+    latest: AtomicI64,
+    tags: Arc<AtomicU64>,
+    feed: Feed,
+    read_ahead: ReadAhead,
+}
+
+impl Queues {
+    pub(crate) fn new(feed: Feed, read_ahead: ReadAhead, latest: i64) -> Self {
+        Self {
+            map: RwLock::default(),
+            latest: AtomicI64::new(latest),
+            tags: Arc::new(AtomicU64::new(1)),
+            feed,
+            read_ahead,
+        }
+    }
+
+    /// The queue of a stage, if somebody consumes or consumed it.
+    pub(crate) fn find(&self, stage: &StageName) -> Option<Arc<StageQueue>> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.get(stage).cloned()
+    }
+
+    /// The queue of a stage; a new one begins with everything that is durable now.
+    pub(crate) fn of(&self, stage: &StageName) -> Arc<StageQueue> {
+        if let Some(queue) = self.find(stage) {
+            return queue;
+        }
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let tags = Arc::clone(&self.tags);
+            let feed = self.feed.clone();
+            Arc::new(StageQueue::new(stage.clone(), self.read_ahead, feed, tags))
+        };
+        let queue = Arc::clone(map.entry(stage.clone()).or_insert_with(make));
+        // Under the lock of the map, and the writer publishes before it looks into the map: so
+        // either it finds this queue, or this finds what it published.
+        queue.advance(self.latest.load(Ordering::SeqCst));
+        queue
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<StageQueue>> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.values().cloned().collect()
+    }
+
+    /// Everything that is running now.
+    pub(crate) fn running(&self) -> Vec<crate::queue::InHand> {
+        let mut running = Vec::new();
+        for queue in self.all() {
+            queue.running(&mut running);
+        }
+        running
+    }
+
+    /// Marks an entry as running if this process runs it.
+    pub(crate) fn mark_running(&self, seq: i64, entry: &mut Entry) {
+        let is_runnable = matches!(entry.place, Place::Runnable { .. });
+        let queue = self.find(&entry.ticket.stage).filter(|_| is_runnable);
+        if let Some(had) = queue.and_then(|queue| queue.runner(seq, &entry.ticket.name)) {
+            entry.place = Place::Running {
+                since: had.started_at,
+                holder: had.holder,
+            };
+        }
+    }
+
+    fn publish(&self, latest: i64) {
+        self.latest.fetch_max(latest, Ordering::SeqCst);
+    }
+
+    pub(crate) fn close(&self) {
+        for queue in self.all() {
+            queue.close();
+        }
+        self.feed.stop();
+    }
+}
+
+/// A stage as the books know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    /// Its row.
+    pub(crate) id: i64,
+    /// Whether it is configured and takes every kind.
+    takes_all: bool,
+    pub(crate) is_unique: bool,
+    pub(crate) journal: Journal,
+}
+
+/// Tickets of one stage that become runnable with this transaction.
+struct Rise {
+    stage: i64,
+    queue: Option<Arc<StageQueue>>,
+    /// Whether the queue takes tickets directly; decided once a transaction.
+    is_hungry: bool,
+    items: Vec<Loaded>,
+    latest: i64,
+}
+
+/// What is told once the transaction is durable.
+#[derive(Default)]
+struct Effects {
+    rises: Vec<Rise>,
+    withdrawn: Vec<(Arc<StageQueue>, i64)>,
+    voided: Vec<(Arc<StageQueue>, i64)>,
+    counts: Vec<(i64, Count, i64)>,
+    until_min: Option<Timestamp>,
+    has_case: bool,
+    /// A round of releases found that this is the next wait to end; `Some(None)` means none.
+    next_until: Option<Option<Timestamp>>,
+}
+
+/// The state of the writer of `books.db`.
+pub(crate) struct Books {
+    pub(crate) flows: Arc<Flows>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queues: Arc<Queues>,
+    pub(crate) control: Control,
+    pub(crate) attention: Arc<Notify>,
+    pub(crate) commits: Arc<AtomicU64>,
+    pub(crate) retention_slice: usize,
+    next_seq: i64,
+    next_ready: i64,
+    stops: HashMap<StageName, Stop>,
+    scenes: HashMap<Scene, i64>,
+    last_scene: Option<(Arc<Scene>, i64)>,
+    earliest: Option<Timestamp>,
+    effects: Effects,
+}
+
+/// What a new state of the writer is made from.
+pub(crate) struct Parts {
+    pub(crate) flows: Arc<Flows>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queues: Arc<Queues>,
+    pub(crate) control: Control,
+    pub(crate) attention: Arc<Notify>,
+    pub(crate) commits: Arc<AtomicU64>,
+    pub(crate) retention_slice: usize,
+}
+
+impl Books {
+    pub(crate) fn new(parts: Parts, (next_seq, next_ready): (i64, i64)) -> Self {
+        Self {
+            flows: parts.flows,
+            clock: parts.clock,
+            queues: parts.queues,
+            control: parts.control,
+            attention: parts.attention,
+            commits: parts.commits,
+            retention_slice: parts.retention_slice,
+            next_seq,
+            next_ready,
+            stops: HashMap::new(),
+            scenes: HashMap::new(),
+            last_scene: None,
+            earliest: None,
+            effects: Effects::default(),
+        }
+    }
+
+    /// A row number that no ticket has.
+    pub(crate) const fn next_seq(&mut self) -> i64 {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    /// The stage's row and the rules that matter here; makes the row of a new one.
+    pub(crate) fn stop(&mut self, db: &Connection, stage: &StageName) -> Result<Stop, Fault> {
+        if let Some(stop) = self.stops.get(stage) {
+            return Ok(*stop);
+        }
+        let rules = self.flows.stage(stage);
+        let stop = Stop {
+            id: stage_id(db, stage)?,
+            takes_all: rules.is_some_and(|rules| rules.kinds.is_none()),
+            is_unique: rules.is_some_and(|rules| rules.unique == Unique::ByKey),
+            journal: rules.map_or(Journal::Full, |rules| rules.journal),
+        };
+        if self.stops.len() >= NAMES_MAX {
+            self.stops.clear();
+        }
+        self.stops.insert(stage.clone(), stop);
+        Ok(stop)
+    }
+
+    /// Whether somebody is configured who takes such a ticket.
+    pub(crate) fn claims(&self, stop: Stop, stage: &StageName, kind: &Kind) -> bool {
+        stop.takes_all || self.flows.claims(stage, kind)
+    }
+
+    /// The row of whoever ran an attempt.
+    pub(crate) fn scene(&mut self, db: &Connection, scene: &Arc<Scene>) -> Result<i64, Fault> {
+        if let Some((last, id)) = &self.last_scene
+            && Arc::ptr_eq(last, scene)
+        {
+            return Ok(*id);
+        }
+        let id = match self.scenes.get(&**scene) {
+            Some(id) => *id,
+            None => scene_id(db, scene)?,
+        };
+        if self.scenes.len() >= NAMES_MAX {
+            self.scenes.clear();
+        }
+        self.scenes.insert(Scene::clone(scene), id);
+        self.last_scene = Some((Arc::clone(scene), id));
+        Ok(id)
+    }
+
+    pub(crate) fn count(&mut self, stage: i64, what: Count, by: i64) {
+        let counts = &mut self.effects.counts;
+        match counts.iter_mut().find(|(s, w, _)| (*s, *w) == (stage, what)) {
+            Some((_, _, n)) => *n += by,
+            None => counts.push((stage, what, by)),
+        }
+    }
+
+    /// A ticket becomes runnable: the position that it gets. `ticket` is asked for a copy only if
+    /// the stage's queue takes it directly.
+    pub(crate) fn rise(
+        &mut self,
+        (stage, name): (i64, &StageName),
+        seq: i64,
+        ticket: impl FnOnce() -> Option<Arc<Ticket>>,
+    ) -> i64 {
+        let ready_seq = self.next_ready;
+        self.next_ready += 1;
+        let rise = self.rise_of(stage, name);
+        rise.latest = ready_seq;
+        if rise.is_hungry {
+            match ticket() {
+                Some(ticket) => rise.items.push(Loaded {
+                    seq,
+                    ready_seq,
+                    ticket,
+                    had: None,
+                }),
+                // The order must not be broken: what follows is read from the books as well.
+                None => rise.is_hungry = false,
+            }
+        }
+        ready_seq
+    }
+
+    fn rise_of(&mut self, stage: i64, name: &StageName) -> &mut Rise {
+        let rises = &mut self.effects.rises;
+        let at = match rises.iter().position(|rise| rise.stage == stage) {
+            Some(at) => at,
+            None => {
+                let queue = self.queues.find(name);
+                let is_hungry = queue.as_ref().is_some_and(|queue| queue.is_hungry());
+                rises.push(Rise {
+                    stage,
+                    queue,
+                    is_hungry,
+                    items: Vec::new(),
+                    latest: 0,
+                });
+                rises.len() - 1
+            }
+        };
+        &mut rises[at]
+    }
+
+    /// A wait begins that the controller must know of.
+    pub(crate) fn waits(&mut self, condition: &domain::wait::Condition) {
+        if matches!(condition, domain::wait::Condition::Suspect { .. }) {
+            self.effects.has_case = true;
+        }
+        if let Some(until) = condition.until() {
+            let min = self.effects.until_min.map_or(until, |min| min.min(until));
+            self.effects.until_min = Some(min);
+        }
+    }
+
+    /// A round of releases found that this is the next wait to end.
+    pub(crate) const fn found_next(&mut self, next: Option<Timestamp>) {
+        self.effects.next_until = Some(next);
+    }
+
+    /// The ticket does not become runnable after all.
+    pub(crate) fn fall(&mut self, seq: i64) {
+        for rise in &mut self.effects.rises {
+            rise.items.retain(|loaded| loaded.seq != seq);
+        }
+    }
+
+    /// Takes a runnable ticket out of its queue; false when somebody has it.
+    pub(crate) fn withdraw(&mut self, stage: &StageName, seq: i64) -> bool {
+        self.fall(seq);
+        let Some(queue) = self.queues.find(stage) else {
+            return true;
+        };
+        match queue.withdraw(seq) {
+            crate::queue::Withdrawal::InHand => false,
+            crate::queue::Withdrawal::Out => {
+                self.effects.withdrawn.push((queue, seq));
+                true
+            }
+        }
+    }
+
+    /// A ticket that somebody has is ended: it does not come back from them.
+    pub(crate) fn void(&mut self, stage: &StageName, seq: i64) {
+        if let Some(queue) = self.queues.find(stage) {
+            self.effects.voided.push((queue, seq));
+        }
+    }
+
+    fn tell(&mut self) {
+        let effects = std::mem::take(&mut self.effects);
+        for (queue, seq) in effects.withdrawn {
+            queue.confirm(seq);
+        }
+        for (queue, seq) in effects.voided {
+            queue.void(seq);
+        }
+        self.queues.publish(self.next_ready - 1);
+        for rise in effects.rises {
+            // A queue that came to be while the transaction ran has begun with all of it, or will
+            // read it: see `Queues::of`.
+            if let Some(queue) = rise.queue {
+                queue.offer(rise.items.into_iter(), rise.latest);
+            }
+        }
+        self.control.tell(&self.queues);
+        if let Some(next) = effects.next_until {
+            self.earliest = next;
+        }
+        let is_earlier = match (effects.until_min, self.earliest) {
+            (Some(until), Some(earliest)) => until < earliest,
+            (until, None) => until.is_some(),
+            (None, Some(_)) => false,
+        };
+        if is_earlier {
+            self.earliest = effects.until_min;
+        }
+        if is_earlier || effects.has_case {
+            self.attention.notify_one();
+        }
+    }
+}
+
+impl Work for Books {
+    type Request = Request;
+
+    fn weight(request: &Request) -> usize {
+        request.weight()
+    }
+
+    fn apply(&mut self, db: &Connection, request: &mut Request) -> Result<(), Fault> {
+        request.apply(self, db)
+    }
+
+    fn finish(&mut self, db: &Connection) -> Result<(), Fault> {
+        let mut add = db.prepare_cached(
+            "INSERT INTO counters (stage, what, n) VALUES (?1, ?2, ?3)
+             ON CONFLICT (stage, what) DO UPDATE SET n = n + excluded.n",
+        )?;
+        for (stage, what, by) in &self.effects.counts {
+            add.execute(params![stage, what.code(), by])?;
+        }
+        self.control.save(db)
+    }
+
+    fn committed(&mut self, group: Vec<Request>) {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        for request in &group {
+            request.give_up_leases(&self.queues);
+        }
+        self.tell();
+        for request in group {
+            request.answer(&self.control);
+        }
+    }
+
+    fn undone(&mut self) {
+        let effects = std::mem::take(&mut self.effects);
+        for (queue, seq) in effects.withdrawn {
+            queue.restore(seq);
+        }
+        // Their rows may have been made in the transaction that is no more.
+        self.stops.clear();
+        self.scenes.clear();
+        self.last_scene = None;
+        self.control.undo();
+    }
+
+    fn refuse(request: Request, error: StoreError) {
+        request.refuse(error);
+    }
+}
+
+/// The row of a stage; makes it if there is none.
+pub(crate) fn stage_id(db: &Connection, stage: &StageName) -> Result<i64, Fault> {
+    let found = db
+        .prepare_cached("SELECT id FROM stages WHERE name = ?1")?
+        .query_row([stage.as_str()], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    db.prepare_cached("INSERT INTO stages (name) VALUES (?1)")?
+        .execute([stage.as_str()])?;
+    Ok(db.last_insert_rowid())
+}
+
+fn scene_id(db: &Connection, scene: &Scene) -> Result<i64, Fault> {
+    let values = (
+        scene.holder.as_str(),
+        &scene.hostname,
+        scene.version.as_str(),
+    );
+    db.prepare_cached("INSERT OR IGNORE INTO scenes (holder, hostname, version) VALUES (?1, ?2, ?3)")?
+        .execute(values)?;
+    let id = db
+        .prepare_cached("SELECT id FROM scenes WHERE holder = ?1 AND hostname = ?2 AND version = ?3")?
+        .query_row(values, |row| row.get(0))?;
+    Ok(id)
+}

@@ -1,0 +1,143 @@
+//! [`Broker`]: lends runnable tickets and takes back settled ones.
+
+use crate::books::Queues;
+use crate::consumer::{SnapshotFollower, StageConsumer};
+use crate::control::held;
+use crate::embedded::Embedded;
+use crate::error::closed;
+use crate::queue::{Had, Subscription};
+use crate::requests::{Request, Settle};
+use async_trait::async_trait;
+use domain::delivery::{Delivery, Received, Settlement, Start, Started};
+use domain::names::StageName;
+use domain::ports::{
+    Broker, Consumer, Follower, NotStarted, Settled, StoreError, Unsettled,
+};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use tokio::sync::oneshot;
+use wire::intent::Begun;
+
+/// Tells subscriptions of one process apart.
+static SUBSCRIPTIONS: AtomicU64 = AtomicU64::new(0);
+
+#[async_trait]
+impl Broker for Embedded {
+    async fn consume(
+        &self,
+        stage: &StageName,
+        prefetch: NonZeroUsize,
+    ) -> Result<Box<dyn Consumer>, StoreError> {
+        let queue = self.shared.queues.of(stage);
+        {
+            // While this is borrowed no newer snapshot can come, so the queue cannot be left with
+            // an older one than its followers see.
+            let snapshot = self.shared.control.borrow();
+            queue.hold(held(&snapshot, stage));
+        }
+        let lender = Arc::new(Subscription {
+            id: SUBSCRIPTIONS.fetch_add(1, Ordering::Relaxed),
+            prefetch: prefetch.get(),
+            queue,
+        });
+        Ok(Box::new(StageConsumer { lender }))
+    }
+
+    /// The records are written before this returns, in one write for the group. They outlive this
+    /// process; no fsync is made, so they need not outlive a power loss.
+    async fn start(
+        &self,
+        deliveries: Vec<Delivery<Received>>,
+        start: &Start,
+    ) -> Result<Vec<Delivery<Started>>, NotStarted> {
+        if let Err(error) = self.write_down(&deliveries, start) {
+            return Err(NotStarted { deliveries, error });
+        }
+        let begin = |delivery: Delivery<Received>| delivery.started(start.clone());
+        Ok(deliveries.into_iter().map(begin).collect())
+    }
+
+    async fn settle(&self, group: Vec<Settlement>) -> Result<Vec<Settled>, Unsettled> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = rows_of(&self.shared.queues, &group);
+        let (reply, answer) = oneshot::channel();
+        let settle = Settle {
+            answers: Vec::with_capacity(group.len()),
+            settlements: group,
+            rows,
+            reply,
+        };
+        if let Err(Request::Settle(settle)) = self.shared.writer.ask(Request::Settle(settle)).await
+        {
+            let settlements = settle.settlements;
+            let error = closed();
+            return Err(Unsettled { settlements, error });
+        }
+        match answer.await {
+            Ok(Ok(durable)) => {
+                for settlement in durable.settlements {
+                    settlement.settled();
+                }
+                Ok(durable.answers)
+            }
+            Ok(Err(unsettled)) => Err(unsettled),
+            // The writer died with the group: its receipts have come back to the queue.
+            Err(_) => Err(Unsettled {
+                settlements: Vec::new(),
+                error: closed(),
+            }),
+        }
+    }
+
+    async fn follow(&self) -> Result<Box<dyn Follower>, StoreError> {
+        let mut control = self.shared.control.clone();
+        control.mark_changed();
+        Ok(Box::new(SnapshotFollower { control }))
+    }
+}
+
+impl Embedded {
+    fn write_down(
+        &self,
+        deliveries: &[Delivery<Received>],
+        start: &Start,
+    ) -> Result<(), StoreError> {
+        let intents = &self.shared.intents;
+        // Held until the leases are marked, so that a file that is written anew misses none.
+        let mut intents = intents.lock().unwrap_or_else(PoisonError::into_inner);
+        if intents.is_full() {
+            intents.compact(&self.shared.queues.running())?;
+        }
+        let begun = |delivery: &Delivery<Received>| Begun {
+            name: delivery.ticket().name,
+            at: start.at,
+        };
+        intents.append(deliveries.iter().map(begun))?;
+        let had = Had {
+            holder: start.scene.holder.clone(),
+            started_at: start.at,
+        };
+        for same in deliveries.chunk_by(|a, b| a.ticket().stage == b.ticket().stage) {
+            let stage = same.first().map(|one| &one.ticket().stage);
+            if let Some(queue) = stage.and_then(|stage| self.shared.queues.find(stage)) {
+                queue.started(same.iter().map(Delivery::tag), &had);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rows_of(queues: &Queues, group: &[Settlement]) -> Vec<Option<i64>> {
+    let mut rows = Vec::with_capacity(group.len());
+    for same in group.chunk_by(|a, b| a.ticket().stage == b.ticket().stage) {
+        let stage = same.first().map(|one| &one.ticket().stage);
+        match stage.and_then(|stage| queues.find(stage)) {
+            Some(queue) => queue.rows(same.iter().map(Settlement::tag), &mut rows),
+            None => rows.extend(same.iter().map(|_| None)),
+        }
+    }
+    rows
+}

@@ -1,0 +1,82 @@
+//! [`Desk`]: where tickets come in and orders are given.
+
+use crate::embedded::Embedded;
+use crate::orders::{Ordered, not_to_be_completed};
+use crate::requests::Request;
+use async_trait::async_trait;
+use domain::books::{Entry, Place};
+use domain::control::{Change, Snapshot};
+use domain::names::Version;
+use domain::oops::{OopsId, Report, Scene, Source, Span};
+use domain::outcome::Outcome;
+use domain::ports::{Accepted, Action, Answer, Catalog, Desk, Oopses, Order, StoreError};
+use domain::ticket::Ticket;
+use std::sync::Arc;
+
+#[async_trait]
+impl Desk for Embedded {
+    async fn submit(&self, tickets: Vec<Ticket>) -> Result<Vec<Accepted>, StoreError> {
+        if tickets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tickets = tickets.into_iter().map(Arc::new).collect();
+        self.shared.ask(Request::Submit, tickets).await
+    }
+
+    async fn carry_out(&self, orders: Vec<Order>) -> Result<Vec<Answer>, StoreError> {
+        let mut ordered = Vec::with_capacity(orders.len());
+        for order in orders {
+            let oops = self.report(&order).await?;
+            ordered.push(Ordered { order, oops });
+        }
+        self.shared.ask(Request::CarryOut, ordered).await
+    }
+
+    async fn change(&self, change: Change) -> Result<Snapshot, StoreError> {
+        self.shared.ask(Request::Change, change).await
+    }
+}
+
+impl Embedded {
+    /// A call-back that brings a failure is an attempt that went wrong: its report is durable
+    /// before the ticket moves.
+    async fn report(&self, order: &Order) -> Result<Option<OopsId>, StoreError> {
+        let Action::Complete(generation, outcome) = &order.action else {
+            return Ok(None);
+        };
+        if !outcome.kind().went_wrong() {
+            return Ok(None);
+        }
+        let Some(entry) = self.ticket(order.ticket).await? else {
+            return Ok(None);
+        };
+        if not_to_be_completed(&entry, *generation).is_some() {
+            return Ok(None);
+        }
+        let Some(report) = self.report_of(&entry, outcome, order) else {
+            return Ok(None);
+        };
+        let id = self.shared.oopses.record(report).await;
+        id.map(Some).map_err(|error| error.0)
+    }
+
+    fn report_of(&self, entry: &Entry, outcome: &Outcome, order: &Order) -> Option<Report> {
+        let Place::Waiting(wait) = &entry.place else {
+            return None;
+        };
+        let unknown = || Version::new("unknown").ok();
+        let scene = Scene {
+            holder: self.shared.holder.clone(),
+            hostname: String::new(),
+            version: entry.version.clone().or_else(unknown)?,
+        };
+        let span = Span {
+            started_at: wait.since,
+            ended_at: order.at,
+        };
+        let failure = outcome.failure()?.clone();
+        let mut report = Report::new(&entry.ticket, outcome.kind(), failure, &scene, span);
+        report.source = Source::Controller;
+        Some(report)
+    }
+}

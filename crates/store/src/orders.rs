@@ -1,0 +1,254 @@
+//! An operator's orders: carried out, or refused with the reason and what would make it possible.
+
+use crate::admission;
+use crate::books::Books;
+use crate::codes::{self, Count};
+use crate::error::Fault;
+use crate::rows::{self, ENTRIES, Shared};
+use crate::settling;
+use crate::spot::{Found, Note, Spot};
+use crate::waiting::{self, Waiter};
+use domain::books::{Entry, Place};
+use domain::delivery::Decision;
+use domain::flow::Stage;
+use domain::oops::OopsId;
+use domain::outcome::Outcome;
+use domain::ports::{Action, Answer, Order};
+use domain::settlement;
+use domain::ticket::{Generation, TicketId};
+use domain::wait::{Condition, Wait};
+use rusqlite::Connection;
+
+/// An order, and the report about the outcome that it brings, which is durable already.
+pub(crate) struct Ordered {
+    pub(crate) order: Order,
+    pub(crate) oops: Option<OopsId>,
+}
+
+/// What keeps an order from being carried out.
+struct Refusal {
+    why: String,
+    remedy: &'static str,
+}
+
+const AGAIN: &str = "nothing changes an ended ticket; submit it again if it is needed after all";
+
+type Outcomes = Result<Result<(), Refusal>, Fault>;
+
+/// A ticket that an order is about.
+struct Subject<'a> {
+    seq: i64,
+    entry: Entry,
+    found: Found,
+    ordered: &'a Ordered,
+}
+
+pub(crate) fn carry_out(
+    books: &mut Books,
+    db: &Connection,
+    ordered: &Ordered,
+) -> Result<Answer, Fault> {
+    let id = ordered.order.ticket;
+    let Some((seq, entry)) = entry(books, db, id)? else {
+        return Ok(Answer::NotFound);
+    };
+    let Some(found) = Found::by_seq(db, seq)? else {
+        return Ok(Answer::NotFound);
+    };
+    let subject = Subject {
+        seq,
+        entry,
+        found,
+        ordered,
+    };
+    let done = match &ordered.order.action {
+        Action::Retry => subject.retry(books, db)?,
+        Action::Cancel => subject.end(books, db, ("cancelled", "cancelled"))?,
+        Action::Drop(reason) => subject.end(books, db, ("dropped", reason))?,
+        Action::Complete(generation, outcome) => {
+            subject.complete(books, db, (*generation, outcome))?
+        }
+    };
+    if let Err(Refusal { why, remedy }) = done {
+        let remedy = remedy.to_owned();
+        return Ok(Answer::Refused { why, remedy });
+    }
+    let now = entry_now(books, db, id)?;
+    Ok(now.map_or(Answer::NotFound, |entry| Answer::Done(Box::new(entry))))
+}
+
+fn entry_now(books: &Books, db: &Connection, id: TicketId) -> Result<Option<Entry>, Fault> {
+    Ok(entry(books, db, id)?.map(|(_, entry)| entry))
+}
+
+fn entry(books: &Books, db: &Connection, id: TicketId) -> Result<Option<(i64, Entry)>, Fault> {
+    let mut query = db.prepare_cached(&format!("{ENTRIES} WHERE t.id = ?1"))?;
+    let mut rows = query.query([id.as_bytes()])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let (seq, mut entry) = rows::entry(row, &mut Shared::default())?;
+    entry.oopses = rows::oopses(db, seq)?;
+    books.queues.mark_running(seq, &mut entry);
+    Ok(Some((seq, entry)))
+}
+
+fn refused(why: impl Into<String>, remedy: &'static str) -> Outcomes {
+    let why = why.into();
+    Ok(Err(Refusal { why, remedy }))
+}
+
+impl Subject<'_> {
+    fn note(&self, db: &Connection, what: &str, why: &str) -> Result<(), Fault> {
+        self.to_note(what, why).insert(db, self.seq)
+    }
+
+    fn to_note<'n>(&self, what: &'n str, why: &'n str) -> Note<'n> {
+        Note {
+            at: self.ordered.order.at,
+            name: self.found.name,
+            stage: self.found.stage,
+            what,
+            why,
+            oops: self.ordered.oops,
+        }
+    }
+
+    fn retry(&self, books: &mut Books, db: &Connection) -> Outcomes {
+        let wait = match &self.entry.place {
+            Place::Waiting(wait) => wait,
+            Place::Runnable { .. } => {
+                return refused("it is runnable already", "nothing is needed: a worker takes it");
+            }
+            Place::Running { .. } => {
+                return refused(
+                    "it is running",
+                    "wait for its attempt to end, or cancel the ticket",
+                );
+            }
+            Place::Done { .. } => return refused("it is done", AGAIN),
+            Place::Dropped { .. } => return refused("it was dropped", AGAIN),
+        };
+        if let Some((why, remedy)) = not_to_be_retried(wait) {
+            return refused(why, remedy);
+        }
+        let at = self.ordered.order.at;
+        let by = format!("by {}", self.ordered.order.by);
+        self.note(db, "retried", &by)?;
+        let waiter = Waiter::of(&self.entry.ticket, self.found.clone());
+        waiting::admit_again(books, db, &waiter, (self.found.name.renewed(), at))?;
+        Ok(Ok(()))
+    }
+
+    fn end(&self, books: &mut Books, db: &Connection, (what, why): (&str, &str)) -> Outcomes {
+        match &self.entry.place {
+            Place::Done { .. } => return refused("it is done", AGAIN),
+            Place::Dropped { .. } => return refused("it was dropped already", AGAIN),
+            Place::Runnable { .. } | Place::Running { .. } | Place::Waiting(_) => {}
+        }
+        let Order { by, at, .. } = &self.ordered.order;
+        let stage = &self.entry.ticket.stage;
+        if self.found.state == codes::RUNNABLE && !books.withdraw(stage, self.seq) {
+            let generation = self.found.name.generation.next();
+            books.control.fence(self.entry.ticket.id(), generation);
+            books.void(stage, self.seq);
+        }
+        Spot::dropped(self.found.stage, self.found.name, *at, (why, by)).update(db, self.seq)?;
+        books.count(0, Count::Dropped, 1);
+        self.note(db, what, &format!("by {by}: {why}"))?;
+        if let Some(key) = &self.found.lock_key {
+            let stage = (stage, self.found.stage);
+            admission::let_next_in(books, db, stage, (key, *at))?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn complete(
+        &self,
+        books: &mut Books,
+        db: &Connection,
+        (generation, outcome): (Generation, &Outcome),
+    ) -> Outcomes {
+        if let Some((why, remedy)) = not_to_be_completed(&self.entry, generation) {
+            return refused(why, remedy);
+        }
+        let ticket = &self.entry.ticket;
+        let flows = std::sync::Arc::clone(&books.flows);
+        let defaults;
+        let stage = match flows.stage(&ticket.stage) {
+            Some(stage) => stage,
+            None => {
+                defaults = Stage::new(ticket.stage.clone());
+                &defaults
+            }
+        };
+        let decision = Decision {
+            stage,
+            flows: &flows,
+            now: self.ordered.order.at,
+            chance: books.clock.chance(),
+        };
+        let (disposition, emits) =
+            settlement::completed(ticket, outcome.clone(), self.ordered.oops, &decision);
+        let why = format!("by {}: {}", self.ordered.order.by, outcome.kind());
+        let note = self.to_note("completed", &why);
+        let subject = (self.seq, ticket);
+        settling::complete(books, db, subject, (&disposition, &emits), &note)?;
+        if outcome.kind().went_wrong() {
+            books.count(self.found.stage, Count::AttemptsFailed, 1);
+        }
+        Ok(Ok(()))
+    }
+}
+
+fn not_to_be_retried(wait: &Wait) -> Option<(String, &'static str)> {
+    match &wait.condition {
+        Condition::Unclaimed => Some((
+            "no stage is configured that takes it".into(),
+            "configure the stage, or its kinds, and start again; it is then released by itself",
+        )),
+        Condition::Suspect { holder, .. } => Some((
+            format!("what became of its attempt with {holder} is being found out"),
+            "wait some seconds for the controller's verdict",
+        )),
+        Condition::Unique { other } => Some((
+            format!("ticket {other} with the same key is at work"),
+            "wait for that one to end, or cancel it; this one is then released by itself",
+        )),
+        Condition::Backoff { .. }
+        | Condition::NotNow { .. }
+        | Condition::Pending { .. }
+        | Condition::Parked
+        | Condition::Held { .. } => None,
+    }
+}
+
+/// Why a call-back cannot end the wait of this ticket, if it cannot.
+pub(crate) fn not_to_be_completed(
+    entry: &Entry,
+    generation: Generation,
+) -> Option<(String, &'static str)> {
+    const LATE: &str = "the call-back came too late or twice; nothing is needed";
+    let in_force = entry.ticket.name.generation;
+    match &entry.place {
+        Place::Waiting(Wait {
+            condition: Condition::Pending { .. },
+            ..
+        }) if in_force == generation => None,
+        Place::Waiting(Wait {
+            condition: Condition::Pending { .. },
+            ..
+        }) => Some((
+            format!("the call-back is of generation {generation}, but {in_force} is in force"),
+            "use the call-back address of the newest attempt",
+        )),
+        Place::Waiting(wait) => Some((
+            format!("it waits as {}, not as pending", wait.condition.reason()),
+            LATE,
+        )),
+        other => Some((
+            format!("it is {}, not waiting for a call-back", other.state()),
+            LATE,
+        )),
+    }
+}

@@ -1,0 +1,456 @@
+//! One stage's queue as this process sees it: what is read ahead, what is lent, and how far the
+//! books have been read. Only the owner of the data folder lends, so none of this is written down.
+//!
+//! `cursor` and `latest` are positions in the order in which tickets became runnable: everything
+//! up to `cursor` has been read, `latest` is the newest that is durable. While they are equal,
+//! the writer hands newly runnable tickets over directly; else the feeder reads on.
+
+use crate::feeder::Feed;
+use domain::delivery::{Incoming, Lender, Receipt};
+use domain::names::{Holder, StageName};
+use domain::ticket::{Name, Ticket};
+use domain::time::Timestamp;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// A runnable ticket in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// Its row.
+    pub(crate) seq: i64,
+    /// Its position in the queue.
+    pub(crate) ready_seq: i64,
+    /// The ticket.
+    pub(crate) ticket: Arc<Ticket>,
+    /// Who had it before and did not settle it.
+    pub(crate) had: Option<Had>,
+}
+
+/// Who has a ticket, and since when its attempt runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Had {
+    pub(crate) holder: Holder,
+    pub(crate) started_at: Timestamp,
+}
+
+struct Lease {
+    loaded: Loaded,
+    subscription: u64,
+    started: Option<Had>,
+    /// It was ended while it was in hand: it does not come back.
+    is_void: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    buffer: VecDeque<Loaded>,
+    bytes: usize,
+    leases: HashMap<u64, Lease>,
+    out: HashMap<u64, usize>,
+    cursor: i64,
+    latest: i64,
+    is_fetching: bool,
+    /// Rows that were taken out and must not come in by a read that began before.
+    gone: HashMap<i64, Gone>,
+    is_held: bool,
+    ended: Option<String>,
+    is_closed: bool,
+}
+
+/// A row that was taken out of the queue.
+#[derive(Default)]
+struct Gone {
+    is_durable: bool,
+    /// The ticket, should taking it out be undone.
+    loaded: Option<Loaded>,
+}
+
+/// The limits of the read-ahead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadAhead {
+    pub(crate) tickets: usize,
+    pub(crate) bytes_max: usize,
+}
+
+/// The queue of one stage.
+pub(crate) struct StageQueue {
+    pub(crate) stage: StageName,
+    pub(crate) read_ahead: ReadAhead,
+    inner: Mutex<Inner>,
+    changed: Notify,
+    feed: Feed,
+    tags: Arc<AtomicU64>,
+}
+
+/// What a consumer gets when it asks for deliveries.
+pub(crate) enum Taken {
+    Some(Vec<Incoming>),
+    Nothing,
+    Ended(String),
+}
+
+/// A lease that a settlement refers to.
+#[derive(Clone, Debug)]
+pub(crate) struct InHand {
+    pub(crate) seq: i64,
+    pub(crate) name: Name,
+    pub(crate) had: Had,
+}
+
+/// What became of an attempt to take a runnable ticket out of its queue.
+pub(crate) enum Withdrawal {
+    /// Somebody has it.
+    InHand,
+    /// It was taken out.
+    Out,
+}
+
+impl StageQueue {
+    pub(crate) fn new(
+        stage: StageName,
+        read_ahead: ReadAhead,
+        feed: Feed,
+        tags: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            stage,
+            read_ahead,
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            feed,
+            tags,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The state is whole after each statement, so a panic elsewhere does not spoil it.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits for deliveries or for room.
+    pub(crate) fn notify(&self) {
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) const fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    /// Lends up to `max` tickets, but no more than `prefetch` at once to this subscription.
+    pub(crate) fn take(self: &Arc<Self>, lender: &Arc<Subscription>, max: usize) -> Taken {
+        let mut inner = self.lock();
+        if inner.is_closed {
+            return Taken::Ended("the store is closed".into());
+        }
+        if let Some(why) = inner.ended.take() {
+            return Taken::Ended(why);
+        }
+        let wants_more = inner.buffer.len() <= self.read_ahead.tickets / 2
+            && inner.cursor < inner.latest
+            && !inner.is_fetching;
+        if wants_more {
+            inner.is_fetching = true;
+            inner.gone.retain(|_, gone| !gone.is_durable);
+        }
+        let taken = if inner.is_held {
+            Vec::new()
+        } else {
+            self.lend(&mut inner, lender, max)
+        };
+        drop(inner);
+        if wants_more && !self.feed.ask(self) {
+            return Taken::Ended("the store is closed".into());
+        }
+        match taken.is_empty() {
+            true => Taken::Nothing,
+            false => Taken::Some(taken),
+        }
+    }
+
+    fn lend(&self, inner: &mut Inner, lender: &Arc<Subscription>, max: usize) -> Vec<Incoming> {
+        let out = inner.out.get(&lender.id).copied().unwrap_or(0);
+        let count = max
+            .min(lender.prefetch.saturating_sub(out))
+            .min(inner.buffer.len());
+        let first = self.tags.fetch_add(count as u64, Ordering::Relaxed);
+        let mut taken = Vec::with_capacity(count);
+        for tag in (first..).take(count) {
+            let Some(loaded) = inner.buffer.pop_front() else {
+                break;
+            };
+            inner.bytes = inner.bytes.saturating_sub(size(&loaded));
+            taken.push(incoming(&loaded, tag, lender));
+            let lease = Lease {
+                loaded,
+                subscription: lender.id,
+                started: None,
+                is_void: false,
+            };
+            inner.leases.insert(tag, lease);
+        }
+        if !taken.is_empty() {
+            *inner.out.entry(lender.id).or_insert(0) += taken.len();
+        }
+        taken
+    }
+
+    /// A delivery was dropped: its ticket goes back to the front. One that was never started is as
+    /// fresh as before; one that was is a question for the controller.
+    fn take_back(&self, tag: u64) {
+        let mut inner = self.lock();
+        let Some(lease) = inner.leases.remove(&tag) else {
+            return;
+        };
+        give_room(&mut inner, lease.subscription);
+        if !lease.is_void {
+            let mut loaded = lease.loaded;
+            loaded.had = lease.started.or(loaded.had);
+            inner.bytes += size(&loaded);
+            inner.buffer.push_front(loaded);
+        }
+        drop(inner);
+        self.notify();
+    }
+
+    /// The rows behind these tags, in their order.
+    pub(crate) fn rows(&self, tags: impl Iterator<Item = u64>, rows: &mut Vec<Option<i64>>) {
+        let inner = self.lock();
+        rows.extend(tags.map(|tag| inner.leases.get(&tag).map(|lease| lease.loaded.seq)));
+    }
+
+    /// The handlers of these leases are about to run.
+    pub(crate) fn started(&self, tags: impl Iterator<Item = u64>, had: &Had) {
+        let mut inner = self.lock();
+        for tag in tags {
+            if let Some(lease) = inner.leases.get_mut(&tag) {
+                lease.started = Some(had.clone());
+            }
+        }
+    }
+
+    /// What is running now.
+    pub(crate) fn running(&self, running: &mut Vec<InHand>) {
+        let inner = self.lock();
+        let leases = inner.leases.values().filter(|lease| !lease.is_void);
+        running.extend(leases.filter_map(|lease| {
+            Some(InHand {
+                seq: lease.loaded.seq,
+                name: lease.loaded.ticket.name,
+                had: lease.started.clone()?,
+            })
+        }));
+    }
+
+    /// Who is running this ticket now under this name.
+    pub(crate) fn runner(&self, seq: i64, name: &Name) -> Option<Had> {
+        let inner = self.lock();
+        let mut leases = inner.leases.values();
+        let is_it =
+            |lease: &&Lease| lease.loaded.seq == seq && lease.loaded.ticket.name == *name;
+        leases.find(is_it)?.started.clone()
+    }
+
+    /// These settlements are durable: nothing of them comes back.
+    pub(crate) fn settled(&self, tags: impl Iterator<Item = u64>) {
+        let mut inner = self.lock();
+        for tag in tags {
+            if let Some(lease) = inner.leases.remove(&tag) {
+                give_room(&mut inner, lease.subscription);
+            }
+        }
+        drop(inner);
+        self.notify();
+    }
+
+    /// Whether tickets that become runnable now would go straight in.
+    pub(crate) fn is_hungry(&self) -> bool {
+        let inner = self.lock();
+        inner.is_caught_up() && self.has_room(&inner)
+    }
+
+    fn has_room(&self, inner: &Inner) -> bool {
+        inner.buffer.len() < self.read_ahead.tickets && inner.bytes < self.read_ahead.bytes_max
+    }
+
+    /// Tickets that have become runnable, durably, in the order of their positions up to `latest`.
+    /// Takes them in while it is caught up and has room; the rest is read later.
+    pub(crate) fn offer(&self, items: impl Iterator<Item = Loaded>, latest: i64) {
+        let mut inner = self.lock();
+        let mut is_complete = inner.is_caught_up();
+        for loaded in items {
+            if !is_complete || !self.has_room(&inner) {
+                is_complete = false;
+                break;
+            }
+            // A read that began after the commit may have brought it already.
+            if loaded.ready_seq > inner.cursor {
+                inner.cursor = loaded.ready_seq;
+                inner.latest = inner.latest.max(loaded.ready_seq);
+                inner.bytes += size(&loaded);
+                inner.buffer.push_back(loaded);
+            }
+        }
+        inner.latest = inner.latest.max(latest);
+        if is_complete {
+            inner.cursor = inner.cursor.max(latest);
+        }
+        drop(inner);
+        self.notify();
+    }
+
+    /// Tickets became runnable that are only in the books.
+    pub(crate) fn advance(&self, latest: i64) {
+        let mut inner = self.lock();
+        inner.latest = inner.latest.max(latest);
+        drop(inner);
+        self.notify();
+    }
+
+    /// From where to read on, and up to where the books are known to be durable.
+    pub(crate) fn bounds(&self) -> (i64, i64) {
+        let inner = self.lock();
+        (inner.cursor, inner.latest)
+    }
+
+    /// What a read brought, and up to which position it is complete.
+    pub(crate) fn fill(&self, rows: Vec<Loaded>, complete_to: i64) {
+        let mut inner = self.lock();
+        for loaded in rows {
+            match inner.gone.get_mut(&loaded.seq) {
+                Some(gone) => gone.loaded = Some(loaded),
+                None => {
+                    inner.bytes += size(&loaded);
+                    inner.buffer.push_back(loaded);
+                }
+            }
+        }
+        inner.cursor = inner.cursor.max(complete_to);
+        inner.is_fetching = false;
+        drop(inner);
+        self.notify();
+    }
+
+    /// A read failed: the subscriptions end and may be taken up again.
+    pub(crate) fn fail(&self, why: String) {
+        let mut inner = self.lock();
+        inner.ended = Some(why);
+        inner.is_fetching = false;
+        drop(inner);
+        self.notify();
+    }
+
+    /// Nothing is handed out while the stage is on hold.
+    pub(crate) fn hold(&self, is_held: HeldNow) {
+        self.lock().is_held = is_held == HeldNow::Held;
+        self.notify();
+    }
+
+    /// The end of every subscription.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+        self.notify();
+    }
+
+    /// Takes a runnable ticket out, unless somebody has it. To be confirmed or restored.
+    pub(crate) fn withdraw(&self, seq: i64) -> Withdrawal {
+        let mut inner = self.lock();
+        if inner.leases.values().any(|lease| lease.loaded.seq == seq) {
+            return Withdrawal::InHand;
+        }
+        let at = inner.buffer.iter().position(|loaded| loaded.seq == seq);
+        let loaded = at.and_then(|at| inner.buffer.remove(at));
+        inner.bytes -= loaded.as_ref().map_or(0, size);
+        let is_durable = false;
+        inner.gone.insert(seq, Gone { is_durable, loaded });
+        Withdrawal::Out
+    }
+
+    /// The withdrawal is durable.
+    pub(crate) fn confirm(&self, seq: i64) {
+        let mut inner = self.lock();
+        if inner.is_fetching {
+            let is_durable = true;
+            let loaded = None;
+            inner.gone.insert(seq, Gone { is_durable, loaded });
+        } else {
+            inner.gone.remove(&seq);
+        }
+    }
+
+    /// The withdrawal was undone: the ticket goes back to the front.
+    pub(crate) fn restore(&self, seq: i64) {
+        let mut inner = self.lock();
+        if let Some(loaded) = inner.gone.remove(&seq).and_then(|gone| gone.loaded) {
+            inner.bytes += size(&loaded);
+            inner.buffer.push_front(loaded);
+        }
+        drop(inner);
+        self.notify();
+    }
+
+    /// The ticket was ended while somebody had it.
+    pub(crate) fn void(&self, seq: i64) {
+        let mut inner = self.lock();
+        let mut leases = inner.leases.values_mut();
+        if let Some(lease) = leases.find(|lease| lease.loaded.seq == seq) {
+            lease.is_void = true;
+        }
+    }
+}
+
+impl Inner {
+    fn is_caught_up(&self) -> bool {
+        self.cursor >= self.latest && !self.is_fetching
+    }
+}
+
+fn give_room(inner: &mut Inner, subscription: u64) {
+    if let Some(out) = inner.out.get_mut(&subscription) {
+        *out = out.saturating_sub(1);
+        if *out == 0 {
+            inner.out.remove(&subscription);
+        }
+    }
+}
+
+fn size(loaded: &Loaded) -> usize {
+    loaded.ticket.payload.bytes.len()
+}
+
+fn incoming(loaded: &Loaded, tag: u64, lender: &Arc<Subscription>) -> Incoming {
+    use domain::delivery::Delivery;
+    let lender: Arc<dyn Lender> = Arc::<Subscription>::clone(lender);
+    let receipt = Receipt::new(tag, lender);
+    let ticket = Arc::clone(&loaded.ticket);
+    match &loaded.had {
+        None => Incoming::Fresh(Delivery::new(ticket, receipt)),
+        Some(had) => Incoming::Suspect(Delivery::suspect(
+            ticket,
+            receipt,
+            had.holder.clone(),
+            Some(had.started_at),
+        )),
+    }
+}
+
+/// Whether a stage is on hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldNow {
+    Held,
+    Free,
+}
+
+/// One subscription: to whom deliveries are lent, and who takes them back.
+pub(crate) struct Subscription {
+    pub(crate) id: u64,
+    pub(crate) prefetch: usize,
+    pub(crate) queue: Arc<StageQueue>,
+}
+
+impl Lender for Subscription {
+    fn take_back(&self, tag: u64) {
+        self.queue.take_back(tag);
+    }
+}

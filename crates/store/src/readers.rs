@@ -1,0 +1,95 @@
+//! A few threads that answer questions, so that a long one delays neither writers nor arbiters.
+
+use crate::error::{Fault, closed};
+use crate::schema::Schema;
+use domain::ports::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// The most questions that wait for a reader; further callers wait for room.
+const QUESTIONS_MAX: usize = 64;
+/// After how many steps of SQLite's machine a question is broken off; some seconds of work.
+const STEPS_MAX: u32 = 100_000_000;
+/// How many steps are made between two looks at the budget.
+const STEPS_BETWEEN: u16 = 10_000;
+
+type Question = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The handle of the reader threads of one file. They end when it is dropped.
+pub(crate) struct Readers {
+    file: &'static str,
+    questions: mpsc::Sender<Question>,
+}
+
+impl Readers {
+    /// Starts `count` threads.
+    pub(crate) fn start(schema: &Schema, folder: &Path, count: usize) -> Result<Self, Fault> {
+        let (questions, inbox) = mpsc::channel(QUESTIONS_MAX);
+        let inbox = Arc::new(Mutex::new(inbox));
+        for _ in 0..count.max(1) {
+            let db = schema.open_reader(folder)?;
+            let inbox = Arc::clone(&inbox);
+            std::thread::Builder::new()
+                .name(format!("read {}", schema.name))
+                .spawn(move || run(db, &inbox))
+                .map_err(|error| Fault::row("no thread for a reader", error))?;
+        }
+        let file = schema.name;
+        Ok(Self { file, questions })
+    }
+
+    /// Asks a question in one read transaction, so that all of its answer is of one moment.
+    ///
+    /// # Cancel safety
+    /// Safe: nobody hears the answer.
+    pub(crate) async fn ask<T, F>(&self, question: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let question: Question = Box::new(move |db| {
+            // A caller that is gone no longer wants the answer.
+            reply.send(answered(db, question)).ok();
+        });
+        self.questions.send(question).await.map_err(|_| closed())?;
+        let answer = answer.await.map_err(|_| closed())?;
+        answer.map_err(|fault| fault.into_store_error(self.file))
+    }
+}
+
+fn run(mut db: Connection, inbox: &Mutex<mpsc::Receiver<Question>>) {
+    loop {
+        let next = inbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
+        match next {
+            Some(question) => question(&mut db),
+            None => return,
+        }
+    }
+}
+
+fn answered<T>(
+    db: &mut Connection,
+    question: impl FnOnce(&Connection) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut looks_left = STEPS_MAX / u32::from(STEPS_BETWEEN);
+    let is_spent = move || {
+        looks_left = looks_left.saturating_sub(1);
+        looks_left == 0
+    };
+    db.progress_handler(i32::from(STEPS_BETWEEN), Some(is_spent))?;
+    let moment = db.transaction()?;
+    let answer = question(&moment);
+    moment.finish()?;
+    answer
+}
+
+/// Whether a question was broken off because it cost too much.
+pub(crate) fn is_broken_off(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted)
+}

@@ -1,0 +1,155 @@
+//! What the writer of the books can be asked.
+
+use crate::books::{Books, Queues};
+use crate::control::Control;
+use crate::error::Fault;
+use crate::orders::{self, Ordered};
+use crate::settling;
+use crate::submitting;
+use crate::waiting;
+use crate::writer::Ask;
+use domain::control::{Change, Snapshot};
+use domain::delivery::Settlement;
+use domain::names::StageName;
+use domain::ports::{Accepted, Answer, Retention, Round, Settled, StoreError, Unsettled};
+use domain::ticket::Ticket;
+use domain::time::Timestamp;
+use domain::verdict::Verdict;
+use rusqlite::Connection;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// One request; each is carried out wholly or not at all.
+pub(crate) enum Request {
+    Submit(Ask<Vec<Arc<Ticket>>, Vec<Accepted>>),
+    Settle(Settle),
+    CarryOut(Ask<Vec<Ordered>, Vec<Answer>>),
+    Change(Ask<Change, Snapshot>),
+    Release(Ask<(Timestamp, usize), Round>),
+    Unhold(Ask<(StageName, Timestamp, usize), u64>),
+    Judge(Ask<Vec<Verdict>, u64>),
+    Retain(Ask<Retention, u64>),
+}
+
+/// A group of settlements. It owns them, so that a caller who goes away meanwhile changes nothing:
+/// their receipts come back only if the group was not durable.
+pub(crate) struct Settle {
+    pub(crate) settlements: Vec<Settlement>,
+    pub(crate) rows: Vec<Option<i64>>,
+    pub(crate) answers: Vec<Settled>,
+    pub(crate) reply: oneshot::Sender<Result<Durable, Unsettled>>,
+}
+
+/// A group that is durable, with its receipts still to be spent.
+pub(crate) struct Durable {
+    pub(crate) settlements: Vec<Settlement>,
+    pub(crate) answers: Vec<Settled>,
+}
+
+impl Request {
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Submit(ask) => ask.input.len(),
+            Self::Settle(settle) => settle.settlements.len(),
+            Self::CarryOut(ask) => ask.input.len(),
+            Self::Judge(ask) => ask.input.len(),
+            Self::Release(ask) => ask.input.1,
+            Self::Unhold(ask) => ask.input.2,
+            Self::Retain(_) => 512,
+            Self::Change(_) => 1,
+        }
+    }
+
+    pub(crate) fn apply(&mut self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
+        match self {
+            Self::Submit(ask) => {
+                let accept = |ticket| submitting::accept(books, db, ticket);
+                ask.answer = Some(ask.input.iter().map(accept).collect::<Result<_, _>>()?);
+            }
+            Self::Settle(settle) => settle.apply(books, db)?,
+            Self::CarryOut(ask) => {
+                let carry_out = |ordered| orders::carry_out(books, db, ordered);
+                ask.answer = Some(ask.input.iter().map(carry_out).collect::<Result<_, _>>()?);
+            }
+            Self::Change(ask) => books.control.change(&ask.input),
+            Self::Release(ask) => ask.answer = Some(waiting::release(books, db, ask.input)?),
+            Self::Unhold(ask) => ask.answer = Some(waiting::unhold(books, db, &ask.input)?),
+            Self::Judge(ask) => ask.answer = Some(waiting::judge(books, db, &ask.input)?),
+            Self::Retain(ask) => {
+                ask.answer = Some(crate::retention::forget(books, db, ask.input)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The group is durable: what it settled is nobody's any more.
+    pub(crate) fn give_up_leases(&self, queues: &Queues) {
+        let Self::Settle(settle) = self else {
+            return;
+        };
+        let by_stage = |a: &Settlement, b: &Settlement| a.ticket().stage == b.ticket().stage;
+        for same in settle.settlements.chunk_by(by_stage) {
+            let queue = same.first().and_then(|one| queues.find(&one.ticket().stage));
+            if let Some(queue) = queue {
+                queue.settled(same.iter().map(Settlement::tag));
+            }
+        }
+    }
+
+    pub(crate) fn answer(self, control: &Control) {
+        match self {
+            Self::Submit(ask) => ask.answer(),
+            Self::Settle(settle) => settle.answer(),
+            Self::CarryOut(ask) => ask.answer(),
+            Self::Change(mut ask) => {
+                ask.answer = Some(control.snapshot().clone());
+                ask.answer();
+            }
+            Self::Release(ask) => ask.answer(),
+            Self::Unhold(ask) => ask.answer(),
+            Self::Judge(ask) => ask.answer(),
+            Self::Retain(ask) => ask.answer(),
+        }
+    }
+
+    pub(crate) fn refuse(self, error: StoreError) {
+        match self {
+            Self::Submit(ask) => ask.refuse(error),
+            Self::Settle(settle) => settle.refuse(error),
+            Self::CarryOut(ask) => ask.refuse(error),
+            Self::Change(ask) => ask.refuse(error),
+            Self::Release(ask) => ask.refuse(error),
+            Self::Unhold(ask) => ask.refuse(error),
+            Self::Judge(ask) => ask.refuse(error),
+            Self::Retain(ask) => ask.refuse(error),
+        }
+    }
+}
+
+impl Settle {
+    fn apply(&mut self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
+        self.answers.clear();
+        for (settlement, row) in self.settlements.iter().zip(&self.rows) {
+            let settled = settling::settle(books, db, settlement, *row)?;
+            self.answers.push(settled);
+        }
+        Ok(())
+    }
+
+    fn answer(self) {
+        let durable = Durable {
+            settlements: self.settlements,
+            answers: self.answers,
+        };
+        // If nobody waits, the receipts are dropped here; their leases are gone already.
+        self.reply.send(Ok(durable)).ok();
+    }
+
+    pub(crate) fn refuse(self, error: StoreError) {
+        let unsettled = Unsettled {
+            settlements: self.settlements,
+            error,
+        };
+        self.reply.send(Err(unsettled)).ok();
+    }
+}

@@ -1,0 +1,284 @@
+//! What became of deliveries. The common ways, done and handed on, are one statement each that
+//! compares and moves at once; everything else looks first.
+
+use crate::admission::{self, Newcomer};
+use crate::books::{Books, Stop};
+use crate::codes::{self, Count};
+use crate::error::Fault;
+use crate::spot::{Found, Note, Spot, bits};
+use crate::submitting;
+use domain::books::Standing;
+use domain::delivery::{Disposition, Ended, Settlement};
+use domain::flow::Journal;
+use domain::outcome::OutcomeKind;
+use domain::ports::Settled;
+use domain::ticket::{Name, Ticket};
+use domain::time::Timestamp;
+use domain::wait::{Condition, Wait};
+use rusqlite::{Connection, params};
+use std::sync::Arc;
+use std::time::Duration;
+
+const FINISH: &str = "UPDATE places SET state = 3, since = ?2, scene = ?3
+     WHERE seq = ?1 AND state = 0 AND generation = ?4 AND hop = ?5 AND attempt = ?6";
+const HAND_ON: &str =
+    "UPDATE places SET since = ?2, scene = ?3, stage = ?7, ready_seq = ?8, hop = ?9, attempt = ?10
+     WHERE seq = ?1 AND state = 0 AND generation = ?4 AND hop = ?5 AND attempt = ?6";
+
+/// A settlement with what is known about its ticket's row.
+struct Case<'a> {
+    seq: i64,
+    ticket: &'a Ticket,
+    disposition: &'a Disposition,
+    from: Stop,
+    scene: Option<i64>,
+    at: Timestamp,
+}
+
+/// Carries a settlement out, if it counts.
+pub(crate) fn settle(
+    books: &mut Books,
+    db: &Connection,
+    settlement: &Settlement,
+    seq: Option<i64>,
+) -> Result<Settled, Fault> {
+    let ticket = &**settlement.ticket();
+    let seq = match seq {
+        Some(seq) => Some(seq),
+        None => Found::by_id(db, ticket.id())?.map(|found| found.seq),
+    };
+    let Some(seq) = seq else {
+        return Ok(Settled::Stale);
+    };
+    let ended = settlement.ended();
+    let scene = ended.map(|ended| books.scene(db, &ended.scene));
+    let case = Case {
+        seq,
+        ticket,
+        disposition: settlement.disposition(),
+        from: books.stop(db, &ticket.stage)?,
+        scene: scene.transpose()?,
+        at: ended.map_or_else(|| books.clock.now(), |ended| ended.span.ended_at),
+    };
+    if !case.go_straight(books, db)? && !case.look_first(books, db)? {
+        return Ok(Settled::Stale);
+    }
+    case.keep_payload(db)?;
+    if let Some(ended) = ended {
+        record(books, db, &case, ended)?;
+    }
+    for emitted in settlement.emits() {
+        submitting::accept(books, db, &Arc::new(emitted.clone()))?;
+    }
+    Ok(Settled::Applied)
+}
+
+impl Case<'_> {
+    /// Whether its stage lets each key in once, and it has one.
+    fn lock_key(&self) -> Option<&str> {
+        let key = self.ticket.key.as_ref().map(|key| key.as_str());
+        key.filter(|_| self.from.is_unique)
+    }
+
+    /// The common ways: compare and move in one statement. False when it moved nothing.
+    fn go_straight(&self, books: &mut Books, db: &Connection) -> Result<bool, Fault> {
+        if self.lock_key().is_some() {
+            return Ok(false);
+        }
+        match self.disposition {
+            Disposition::Finish => self.finish(books, db),
+            Disposition::Forward(copy) => self.hand_on(books, db, copy),
+            Disposition::Wait { .. } => Ok(false),
+        }
+    }
+
+    fn finish(&self, books: &mut Books, db: &Connection) -> Result<bool, Fault> {
+        let name = self.ticket.name;
+        let moved = db.prepare_cached(FINISH)?.execute(params![
+            self.seq,
+            self.at.as_micros(),
+            self.scene,
+            name.generation.0,
+            name.hop.0,
+            name.attempt.0,
+        ])?;
+        if moved == 1 {
+            books.count(0, Count::Done, 1);
+        }
+        Ok(moved == 1)
+    }
+
+    fn hand_on(&self, books: &mut Books, db: &Connection, copy: &Ticket) -> Result<bool, Fault> {
+        let to = books.stop(db, &copy.stage)?;
+        let is_plain = books.claims(to, &copy.stage, &copy.kind)
+            && !(to.is_unique && copy.key.is_some())
+            && copy.name.generation == self.ticket.name.generation;
+        if !is_plain {
+            return Ok(false);
+        }
+        let name = self.ticket.name;
+        let shared = || Some(Arc::new(copy.clone()));
+        let ready_seq = books.rise((to.id, &copy.stage), self.seq, shared);
+        let moved = db.prepare_cached(HAND_ON)?.execute(params![
+            self.seq,
+            self.at.as_micros(),
+            self.scene,
+            name.generation.0,
+            name.hop.0,
+            name.attempt.0,
+            to.id,
+            ready_seq,
+            copy.name.hop.0,
+            copy.name.attempt.0,
+        ])?;
+        if moved == 0 {
+            books.fall(self.seq);
+        }
+        Ok(moved == 1)
+    }
+
+    /// Every other way. False when the books know better.
+    fn look_first(&self, books: &mut Books, db: &Connection) -> Result<bool, Fault> {
+        let Some(found) = Found::by_seq(db, self.seq)? else {
+            return Ok(false);
+        };
+        let state = codes::state(found.state)
+            .ok_or_else(|| Fault::row("a ticket's state", found.state))?;
+        let standing = Standing {
+            name: found.name,
+            state,
+        };
+        if standing.accepts(&self.ticket.name).is_err() {
+            return Ok(false);
+        }
+        let is_gone = match self.disposition {
+            Disposition::Finish => {
+                let mut spot = Spot::runnable(self.from.id, 0, self.ticket.name, self.at);
+                spot.state = codes::DONE;
+                spot.update(db, self.seq)?;
+                books.count(0, Count::Done, 1);
+                true
+            }
+            Disposition::Forward(copy) => {
+                let to = books.stop(db, &copy.stage)?;
+                let newcomer = Newcomer::of(copy, self.seq, to, self.at);
+                let spot = newcomer.admit(books, db, || Some(Arc::new((**copy).clone())))?;
+                spot.update(db, self.seq)?;
+                true
+            }
+            Disposition::Wait { name, wait } => self.wait(books, db, (*name, wait))?,
+        };
+        if let Some(scene) = self.scene {
+            db.prepare_cached("UPDATE places SET scene = ?2 WHERE seq = ?1")?
+                .execute([self.seq, scene])?;
+        }
+        if let (true, Some(key)) = (is_gone, self.lock_key()) {
+            let stage = (&self.ticket.stage, self.from.id);
+            admission::let_next_in(books, db, stage, (key, self.at))?;
+        }
+        Ok(true)
+    }
+
+    /// Puts it into its wait. True when it is gone from the stage instead: a newer ticket with
+    /// its key is in line, and this one is no longer at work.
+    fn wait(
+        &self,
+        books: &mut Books,
+        db: &Connection,
+        (name, wait): (Name, &Wait),
+    ) -> Result<bool, Fault> {
+        let lock_key = self.lock_key();
+        if let Some(key) = lock_key
+            && !matches!(wait.condition, Condition::Suspect { .. })
+            && let Some(newer) = Found::in_line(db, self.from.id, key)?
+            && let Some(older) = Found::by_seq(db, self.seq)?
+        {
+            admission::supersede(books, db, &older, (newer.name, wait.since))?;
+            return Ok(true);
+        }
+        let mut spot = Spot::waiting(self.from.id, name, std::borrow::Cow::Borrowed(wait));
+        spot.lock_key = lock_key;
+        spot.update(db, self.seq)?;
+        books.waits(&wait.condition);
+        Ok(false)
+    }
+
+    /// The payload is written again only if the attempt has changed it.
+    fn keep_payload(&self, db: &Connection) -> Result<(), Fault> {
+        if let Disposition::Forward(copy) = self.disposition
+            && copy.payload != self.ticket.payload
+        {
+            db.prepare_cached("UPDATE tickets SET payload = ?2, content_type = ?3 WHERE seq = ?1")?
+                .execute(params![
+                    self.seq,
+                    &*copy.payload.bytes,
+                    copy.payload.content_type
+                ])?;
+        }
+        Ok(())
+    }
+}
+
+fn record(books: &mut Books, db: &Connection, case: &Case, ended: &Ended) -> Result<(), Fault> {
+    let is_done = ended.outcome == OutcomeKind::Done;
+    if is_done {
+        books.count(case.from.id, Count::AttemptsDone, 1);
+    } else if ended.outcome.went_wrong() {
+        books.count(case.from.id, Count::AttemptsFailed, 1);
+    }
+    if is_done && case.from.journal == Journal::Exceptions {
+        return Ok(());
+    }
+    let name = case.ticket.name;
+    let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+    let memory = ended.usage.memory_bytes_max;
+    // The same attempt is the same row, whoever tells of it again.
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO attempts (ticket, hop, generation, attempt, stage, started_at,
+           ended_at, outcome, scene, oops, memory, cpu_user, cpu_system)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?
+    .execute(params![
+        case.seq,
+        name.hop.0,
+        name.generation.0,
+        name.attempt.0,
+        case.from.id,
+        ended.span.started_at.as_micros(),
+        ended.span.ended_at.as_micros(),
+        codes::of_outcome(ended.outcome),
+        case.scene,
+        ended.oops.map(bits),
+        memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        ended.usage.cpu_user.map(micros),
+        ended.usage.cpu_system.map(micros),
+    ])?;
+    Ok(())
+}
+
+/// An outside event has ended a pending wait: the ticket goes where its outcome leads.
+pub(crate) fn complete(
+    books: &mut Books,
+    db: &Connection,
+    (seq, ticket): (i64, &Ticket),
+    (disposition, emits): (&Disposition, &[Ticket]),
+    note: &Note,
+) -> Result<(), Fault> {
+    let case = Case {
+        seq,
+        ticket,
+        disposition,
+        from: books.stop(db, &ticket.stage)?,
+        scene: None,
+        at: note.at,
+    };
+    if !case.look_first(books, db)? {
+        return Err(Fault::row("a pending ticket changed meanwhile", ticket.id()));
+    }
+    case.keep_payload(db)?;
+    note.insert(db, seq)?;
+    for emitted in emits {
+        submitting::accept(books, db, &Arc::new(emitted.clone()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The row of a place, as it is written.
+
+use crate::codes;
+use crate::error::Fault;
+use domain::oops::OopsId;
+use domain::ticket::{Name, TicketId};
+use domain::time::Timestamp;
+use domain::wait::{Condition, Wait};
+use rusqlite::{CachedStatement, Connection, params};
+use std::borrow::Cow;
+
+/// Everything that a place's row says but the version that last had it.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot<'a> {
+    pub(crate) state: i64,
+    pub(crate) stage: i64,
+    pub(crate) ready_seq: i64,
+    pub(crate) name: Name,
+    pub(crate) since: Timestamp,
+    pub(crate) wait: Option<Cow<'a, Wait>>,
+    /// Why it was dropped, and by whom.
+    pub(crate) dropped: Option<(&'a str, &'a str)>,
+    /// The key that this ticket is at work on, alone.
+    pub(crate) lock_key: Option<&'a str>,
+    /// The key whose ticket it waits for.
+    pub(crate) next_key: Option<&'a str>,
+}
+
+impl<'a> Spot<'a> {
+    pub(crate) const fn runnable(stage: i64, ready_seq: i64, name: Name, since: Timestamp) -> Self {
+        Self {
+            state: codes::RUNNABLE,
+            stage,
+            ready_seq,
+            name,
+            since,
+            wait: None,
+            dropped: None,
+            lock_key: None,
+            next_key: None,
+        }
+    }
+
+    pub(crate) fn waiting(stage: i64, name: Name, wait: impl Into<Cow<'a, Wait>>) -> Self {
+        let wait = wait.into();
+        Self {
+            state: codes::WAITING,
+            since: wait.since,
+            wait: Some(wait),
+            ..Self::runnable(stage, 0, name, Timestamp::EPOCH)
+        }
+    }
+
+    pub(crate) const fn dropped(
+        stage: i64,
+        name: Name,
+        at: Timestamp,
+        (why, by): (&'a str, &'a str),
+    ) -> Self {
+        let mut spot = Self::runnable(stage, 0, name, at);
+        spot.state = codes::DROPPED;
+        spot.dropped = Some((why, by));
+        spot
+    }
+
+    pub(crate) fn insert(&self, db: &Connection, seq: i64) -> Result<(), Fault> {
+        let mut statement = db.prepare_cached(
+            "INSERT INTO places (seq, state, stage, ready_seq, generation, hop, attempt, since,
+               reason, until, because, detail, mark, oops, lock_key, next_key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        )?;
+        self.execute(&mut statement, seq)?;
+        Ok(())
+    }
+
+    pub(crate) fn update(&self, db: &Connection, seq: i64) -> Result<(), Fault> {
+        let mut statement = db.prepare_cached(
+            "UPDATE places SET state = ?2, stage = ?3, ready_seq = ?4, generation = ?5, hop = ?6,
+               attempt = ?7, since = ?8, reason = ?9, until = ?10, because = ?11, detail = ?12,
+               mark = ?13, oops = ?14, lock_key = ?15, next_key = ?16
+             WHERE seq = ?1",
+        )?;
+        self.execute(&mut statement, seq)?;
+        Ok(())
+    }
+
+    fn execute(&self, statement: &mut CachedStatement, seq: i64) -> Result<usize, Fault> {
+        let wait = self.wait.as_deref();
+        let (detail, mark) = wait.map_or((None, None), |wait| detail(&wait.condition));
+        let because = wait.map(|wait| wait.because.as_str());
+        let done = statement.execute(params![
+            seq,
+            self.state,
+            self.stage,
+            self.ready_seq,
+            self.name.generation.0,
+            self.name.hop.0,
+            self.name.attempt.0,
+            self.since.as_micros(),
+            wait.map(|wait| codes::of_reason(wait.condition.reason())),
+            wait.and_then(|wait| wait.condition.until())
+                .map(Timestamp::as_micros),
+            because.or(self.dropped.map(|(why, _)| why)),
+            detail.as_deref().or(self.dropped.map(|(_, by)| by)),
+            mark,
+            wait.and_then(|wait| wait.oops).map(bits),
+            self.lock_key,
+            self.next_key,
+        ])?;
+        Ok(done)
+    }
+}
+
+fn detail(condition: &Condition) -> (Option<Cow<'_, str>>, Option<i64>) {
+    match condition {
+        Condition::Held { version } => {
+            let version = version.as_ref().map(|version| version.as_str().into());
+            (version, None)
+        }
+        Condition::Suspect { holder, started_at } => (
+            Some(holder.as_str().into()),
+            started_at.map(Timestamp::as_micros),
+        ),
+        Condition::Unique { other } => (Some(other.to_string().into()), None),
+        Condition::Backoff { .. }
+        | Condition::NotNow { .. }
+        | Condition::Pending { .. }
+        | Condition::Parked
+        | Condition::Unclaimed => (None, None),
+    }
+}
+
+/// The bytes of a report's id, which sort like the ids.
+pub(crate) const fn bits(oops: OopsId) -> [u8; 16] {
+    oops.as_u128().to_be_bytes()
+}
+
+/// A line of history that is not an attempt.
+pub(crate) struct Note<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) name: Name,
+    pub(crate) stage: i64,
+    pub(crate) what: &'a str,
+    pub(crate) why: &'a str,
+    pub(crate) oops: Option<OopsId>,
+}
+
+impl Note<'_> {
+    pub(crate) fn insert(&self, db: &Connection, seq: i64) -> Result<(), Fault> {
+        let mut statement = db.prepare_cached(
+            "INSERT INTO notes (ticket, at, generation, hop, attempt, stage, what, why, oops)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        statement.execute(params![
+            seq,
+            self.at.as_micros(),
+            self.name.generation.0,
+            self.name.hop.0,
+            self.name.attempt.0,
+            self.stage,
+            self.what,
+            self.why,
+            self.oops.map(bits),
+        ])?;
+        Ok(())
+    }
+}
+
+/// What the books know of a ticket in few words, for those who are about to move it.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) seq: i64,
+    pub(crate) state: i64,
+    pub(crate) reason: Option<i64>,
+    pub(crate) stage: i64,
+    pub(crate) name: Name,
+    pub(crate) lock_key: Option<String>,
+}
+
+const FOUND: &str = "SELECT p.seq, p.state, p.reason, p.stage, t.id, p.generation, p.hop, \
+     p.attempt, p.lock_key FROM places p JOIN tickets t ON t.seq = p.seq";
+
+impl Found {
+    pub(crate) fn by_id(db: &Connection, id: TicketId) -> Result<Option<Self>, Fault> {
+        Self::one(db, "WHERE t.id = ?1", params![id.as_bytes()])
+    }
+
+    pub(crate) fn by_seq(db: &Connection, seq: i64) -> Result<Option<Self>, Fault> {
+        Self::one(db, "WHERE p.seq = ?1", params![seq])
+    }
+
+    /// The ticket that is alone at work on this key.
+    pub(crate) fn at_work(db: &Connection, stage: i64, key: &str) -> Result<Option<Self>, Fault> {
+        let which = "WHERE p.stage = ?1 AND p.lock_key = ?2";
+        Self::one(db, which, params![stage, key])
+    }
+
+    /// The ticket that waits for the one at work.
+    pub(crate) fn in_line(db: &Connection, stage: i64, key: &str) -> Result<Option<Self>, Fault> {
+        let which = "WHERE p.stage = ?1 AND p.next_key = ?2";
+        Self::one(db, which, params![stage, key])
+    }
+
+    fn one(
+        db: &Connection,
+        which: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Option<Self>, Fault> {
+        let mut found = db.prepare_cached(&format!("{FOUND} {which}"))?;
+        let mut rows = found.query(values)?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let id = crate::rows::ticket_id(row, 4)?;
+        Ok(Some(Self {
+            seq: row.get(0)?,
+            state: row.get(1)?,
+            reason: row.get(2)?,
+            stage: row.get(3)?,
+            name: crate::rows::name(row, id, 5)?,
+            lock_key: row.get(8)?,
+        }))
+    }
+}

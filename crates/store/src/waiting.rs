@@ -1,0 +1,282 @@
+//! Waits that end: by time, by a new handler, by a verdict.
+
+use crate::admission::{self, Newcomer};
+use crate::books::{Books, stage_id};
+use crate::codes::{self, Count};
+use crate::error::Fault;
+use crate::rows::{self, parsed};
+use crate::spot::{Found, Note, Spot};
+use domain::names::{Key, Kind, StageName};
+use domain::ports::Round;
+use domain::ticket::{Name, Ticket};
+use domain::time::Timestamp;
+use domain::verdict::Verdict;
+use domain::wait::{Condition, Reason};
+use rusqlite::{Connection, OptionalExtension, Params, params};
+use std::borrow::Cow;
+
+macro_rules! waiters {
+    () => {
+        "SELECT p.seq, t.id, p.generation, p.hop, p.attempt, s.name, t.kind, t.key, p.lock_key, \
+         p.stage, p.state, p.reason, p.until FROM places p JOIN tickets t ON t.seq = p.seq \
+         JOIN stages s ON s.id = p.stage "
+    };
+}
+
+/// The tickets whose wait for this reason has ended, the first to end first.
+pub(crate) const DUE: &str = concat!(
+    waiters!(),
+    "WHERE p.reason = ?1 AND p.until <= ?2 ORDER BY p.until LIMIT ?3"
+);
+/// The tickets of a stage that wait for this reason.
+pub(crate) const OF_STAGE: &str = concat!(
+    waiters!(),
+    "WHERE p.state = 2 AND p.reason = ?1 AND p.stage = ?2 ORDER BY p.seq LIMIT ?3"
+);
+/// When the first wait for this reason ends.
+pub(crate) const NEXT: &str =
+    "SELECT until FROM places WHERE reason = ?1 AND until IS NOT NULL ORDER BY until LIMIT 1";
+
+/// A waiting ticket, as far as it is needed to let it into its stage again.
+pub(crate) struct Waiter {
+    found: Found,
+    stage: StageName,
+    kind: Kind,
+    key: Option<Key>,
+    until: Option<i64>,
+}
+
+impl Waiter {
+    pub(crate) fn of(ticket: &Ticket, found: Found) -> Self {
+        Self {
+            found,
+            stage: ticket.stage.clone(),
+            kind: ticket.kind.clone(),
+            key: ticket.key.clone(),
+            until: None,
+        }
+    }
+}
+
+fn waiters(db: &Connection, query: &str, values: impl Params) -> Result<Vec<Waiter>, Fault> {
+    let mut query = db.prepare_cached(query)?;
+    let mut rows = query.query(values)?;
+    let mut waiters = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = rows::ticket_id(row, 1)?;
+        let key: Option<String> = row.get(7)?;
+        waiters.push(Waiter {
+            found: Found {
+                seq: row.get(0)?,
+                state: row.get(10)?,
+                reason: row.get(11)?,
+                stage: row.get(9)?,
+                name: rows::name(row, id, 2)?,
+                lock_key: row.get(8)?,
+            },
+            stage: parsed(&row.get::<_, String>(5)?, StageName::new)?,
+            kind: parsed(&row.get::<_, String>(6)?, Kind::new)?,
+            key: key.map(|key| parsed(&key, Key::new)).transpose()?,
+            until: row.get(12)?,
+        });
+    }
+    Ok(waiters)
+}
+
+/// Releases what is due by `now`, the first to end first.
+pub(crate) fn release(
+    books: &mut Books,
+    db: &Connection,
+    (now, max): (Timestamp, usize),
+) -> Result<Round, Fault> {
+    let mut due = Vec::new();
+    for reason in [Reason::Backoff, Reason::NotNow] {
+        let values = params![codes::of_reason(reason), now.as_micros(), max as i64];
+        due.extend(waiters(db, DUE, values)?);
+    }
+    due.sort_by_key(|waiter| waiter.until);
+    due.truncate(max);
+    for waiter in &due {
+        let why = match waiter.found.reason == Some(codes::of_reason(Reason::NotNow)) {
+            true => "the time it was put off to has come",
+            false => "its back-off is over",
+        };
+        released(books, db, waiter, (now, why))?;
+    }
+    let next = next(db)?;
+    books.found_next(next);
+    let released = due.len() as u64;
+    Ok(Round { released, next })
+}
+
+fn next(db: &Connection) -> Result<Option<Timestamp>, Fault> {
+    let mut query = db.prepare_cached(NEXT)?;
+    let mut next = None;
+    for reason in [Reason::Backoff, Reason::NotNow, Reason::Pending] {
+        let until: Option<i64> = query
+            .query_row([codes::of_reason(reason)], |row| row.get(0))
+            .optional()?;
+        next = match (next, until) {
+            (Some(next), Some(until)) => Some(until.min(next)),
+            (next, until) => next.or(until),
+        };
+    }
+    Ok(next.map(Timestamp::from_micros))
+}
+
+/// Releases what waited for the handler of a stage to change, at most `max`.
+pub(crate) fn unhold(
+    books: &mut Books,
+    db: &Connection,
+    (stage, now, max): &(StageName, Timestamp, usize),
+) -> Result<u64, Fault> {
+    let why = "the handler of its stage may have changed";
+    release_of_stage(books, db, (stage, Reason::Held), (*now, why, *max))
+}
+
+/// Releases the tickets of a stage that wait for this reason, at most `max`.
+pub(crate) fn release_of_stage(
+    books: &mut Books,
+    db: &Connection,
+    (stage, reason): (&StageName, Reason),
+    (now, why, max): (Timestamp, &str, usize),
+) -> Result<u64, Fault> {
+    let stage = stage_id(db, stage)?;
+    let values = params![codes::of_reason(reason), stage, max as i64];
+    let held = waiters(db, OF_STAGE, values)?;
+    for waiter in &held {
+        released(books, db, waiter, (now, why))?;
+    }
+    Ok(held.len() as u64)
+}
+
+/// Releases the tickets of a stage and kind that waited for somebody to take them.
+pub(crate) fn release_kind(
+    books: &mut Books,
+    db: &Connection,
+    (stage, kind): (&StageName, &str),
+    (now, why): (Timestamp, &str),
+) -> Result<(), Fault> {
+    let stage = stage_id(db, stage)?;
+    let query = concat!(
+        waiters!(),
+        "WHERE p.state = 2 AND p.reason = ?1 AND p.stage = ?2 AND t.kind = ?3 ORDER BY p.seq"
+    );
+    let values = params![codes::of_reason(Reason::Unclaimed), stage, kind];
+    for waiter in waiters(db, query, values)? {
+        released(books, db, &waiter, (now, why))?;
+    }
+    Ok(())
+}
+
+fn released(
+    books: &mut Books,
+    db: &Connection,
+    waiter: &Waiter,
+    (now, why): (Timestamp, &str),
+) -> Result<(), Fault> {
+    let note = Note {
+        at: now,
+        name: waiter.found.name,
+        stage: waiter.found.stage,
+        what: "released",
+        why,
+        oops: None,
+    };
+    note.insert(db, waiter.found.seq)?;
+    admit_again(books, db, waiter, (waiter.found.name, now))
+}
+
+/// Lets a waiting ticket into its stage again, under this name. It keeps the lock on its key.
+pub(crate) fn admit_again(
+    books: &mut Books,
+    db: &Connection,
+    waiter: &Waiter,
+    (name, now): (Name, Timestamp),
+) -> Result<(), Fault> {
+    let stop = books.stop(db, &waiter.stage)?;
+    let found = &waiter.found;
+    let is_claimed = books.claims(stop, &waiter.stage, &waiter.kind);
+    let spot = match &found.lock_key {
+        Some(key) if is_claimed => {
+            let ready_seq = books.rise((stop.id, &waiter.stage), found.seq, || None);
+            let mut spot = Spot::runnable(stop.id, ready_seq, name, now);
+            spot.lock_key = Some(key);
+            spot
+        }
+        _ => {
+            let newcomer = Newcomer {
+                seq: found.seq,
+                name,
+                stage: &waiter.stage,
+                stop,
+                kind: &waiter.kind,
+                key: waiter.key.as_ref(),
+                at: now,
+            };
+            newcomer.admit(books, db, || None)?
+        }
+    };
+    spot.update(db, found.seq)?;
+    if let (false, Some(key)) = (is_claimed, &found.lock_key) {
+        admission::let_next_in(books, db, (&waiter.stage, stop.id), (key, now))?;
+    }
+    Ok(())
+}
+
+/// Carries out verdicts; returns how many counted.
+pub(crate) fn judge(
+    books: &mut Books,
+    db: &Connection,
+    verdicts: &[Verdict],
+) -> Result<u64, Fault> {
+    let mut counted = 0;
+    for verdict in verdicts {
+        counted += u64::from(carry_out(books, db, verdict)?);
+    }
+    Ok(counted)
+}
+
+fn carry_out(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bool, Fault> {
+    let judged = [Reason::Suspect, Reason::Pending].map(|reason| Some(codes::of_reason(reason)));
+    let found = match Found::by_id(db, verdict.of.ticket)? {
+        Some(found) if found.name == verdict.of && judged.contains(&found.reason) => found,
+        _ => return Ok(false),
+    };
+    let wait = &verdict.wait;
+    let note = Note {
+        at: wait.since,
+        name: found.name,
+        stage: found.stage,
+        what: "judged",
+        why: &wait.because,
+        oops: wait.oops,
+    };
+    note.insert(db, found.seq)?;
+    if wait.oops.is_some() {
+        books.count(found.stage, Count::AttemptsFailed, 1);
+    }
+    let newer = match (&found.lock_key, &wait.condition) {
+        (None, _) | (_, Condition::Suspect { .. }) => None,
+        (Some(key), _) => Found::in_line(db, found.stage, key)?,
+    };
+    let Some(newer) = newer else {
+        let mut spot = Spot::waiting(found.stage, verdict.name, Cow::Borrowed(wait));
+        spot.lock_key = found.lock_key.as_deref();
+        spot.update(db, found.seq)?;
+        books.waits(&wait.condition);
+        return Ok(true);
+    };
+    admission::supersede(books, db, &found, (newer.name, wait.since))?;
+    let stage = stage_name(db, found.stage)?;
+    let key = found.lock_key.as_deref().unwrap_or_default();
+    admission::let_next_in(books, db, (&stage, found.stage), (key, wait.since))?;
+    Ok(true)
+}
+
+fn stage_name(db: &Connection, stage: i64) -> Result<StageName, Fault> {
+    let name: String = db
+        .prepare_cached("SELECT name FROM stages WHERE id = ?1")?
+        .query_row([stage], |row| row.get(0))?;
+    parsed(&name, StageName::new)
+}

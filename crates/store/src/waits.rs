@@ -1,0 +1,107 @@
+//! [`Waits`]: the waiting tickets, for the controller.
+
+use crate::codes;
+use crate::embedded::Embedded;
+use crate::error::Fault;
+use crate::requests::Request;
+use crate::rows::{self, ENTRIES, Shared};
+use async_trait::async_trait;
+use domain::books::Place;
+use domain::names::StageName;
+use domain::ports::{Retention, Round, StoreError, Waits};
+use domain::time::Timestamp;
+use domain::verdict::{Case, Verdict};
+use domain::wait::Reason;
+use rusqlite::{Connection, params};
+use std::num::NonZeroUsize;
+
+/// The most tickets that one transaction releases: some milliseconds, so that whoever settles or
+/// submits meanwhile does not wait longer.
+const SLICE: usize = 256;
+
+/// The suspects, whoever came first.
+pub(crate) const SUSPECTS: &str = "WHERE p.state = 2 AND p.reason = ?1 LIMIT ?2";
+/// The pending ones that are overdue, the most overdue first.
+pub(crate) const OVERDUE: &str = "WHERE p.reason = ?1 AND p.until <= ?2 ORDER BY p.until LIMIT ?3";
+
+#[async_trait]
+impl Waits for Embedded {
+    async fn release(&self, now: Timestamp, max: NonZeroUsize) -> Result<Round, StoreError> {
+        let mut left = max.get();
+        let mut released = 0;
+        loop {
+            let slice = left.min(SLICE);
+            let round = self.shared.ask(Request::Release, (now, slice)).await?;
+            released += round.released;
+            left -= slice;
+            if left == 0 || round.released < slice as u64 {
+                let next = round.next;
+                return Ok(Round { released, next });
+            }
+        }
+    }
+
+    async fn unhold(&self, stage: &StageName, now: Timestamp) -> Result<u64, StoreError> {
+        let mut released = 0;
+        loop {
+            let slice = (stage.clone(), now, SLICE);
+            let count = self.shared.ask(Request::Unhold, slice).await?;
+            released += count;
+            if count < SLICE as u64 {
+                return Ok(released);
+            }
+        }
+    }
+
+    async fn cases(&self, now: Timestamp, max: NonZeroUsize) -> Result<Vec<Case>, StoreError> {
+        let readers = &self.shared.readers;
+        readers.ask(move |db| cases(db, now, max.get())).await
+    }
+
+    async fn judge(&self, verdicts: Vec<Verdict>) -> Result<u64, StoreError> {
+        if verdicts.is_empty() {
+            return Ok(0);
+        }
+        self.shared.ask(Request::Judge, verdicts).await
+    }
+
+    /// # Cancel safety
+    /// Safe: a call that was not heard is heard by the next one. For one controller: of two that
+    /// wait only one is woken.
+    async fn attention(&self) {
+        self.shared.attention.notified().await;
+    }
+
+    async fn retain(&self, retention: Retention) -> Result<u64, StoreError> {
+        self.shared.ask(Request::Retain, retention).await
+    }
+}
+
+fn cases(db: &Connection, now: Timestamp, max: usize) -> Result<Vec<Case>, Fault> {
+    let mut cases = Vec::new();
+    let suspect = params![codes::of_reason(Reason::Suspect), max as i64];
+    read(db, SUSPECTS, suspect, &mut cases)?;
+    let left = max.saturating_sub(cases.len()) as i64;
+    let overdue = params![codes::of_reason(Reason::Pending), now.as_micros(), left];
+    read(db, OVERDUE, overdue, &mut cases)?;
+    Ok(cases)
+}
+
+fn read(
+    db: &Connection,
+    which: &str,
+    values: &[&dyn rusqlite::ToSql],
+    cases: &mut Vec<Case>,
+) -> Result<(), Fault> {
+    let mut query = db.prepare_cached(&format!("{ENTRIES}{which}"))?;
+    let mut rows = query.query(values)?;
+    let mut shared = Shared::default();
+    while let Some(row) = rows.next()? {
+        let (_, entry) = rows::entry(row, &mut shared)?;
+        if let Place::Waiting(wait) = entry.place {
+            let ticket = entry.ticket;
+            cases.push(Case { ticket, wait });
+        }
+    }
+    Ok(())
+}

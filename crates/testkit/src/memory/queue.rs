@@ -1,0 +1,147 @@
+//! The queues and what is lent from them.
+
+use super::state::State;
+use domain::books::Place;
+use domain::names::{Holder, StageName};
+use domain::ticket::Ticket;
+use domain::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Somebody had it and did not settle it.
+#[derive(Clone)]
+pub(super) struct Doubt {
+    pub(super) holder: Holder,
+    pub(super) started_at: Option<Timestamp>,
+}
+
+/// A ticket in a queue.
+#[derive(Clone)]
+pub(super) struct Queued {
+    pub(super) ticket: Arc<Ticket>,
+    pub(super) doubt: Option<Doubt>,
+    /// A copy of what was settled already.
+    pub(super) is_ghost: bool,
+}
+
+impl Queued {
+    pub(super) const fn fresh(ticket: Arc<Ticket>) -> Self {
+        Self {
+            ticket,
+            doubt: None,
+            is_ghost: false,
+        }
+    }
+}
+
+/// A ticket on loan.
+pub(super) struct Lease {
+    /// Its place in the queue, to which it goes back.
+    pub(super) place: u64,
+    pub(super) consumer: u64,
+    pub(super) queued: Queued,
+    /// Who started it, and when.
+    pub(super) start: Option<(Holder, Timestamp)>,
+}
+
+/// For whom deliveries are taken from a queue.
+pub(super) struct Demand<'a> {
+    pub(super) stage: &'a StageName,
+    pub(super) consumer: u64,
+    pub(super) prefetch: usize,
+    pub(super) max: usize,
+}
+
+impl State {
+    /// Puts it at the end of its stage's queue.
+    pub(super) fn push(&mut self, queued: Queued) {
+        let place = self.next_number();
+        self.queue(&queued.ticket.stage).insert(place, queued);
+    }
+
+    fn queue(&mut self, stage: &StageName) -> &mut BTreeMap<u64, Queued> {
+        self.queues.entry(stage.clone()).or_default()
+    }
+
+    /// Lends as much as there is room for; returns tags.
+    pub(super) fn lend(&mut self, demand: &Demand, now: Timestamp) -> Vec<u64> {
+        if self.snapshot.holds.contains_key(demand.stage) {
+            return Vec::new();
+        }
+        let leases = self.leases.values();
+        let out = leases.filter(|l| l.consumer == demand.consumer).count();
+        let room = demand.prefetch.saturating_sub(out).min(demand.max);
+        let mut tags = Vec::new();
+        while tags.len() < room {
+            let Some((place, queued)) = self.queue(demand.stage).pop_first() else {
+                break;
+            };
+            if !self.is_current(&queued) {
+                self.pass_over(&queued, now);
+                continue;
+            }
+            let tag = self.next_number();
+            let lease = Lease {
+                place,
+                consumer: demand.consumer,
+                queued,
+                start: None,
+            };
+            self.leases.insert(tag, lease);
+            tags.push(tag);
+        }
+        tags
+    }
+
+    /// Whether what stands in the queue is still what the books have.
+    fn is_current(&self, queued: &Queued) -> bool {
+        let Some(row) = self.rows.get(&queued.ticket.id()) else {
+            return false;
+        };
+        let is_runnable = matches!(row.entry.place, Place::Runnable { .. });
+        queued.is_ghost || (is_runnable && row.entry.ticket.name == queued.ticket.name)
+    }
+
+    /// The ticket has gone elsewhere; an attempt that nobody told the end of must still be told.
+    fn pass_over(&mut self, queued: &Queued, now: Timestamp) {
+        if let Some(Doubt {
+            holder,
+            started_at: Some(started_at),
+        }) = &queued.doubt
+            && !queued.is_ghost
+        {
+            self.orphan(&queued.ticket, holder.clone(), *started_at, now);
+        }
+    }
+
+    /// The delivery was dropped before it was settled.
+    pub(super) fn take_back(&mut self, tag: u64, now: Timestamp) {
+        let Some(lease) = self.leases.remove(&tag) else {
+            return;
+        };
+        let mut queued = lease.queued;
+        if let Some((holder, at)) = lease.start {
+            queued.doubt = Some(Doubt {
+                holder,
+                started_at: Some(at),
+            });
+            self.no_longer_running(&queued.ticket, now);
+        }
+        if !self.is_current(&queued) {
+            return self.pass_over(&queued, now);
+        }
+        let id = queued.ticket.id();
+        self.queue(&queued.ticket.stage.clone())
+            .insert(lease.place, queued);
+        self.free_key_of(id, now);
+    }
+
+    fn no_longer_running(&mut self, ticket: &Ticket, now: Timestamp) {
+        if let Some(row) = self.rows.get_mut(&ticket.id())
+            && row.entry.ticket.name == ticket.name
+            && matches!(row.entry.place, Place::Running { .. })
+        {
+            row.entry.place = Place::Runnable { since: now };
+        }
+    }
+}

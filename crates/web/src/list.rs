@@ -1,0 +1,79 @@
+//! What every list has in common: which rows, how many, in which order.
+
+use crate::problem::{Kind, Problem};
+use actix_web::HttpRequest;
+use actix_web::web::Query as UrlQuery;
+use domain::filter::Query;
+use domain::ports::{Listing, Sort};
+use domain::time::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// How many rows a list has when nobody says otherwise.
+pub(crate) const LIMIT_DEFAULT: usize = 50;
+
+/// The query parameters of a list, for the document.
+pub(crate) const PARAMETERS: &[&str] = &["filter", "limit", "sort"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    filter: Option<String>,
+    limit: Option<String>,
+    sort: Option<String>,
+}
+
+/// The rows that a request asks for.
+pub(crate) fn listing(request: &HttpRequest, now: Timestamp) -> Result<Listing, Problem> {
+    let asked: Asked = parameters(request)?;
+    Ok(Listing {
+        query: query(asked.filter.as_deref().unwrap_or_default())?,
+        limit: limit(asked.limit.as_deref())?,
+        sort: sort(asked.sort.as_deref())?,
+        now,
+    })
+}
+
+/// The query parameters of a request; one that is not known is a mistake, not a wish.
+pub(crate) fn parameters<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    let parsed = UrlQuery::<T>::from_query(request.query_string());
+    parsed.map(UrlQuery::into_inner).map_err(|error| {
+        let said = error.to_string();
+        let said = said.strip_prefix("Query deserialize error: ").unwrap_or(&said);
+        Problem::bad_request(format!("query: {said}"))
+    })
+}
+
+/// Reads a filter.
+pub(crate) fn query(text: &str) -> Result<Query, Problem> {
+    text.parse::<Query>().map_err(|bad| {
+        let problem = Problem::new(Kind::BadFilter, bad.to_string()).with("position", bad.position);
+        match bad.nearest {
+            Some(nearest) => problem.with("nearest", nearest),
+            None => problem,
+        }
+    })
+}
+
+fn limit(text: Option<&str>) -> Result<usize, Problem> {
+    let Some(text) = text else {
+        return Ok(LIMIT_DEFAULT);
+    };
+    let max = Listing::LIMIT_MAX;
+    let parsed = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+    parsed.ok_or_else(|| {
+        let got: String = text.chars().take(40).collect();
+        Problem::bad_request(format!("limit: expected 1..={max}, got {got:?}"))
+    })
+}
+
+fn sort(text: Option<&str>) -> Result<Sort, Problem> {
+    match text {
+        None | Some("newest") => Ok(Sort::NewestFirst),
+        Some("oldest") => Ok(Sort::OldestFirst),
+        Some(other) => {
+            let got: String = other.chars().take(40).collect();
+            Err(Problem::bad_request(format!("sort: expected newest or oldest, got {got:?}")))
+        }
+    }
+}

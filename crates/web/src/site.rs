@@ -1,0 +1,59 @@
+//! What every request may need: the ports, the configuration, the gate.
+
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::live::Live;
+use domain::flow::Flows;
+use domain::names::StageName;
+use domain::ports::{Catalog, Clock, Desk, Inspection, Oopses};
+use domain::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What the web server shows and hands on to.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where tickets come in and orders are given.
+    pub desk: Arc<dyn Desk>,
+    /// The books.
+    pub catalog: Arc<dyn Catalog>,
+    /// The reports.
+    pub oopses: Arc<dyn Oopses>,
+    /// What is configured.
+    pub flows: Arc<Flows>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// A look at each stage's handler. Called for pages, so it must not be slow.
+    pub handlers: Arc<dyn Fn() -> BTreeMap<StageName, Inspection> + Send + Sync>,
+    /// The metrics page, in the text format of Prometheus.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether requests can be served; why not, if they cannot.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// What tells live listeners to look again.
+    pub live: Live,
+}
+
+/// What every request may need.
+pub(crate) struct Site {
+    pub(crate) parts: Parts,
+    pub(crate) config: Config,
+    pub(crate) gate: Gate,
+    /// One permit for each live listener.
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl Site {
+    pub(crate) fn new(config: Config, parts: Parts) -> Self {
+        Self {
+            gate: Gate::new(&config, parts.clock.as_ref()),
+            streams: Arc::new(Semaphore::new(config.limits.streams_max)),
+            parts,
+            config,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+}

@@ -1,0 +1,90 @@
+//! The stages: their rules, their sums, and what holds them up.
+
+use crate::problem::{Kind, Problem};
+use crate::routes::{Route, shows};
+use crate::site::Site;
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, Path};
+use domain::books::StageCounts;
+use domain::control::Hold;
+use domain::names::StageName;
+use domain::ports::Inspection;
+use serde_json::json;
+use std::collections::BTreeMap;
+use wire::json::{StageJson, nearest};
+
+pub(crate) const ROUTES: &[Route] = &[
+    shows("/api/v1/stages", "Lists the stages in the order of the flows.", "Stages", || {
+        web::get().to(index)
+    }),
+    shows("/api/v1/stages/{stage}", "Shows a stage.", "Stage", || web::get().to(show)),
+];
+
+async fn index(site: Data<Site>) -> Result<HttpResponse, Problem> {
+    let views = views(&site).await?;
+    let items: Vec<StageJson> = views.iter().map(|view| view.json(&site)).collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items })))
+}
+
+async fn show(site: Data<Site>, name: Path<String>) -> Result<HttpResponse, Problem> {
+    let views = views(&site).await?;
+    let found = views.iter().find(|view| view.name.as_str() == name.as_str());
+    let view = found.ok_or_else(|| no_such(&name, &views))?;
+    Ok(HttpResponse::Ok().json(view.json(&site)))
+}
+
+fn no_such(name: &str, views: &[StageView]) -> Problem {
+    let got: String = name.chars().take(80).collect();
+    let known: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None if known.is_empty() => "no stage is configured".into(),
+        None => format!("there are {}", known.join(", ")),
+    };
+    Problem::new(Kind::NotFound, format!("stage: expected a stage that is configured or has tickets, got {got:?}; {hint}"))
+}
+
+/// Everything that is known about a stage.
+pub(crate) struct StageView {
+    pub(crate) name: StageName,
+    pub(crate) counts: Option<StageCounts>,
+    pub(crate) hold: Option<Hold>,
+    pub(crate) handler: Option<Inspection>,
+}
+
+impl StageView {
+    pub(crate) fn json(&self, site: &Site) -> StageJson {
+        let mut json = StageJson::new(&self.name, &site.parts.flows);
+        if let Some(counts) = &self.counts {
+            json = json.counted(counts);
+        }
+        if let Some(hold) = &self.hold {
+            json = json.held(hold);
+        }
+        match &self.handler {
+            Some(handler) => json.inspected(handler),
+            None => json,
+        }
+    }
+}
+
+/// The configured stages in the order of the flows, then those that only have tickets.
+pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
+    let counts = site.parts.catalog.stages().await?;
+    let mut holds = site.parts.catalog.snapshot().await?.holds;
+    let mut handlers = (site.parts.handlers)();
+    let mut counts: BTreeMap<StageName, StageCounts> =
+        counts.into_iter().map(|counts| (counts.stage.clone(), counts)).collect();
+    let configured = site.parts.flows.stages();
+    let mut names: Vec<StageName> = configured.iter().map(|stage| stage.name.clone()).collect();
+    let others: Vec<StageName> =
+        counts.keys().filter(|name| !names.contains(name)).cloned().collect();
+    names.extend(others);
+    let view = |name: StageName| StageView {
+        counts: counts.remove(&name),
+        hold: holds.remove(&name),
+        handler: handlers.remove(&name),
+        name,
+    };
+    Ok(names.into_iter().map(view).collect())
+}

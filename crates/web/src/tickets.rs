@@ -1,0 +1,90 @@
+//! Tickets, for reading.
+
+use crate::list::{self, listing};
+use crate::problem::Problem;
+use crate::routes::{Route, shows};
+use crate::site::Site;
+use actix_web::web::{self, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use domain::books::{Entry, Line};
+use domain::explain::{Explanation, explain};
+use domain::ticket::TicketId;
+use serde_json::json;
+use wire::json::{ExplainJson, Extent, LineJson, TicketJson};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        query: list::PARAMETERS,
+        ..shows(
+            "/api/v1/tickets",
+            "Lists tickets; long payloads are cut.",
+            "Tickets",
+            || web::get().to(index),
+        )
+    },
+    shows("/api/v1/tickets/{id}", "Shows a ticket, whole.", "Ticket", || web::get().to(show)),
+    shows(
+        "/api/v1/tickets/{id}/explain",
+        "Says why a ticket is where it is, and what happens next.",
+        "Explain",
+        || web::get().to(why),
+    ),
+    shows(
+        "/api/v1/tickets/{id}/history",
+        "Lists what happened to a ticket, oldest first.",
+        "History",
+        || web::get().to(history),
+    ),
+];
+
+async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let page = site.parts.catalog.tickets(listing(&request, site.now())?).await?;
+    let items: Vec<TicketJson> =
+        page.rows.iter().map(|entry| TicketJson::new(entry, Extent::Cut)).collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "more": page.more })))
+}
+
+async fn show(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let entry = find(&site, &id).await?;
+    Ok(HttpResponse::Ok().json(TicketJson::new(&entry, Extent::Whole)))
+}
+
+async fn why(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let entry = find(&site, &id).await?;
+    let (explanation, _) = explained(&site, &entry).await?;
+    Ok(HttpResponse::Ok().json(ExplainJson::new(&explanation)))
+}
+
+async fn history(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let entry = find(&site, &id).await?;
+    let lines = site.parts.catalog.history(entry.ticket.id()).await?;
+    let items: Vec<LineJson> = lines.iter().map(LineJson::new).collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items })))
+}
+
+/// Reads a ticket's id in any spelling.
+pub(crate) fn id_of(text: &str) -> Result<TicketId, Problem> {
+    text.parse().map_err(Problem::bad_request)
+}
+
+/// The ticket of this id.
+pub(crate) async fn find(site: &Site, id: &str) -> Result<Entry, Problem> {
+    let id = id_of(id)?;
+    site.parts.catalog.ticket(id).await?.ok_or_else(|| no_such(id))
+}
+
+pub(crate) fn no_such(id: TicketId) -> Problem {
+    Problem::not_found(format!(
+        "no ticket has the id {id}; it was never accepted here, or it ended so long ago that it was forgotten"
+    ))
+}
+
+/// Why a ticket is where it is, and its whole history.
+pub(crate) async fn explained(
+    site: &Site,
+    entry: &Entry,
+) -> Result<(Explanation, Vec<Line>), Problem> {
+    let history = site.parts.catalog.history(entry.ticket.id()).await?;
+    let snapshot = site.parts.catalog.snapshot().await?;
+    Ok((explain(entry, &history, &site.parts.flows, &snapshot), history))
+}

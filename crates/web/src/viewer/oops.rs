@@ -1,0 +1,158 @@
+//! The page of a report, in reading order: what, where, what became of the ticket, trace, log.
+
+use super::frame::{Page, PageProblem};
+use super::words::{ago, badge, block, number, plain, quoted, ticket_link};
+use crate::oopses;
+use crate::problem::Problem;
+use crate::site::Site;
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Path};
+use domain::books::Entry;
+use domain::oops::{Report, Source};
+use domain::time::{Timestamp, show_duration};
+use maud::{Markup, html};
+
+pub(super) async fn show(
+    site: Data<Site>,
+    id: Path<String>,
+) -> Result<HttpResponse, PageProblem> {
+    let report = oopses::find(&site, &id).await?;
+    if report.id.to_string() != *id {
+        // One report has one address, whatever spelling led to it.
+        let place = format!("/o/{}", report.id);
+        return Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish());
+    }
+    Ok(page(&site, &report).await?)
+}
+
+async fn page(site: &Site, report: &Report) -> Result<HttpResponse, Problem> {
+    let entry = site.parts.catalog.ticket(report.name.ticket).await?;
+    let now = site.now();
+    let body = html! {
+        (headline(report, now))
+        (messenger(report))
+        (since(report, entry.as_ref(), now))
+        (text("trace", "Trace", &report.failure.trace, "The handler left no trace."))
+        (text("log", "Log tail", &report.failure.log_tail, "The handler logged nothing."))
+        (facts(report, now))
+        (markdown(report))
+    };
+    let title = format!("{} {}", report.id, report.failure.error_type);
+    Ok(Page::of(site, &plain(&title), body).answer(StatusCode::OK))
+}
+
+fn headline(report: &Report, now: Timestamp) -> Markup {
+    html! {
+        div.headline {
+            p.muted { "OOPS · stage " (report.stage) " · attempt " (report.name.attempt) " · " (ago(report.time, now)) }
+            h1 { (quoted(&report.failure.error_type, 120)) }
+            p.said dir="auto" { (plain(&report.failure.message)) }
+            p {
+                span class={ "badge " (report.outcome) } { (report.outcome.as_str().replace('_', " ")) }
+                @if let Some(exit) = report.failure.exit { " " span.badge { (exit) } }
+                " " span.id #oops-id { (report.id) }
+                " " button.quiet.copy type="button" data-copy="oops-id" hidden { "Copy id" }
+            }
+        }
+    }
+}
+
+/// A report that the worker did not make itself says so before anything else.
+fn messenger(report: &Report) -> Markup {
+    let said = match report.source {
+        Source::Worker => return html! {},
+        Source::Supervisor => "The worker died without a word; its supervisor reported it.",
+        Source::Controller => "The whole process was gone; the controller reported it.",
+    };
+    html! { p.banner { strong { (said) } } }
+}
+
+fn since(report: &Report, entry: Option<&Entry>, now: Timestamp) -> Markup {
+    html! {
+        section.card #since data-live aria-labelledby="since-title" {
+            h2 #since-title { "The ticket since" }
+            p {
+                (ticket_link(report.name.ticket)) " "
+                @if let Some(entry) = entry {
+                    (badge(entry)) " at stage " (entry.ticket.stage) ", attempt "
+                    (entry.ticket.name.attempt) ", " (ago(entry.place.since(), now))
+                } @else { "has been forgotten; it ended long ago." }
+            }
+        }
+    }
+}
+
+fn text(id: &str, title: &str, text: &str, nothing: &str) -> Markup {
+    html! {
+        section.card aria-labelledby={ (id) "-title" } {
+            div.head {
+                h2 id={ (id) "-title" } { (title) }
+                @if !text.is_empty() { button.quiet.copy type="button" data-copy=(id) hidden { "Copy" } }
+            }
+            @if text.is_empty() { p.empty { (nothing) } } @else {
+                div id=(id) { (block(title, text)) }
+            }
+        }
+    }
+}
+
+fn facts(report: &Report, now: Timestamp) -> Markup {
+    let usage = &report.usage;
+    html! {
+        section.card aria-labelledby="facts-title" {
+            h2 #facts-title { "Facts" }
+            dl.facts {
+                dt { "When" } dd { (ago(report.time, now)) " (" (report.time) ")" }
+                @if let Some(length) = report.duration { dt { "Ran for" } dd { (show_duration(length)) } }
+                dt { "Version" } dd { (quoted(report.version.as_str(), 128)) }
+                dt { "Worker" } dd { (quoted(report.holder.as_str(), 128)) " on " (quoted(&report.hostname, 128)) }
+                dt { "Kind" } dd { (quoted(report.kind.as_str(), 128)) }
+                @if let Some(flow) = &report.flow { dt { "Flow" } dd { (flow) } }
+                dt { "Hop, attempt" } dd { (report.name.hop) ", " (report.name.attempt) " (generation " (report.name.generation) ")" }
+                @if let Some(bytes) = usage.memory_bytes_max { dt { "Peak memory" } dd { (number(bytes / 1024)) " KiB" } }
+                @if let Some(cpu) = usage.cpu_user { dt { "CPU, user" } dd { (show_duration(cpu)) } }
+                @if let Some(cpu) = usage.cpu_system { dt { "CPU, system" } dd { (show_duration(cpu)) } }
+                dt { "Told by" } dd { (report.source.as_str()) }
+                @if let Some(trace) = &report.trace { dt { "Trace" } dd { code { (quoted(trace, 128)) } } }
+                dt { "As JSON" } dd { a href={ "/api/v1/oopses/" (report.id) } { "the API" } }
+            }
+        }
+    }
+}
+
+/// For pasting into a chat or an issue.
+fn markdown(report: &Report) -> Markup {
+    html! {
+        details.card {
+            summary { "As Markdown" }
+            p { button.quiet.copy type="button" data-copy="markdown" hidden { "Copy as Markdown" } }
+            div #markdown { (block("As Markdown", &as_markdown(report))) }
+        }
+    }
+}
+
+fn as_markdown(report: &Report) -> String {
+    let failure = &report.failure;
+    let mut text = format!(
+        "**{}: {}**\n\n- {}\n- ticket {} at stage {}, attempt {}, version {}\n- {} on {} at {}\n",
+        plain(&failure.error_type),
+        plain(failure.message.lines().next().unwrap_or_default()),
+        report.id,
+        report.name.ticket,
+        report.stage,
+        report.name.attempt,
+        plain(report.version.as_str()),
+        report.outcome,
+        plain(&report.hostname),
+        report.time,
+    );
+    for part in [&failure.trace, &failure.log_tail] {
+        if !part.is_empty() {
+            // An indented block cannot be left by what is inside it, unlike a fenced one.
+            let indented: Vec<String> = part.lines().map(|line| format!("    {line}")).collect();
+            text.push_str(&format!("\n{}\n", indented.join("\n")));
+        }
+    }
+    text
+}

@@ -1,0 +1,142 @@
+//! The stages in the order of the flows, and what holds them up.
+
+use super::words::{ago, line, number, oops_link, quoted};
+use crate::site::Site;
+use crate::stages::StageView;
+use domain::books::StageCounts;
+use domain::control::Hold;
+use domain::names::StageName;
+use domain::time::{Timestamp, show_duration};
+use maud::{Markup, html};
+
+pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
+    let now = site.now();
+    html! {
+        section.card aria-labelledby="stages-title" {
+            h2 #stages-title { "Stages" }
+            div #stages data-live {
+                @for view in views { (banner(view, now)) }
+                @if views.is_empty() {
+                    p.empty {
+                        "No stage is configured. Name one in " code { "goaround.toml" }
+                        " and start again; " code { "goaround init" } " writes an example."
+                    }
+                } @else { (flows(site)) (table(site, views, now)) }
+            }
+        }
+    }
+}
+
+/// What a person has to know before the numbers: this stage does not move, and why.
+fn banner(view: &StageView, now: Timestamp) -> Markup {
+    let obstacle = view.handler.as_ref().and_then(|handler| handler.obstacle.as_deref());
+    html! {
+        @if let Some(hold) = &view.hold { (held(&view.name, hold, now)) }
+        @else if let Some(obstacle) = obstacle {
+            p.banner {
+                strong { "The handler of stage " (view.name) " cannot be started: " }
+                (quoted(obstacle, 300))
+            }
+        }
+    }
+}
+
+fn held(stage: &StageName, hold: &Hold, now: Timestamp) -> Markup {
+    html! {
+        p.banner {
+            strong { "Stage " (stage) " takes no tickets: " }
+            (quoted(&hold.reason, 300)) " (" (quoted(&hold.by, 60)) ", " (ago(hold.since, now)) ")"
+            @if let Some(oops) = hold.oops { " " (oops_link(oops)) }
+            " · it goes on by itself when its handler changes"
+        }
+    }
+}
+
+fn flows(site: &Site) -> Markup {
+    html! {
+        @for (flow, stops) in site.parts.flows.flows() {
+            p.flow {
+                span.label { (flow) }
+                @for (at, stop) in stops.iter().enumerate() {
+                    @if at > 0 { span.arrow aria-hidden="true" { "→" } }
+                    span.stop { (stop) }
+                }
+            }
+        }
+    }
+}
+
+fn table(site: &Site, views: &[StageView], now: Timestamp) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Stages" {
+            table {
+                caption.hidden { "Stages in the order of the flows" }
+                thead { tr {
+                    th scope="col" { "Stage" }
+                    th scope="col" { "State" }
+                    th.num scope="col" { "Ready" }
+                    th.num scope="col" { "Running" }
+                    th.num scope="col" { "Waiting" }
+                    th.num scope="col" { "Done" }
+                    th.num scope="col" { "Failed" }
+                    th.num scope="col" { abbr title="done a second, over the last 10 seconds" { "Rate/s" } }
+                    th scope="col" { "Oldest ready" }
+                    th scope="col" { "Version" }
+                } }
+                tbody { @for view in views { (row(site, view, now)) } }
+            }
+        }
+    }
+}
+
+fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
+    let count = |of: fn(&StageCounts) -> u64| view.counts.as_ref().map_or(0, of);
+    let slots = site.parts.flows.stage(&view.name).map(|rules| rules.concurrency);
+    let oldest = view.counts.as_ref().and_then(|counts| counts.oldest_ready);
+    let name = &view.name;
+    html! {
+        tr {
+            th scope="row" { a href={ "/?filter=stage:" (name) } { (name) } }
+            td { (state(site, view)) }
+            td.num { (number(count(|counts| counts.ready))) }
+            td.num {
+                (number(count(|counts| counts.running)))
+                @if let Some(slots) = slots { span.muted { " of " (slots) } }
+            }
+            td.num { (number(count(|counts| counts.waiting.values().sum()))) }
+            td.num { (number(count(|counts| counts.done))) }
+            td.num { (number(count(|counts| counts.failed))) }
+            td.num { (rate(site.parts.live.rate(name, now))) }
+            td.time { @if let Some(at) = oldest { (show_duration(now.since(at))) } @else { span.muted { "–" } } }
+            td { (version(view)) }
+        }
+    }
+}
+
+fn state(site: &Site, view: &StageView) -> Markup {
+    let is_stuck = view.handler.as_ref().is_some_and(|handler| handler.obstacle.is_some());
+    let is_configured = site.parts.flows.stage(&view.name).is_some();
+    let (class, word) = match (&view.hold, is_configured) {
+        (Some(_), _) => ("held", "on hold"),
+        (None, false) => ("unclaimed", "not configured"),
+        (None, true) if is_stuck => ("held", "cannot start"),
+        (None, true) => ("good", "working"),
+    };
+    html! { span class={ "badge " (class) } { (word) } }
+}
+
+fn rate(rate: Option<f64>) -> String {
+    match rate {
+        None => "–".into(),
+        Some(rate) if rate < 10.0 => format!("{rate:.1}"),
+        Some(rate) => number(rate.round() as u64),
+    }
+}
+
+fn version(view: &StageView) -> Markup {
+    html! {
+        @if let Some(handler) = &view.handler {
+            bdi title=(line(handler.version.as_str(), 128)) { (line(handler.version.as_str(), 16)) }
+        } @else { span.muted { "–" } }
+    }
+}

@@ -1,0 +1,203 @@
+//! The page of a ticket: why it is where it is, what can be done, what happened, what it carries.
+
+use super::frame::{Page, PageProblem};
+use super::words::{ago, badge, block, oops_link, quoted, until};
+use crate::problem::Problem;
+use crate::site::Site;
+use crate::tickets;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+use domain::books::{Entry, Fact, Line, State};
+use domain::explain::Explanation;
+use domain::ticket::Ticket;
+use domain::time::{Timestamp, show_duration};
+use maud::{Markup, html};
+use wire::json::{DropJson, Extent, payload_shown};
+
+/// The most of a payload that the page shows, in bytes; the API has it whole.
+const PAYLOAD_BYTES_SHOWN: usize = 256 * 1024;
+/// The most lines of history that the page shows, the latest; the API has them all.
+const LINES_SHOWN: usize = 200;
+
+pub(super) async fn show(
+    site: Data<Site>,
+    id: Path<String>,
+) -> Result<HttpResponse, PageProblem> {
+    Ok(page(&site, &id, None).await?)
+}
+
+/// The page, with what came of an order if one was refused.
+pub(super) async fn page(
+    site: &Site,
+    id: &str,
+    refused: Option<&Problem>,
+) -> Result<HttpResponse, Problem> {
+    let entry = tickets::find(site, id).await?;
+    let (explanation, history) = tickets::explained(site, &entry).await?;
+    let now = site.now();
+    let body = html! {
+        (headline(&entry))
+        @if let Some(problem) = refused { p.said.bad role="alert" { (super::words::plain(problem.detail())) } }
+        (why(&explanation, now))
+        (orders(&entry, site.gate.form_token()))
+        (facts(&entry, now))
+        (payload(&entry.ticket))
+        (past(&history, now))
+    };
+    let title = format!("Ticket {}", entry.ticket.id());
+    let status = if refused.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+    Ok(Page::of(site, &title, body).answer(status))
+}
+
+fn headline(entry: &Entry) -> Markup {
+    let id = entry.ticket.id().to_string();
+    html! {
+        div.headline {
+            p.muted { "Ticket · " (quoted(entry.ticket.kind.as_str(), 80)) }
+            h1.id #ticket-id { (id) }
+            p { (badge(entry)) " " button.quiet.copy type="button" data-copy="ticket-id" hidden { "Copy id" } }
+        }
+    }
+}
+
+fn why(explanation: &Explanation, now: Timestamp) -> Markup {
+    html! {
+        section.card #explain data-live aria-labelledby="explain-title" {
+            h2 #explain-title { "Why it is there" }
+            dl.facts {
+                dt { "State" } dd { (explanation.state) ", " (ago(explanation.since, now)) }
+                dt { "Waits for" } dd { (quoted(&explanation.waits_for, 600)) }
+                @if let Some(at) = explanation.until { dt { "Until" } dd { (until(at, now)) } }
+                dt { "Then" } dd { (explanation.then) }
+                dt { "Who may change it" } dd { (explanation.who_may_change) }
+            }
+        }
+    }
+}
+
+fn orders(entry: &Entry, token: &str) -> Markup {
+    let state = entry.place.state();
+    let to = |action: &str| format!("/t/{}/{action}", entry.ticket.id());
+    html! {
+        @if !state.is_terminal() {
+            section.card.orders aria-labelledby="orders-title" {
+                h2 #orders-title { "Orders" }
+                @if state == State::Waiting {
+                    form method="post" action=(to("retry")) {
+                        input type="hidden" name="form_token" value=(token);
+                        button.main { "Retry now" }
+                    }
+                }
+                form method="post" action=(to("cancel")) {
+                    input type="hidden" name="form_token" value=(token);
+                    button { "Cancel" }
+                }
+                form.reason method="post" action=(to("drop")) {
+                    input type="hidden" name="form_token" value=(token);
+                    label for="reason" { "Reason to drop it" }
+                    input #reason name="reason" required maxlength=(DropJson::REASON_BYTES_MAX) autocomplete="off";
+                    button.bad { "Drop for good" }
+                }
+            }
+        }
+    }
+}
+
+fn facts(entry: &Entry, now: Timestamp) -> Markup {
+    let ticket = &entry.ticket;
+    html! {
+        section.card aria-labelledby="facts-title" {
+            h2 #facts-title { "Facts" }
+            dl.facts {
+                dt { "Stage" } dd { (ticket.stage) }
+                @if let Some(flow) = &ticket.flow { dt { "Flow" } dd { (flow) } }
+                @if let Some(key) = &ticket.key { dt { "Key" } dd { (quoted(key.as_str(), 256)) } }
+                dt { "Hop, attempt" } dd { (ticket.name.hop) ", " (ticket.name.attempt) " (generation " (ticket.name.generation) ")" }
+                dt { "Accepted" } dd { (ago(ticket.created_at, now)) }
+                @if let Some(at) = ticket.deadline { dt { "Deadline" } dd { (until(at, now)) } }
+                @if let Some(version) = &entry.version { dt { "Version" } dd { (quoted(version.as_str(), 128)) } }
+                @if let Some(parent) = ticket.lineage.parent {
+                    dt { "Sent by" } dd { (super::words::ticket_link(parent)) }
+                }
+                @if let Some(trace) = &ticket.trace { dt { "Trace" } dd { code { (quoted(trace, 128)) } } }
+                dt { "OOPSes" } dd {
+                    @for (at, id) in entry.oopses.iter().enumerate() { @if at > 0 { ", " } (oops_link(*id)) }
+                    @if entry.oopses.is_empty() { "none" }
+                }
+            }
+        }
+    }
+}
+
+fn payload(ticket: &Ticket) -> Markup {
+    let size = ticket.payload.bytes.len();
+    let (value, _) = payload_shown(&ticket.payload, Extent::Whole);
+    // A string is shown as the text it is, anything else as JSON.
+    let text = serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned());
+    let end = text.floor_char_boundary(PAYLOAD_BYTES_SHOWN);
+    html! {
+        section.card aria-labelledby="payload-title" {
+            h2 #payload-title { "Payload" }
+            @if size == 0 { p.empty { "It carries nothing." } } @else {
+                p.muted {
+                    (super::words::number(size as u64)) " bytes"
+                    @if let Some(named) = &ticket.payload.content_type { " of " (quoted(named, 80)) }
+                    @if end < text.len() { "; the beginning, the whole is at "
+                        a href={ "/api/v1/tickets/" (ticket.id()) } { "the API" } }
+                }
+                (block("Payload", &text[..end]))
+            }
+        }
+    }
+}
+
+fn past(history: &[Line], now: Timestamp) -> Markup {
+    let from = history.len().saturating_sub(LINES_SHOWN);
+    html! {
+        section.card #history data-live aria-labelledby="history-title" {
+            h2 #history-title { "History" }
+            @if history.is_empty() { p.empty { "Nothing has happened to it yet." } } @else {
+                @if from > 0 { p.muted { "The latest " (LINES_SHOWN) " of " (history.len()) " lines." } }
+                div.scroll tabindex="0" role="region" aria-label="History" {
+                    table {
+                        caption.hidden { "What happened to the ticket, oldest first" }
+                        thead { tr {
+                            th scope="col" { "When" }
+                            th scope="col" { "Stage" }
+                            th.num scope="col" { "Attempt" }
+                            th scope="col" { "What happened" }
+                            th scope="col" { "Version" }
+                        } }
+                        tbody { @for line in &history[from..] { (past_row(line, now)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn past_row(line: &Line, now: Timestamp) -> Markup {
+    html! {
+        tr {
+            th.time scope="row" { (ago(line.at, now)) }
+            td { (line.stage) }
+            td.num { (line.name.attempt) }
+            @match &line.fact {
+                Fact::Noted { what, why } => {
+                    td { (quoted(what, 80)) span.note { (quoted(why, 200)) } }
+                    td { span.muted { "–" } }
+                }
+                Fact::Attempted { started_at, outcome, version, holder, oops, .. } => {
+                    td {
+                        span class={ "badge " (outcome) } { (outcome.as_str().replace('_', " ")) }
+                        " after " (show_duration(line.at.since(*started_at)))
+                        @if let Some(id) = oops { " " (oops_link(*id)) }
+                        span.note { (quoted(holder.as_str(), 80)) }
+                    }
+                    td { (quoted(version.as_str(), 20)) }
+                }
+            }
+        }
+    }
+}
