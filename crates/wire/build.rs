@@ -11,7 +11,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "proto"));
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "proto")
+    });
     // The order of a folder differs by machine; the generated code must not.
     files.sort();
     let descriptors = protox::compile(&files, [&root])?;

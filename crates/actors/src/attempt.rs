@@ -91,6 +91,7 @@ async fn perform(station: &Arc<Station>, ticket: &Arc<Ticket>, stop: &Arc<Stop>)
         context,
     });
     tokio::pin!(reply);
+    let worker = Lent(Some(worker));
     let reason = tokio::select! {
         biased;
         reply = &mut reply => return spoken(reply),
@@ -104,15 +105,31 @@ async fn perform(station: &Arc<Station>, ticket: &Arc<Ticket>, stop: &Arc<Stop>)
     if station.handler.lets_go() == LetsGo::WhenStopped
         && let Ok(reply) = timeout(rules.grace + GRACE_MARGIN, &mut reply).await
     {
-        return reply.unwrap_or_else(|_| silence());
+        return worker.returned(reply.unwrap_or_else(|_| silence()));
     }
-    abandon(&worker);
+    drop(worker);
     // The reply is an error once the worker has dropped the handler: only now it has let go.
     reply.await.unwrap_or_else(|_| silence())
 }
 
-fn abandon(worker: &Addr<Worker>) {
-    worker.do_send(Abandon);
+/// A worker that has not spoken yet. Dropped, it takes the handler with it: an attempt that is
+/// aborted leaves nothing running.
+struct Lent(Option<Addr<Worker>>);
+
+impl Lent {
+    /// It has spoken, so there is nothing left to abandon.
+    fn returned(mut self, attempted: Attempted) -> Attempted {
+        self.0 = None;
+        attempted
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(worker) = self.0.take() {
+            worker.do_send(Abandon);
+        }
+    }
 }
 
 fn spoken(reply: Result<Attempted, MailboxError>) -> Attempted {

@@ -1,7 +1,7 @@
 //! The root: starts a supervisor for each stage and starts it again when it is lost.
 
 use crate::station::Station;
-use crate::supervisor::{Ping, Sabotage, Supervisor, Watch};
+use crate::supervisor::{End, Panic, Ping, Supervisor, Watch};
 use actix::{Actor, Addr};
 use actix_rt::ArbiterHandle;
 use domain::event::{Event, Loss};
@@ -62,7 +62,7 @@ pub struct Root {
 }
 
 /// The actors at work. Dropped without [`Running::drain`], they end where they are, and what they
-/// had in hand is found at the next start.
+/// had in hand goes back to the broker.
 pub struct Running {
     stations: BTreeMap<StageName, Arc<Station>>,
     supervisors: Arc<Mutex<BTreeMap<StageName, Addr<Supervisor>>>>,
@@ -262,18 +262,30 @@ impl Running {
     }
 
     /// Makes the supervisor of a stage panic; for tests of what happens then.
-    pub fn sabotage_panic(&self, stage: &StageName) {
-        self.sabotage(stage, Sabotage::Panic);
-    }
-
-    /// Makes the supervisor of a stage end without being asked to; for tests.
-    pub fn sabotage_stop(&self, stage: &StageName) {
-        self.sabotage(stage, Sabotage::Stop);
-    }
-
-    fn sabotage(&self, stage: &StageName, sabotage: Sabotage) {
+    pub fn make_panic(&self, stage: &StageName) {
         if let Some(supervisor) = crate::station::lock(&self.supervisors).get(stage) {
-            supervisor.do_send(sabotage);
+            supervisor.do_send(Panic);
+        }
+    }
+
+    /// Makes the supervisor of a stage end without being asked to; for tests of what happens then.
+    pub fn make_end(&self, stage: &StageName) {
+        if let Some(supervisor) = crate::station::lock(&self.supervisors).get(stage) {
+            supervisor.do_send(End);
+        }
+    }
+}
+
+impl Drop for Running {
+    /// Everything ends where it is, as if the process had died; after a drain there is nothing left
+    /// to end.
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        for supervisor in crate::station::lock(&self.supervisors).values() {
+            supervisor.do_send(End);
+        }
+        for station in self.stations.values() {
+            station.end();
         }
     }
 }

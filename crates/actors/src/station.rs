@@ -4,7 +4,7 @@
 //! are not its own but the station's.
 
 use crate::root::Setup;
-use crate::settler::Settler;
+use crate::settler::{End, Settler};
 use crate::stop::Stop;
 use actix::{Actor, Addr};
 use domain::control::Snapshot;
@@ -85,6 +85,14 @@ impl Station {
     /// Runs an attempt to its end, whatever becomes of the supervisor. Call on the stage's arbiter.
     pub(crate) fn spawn(&self, attempt: impl Future<Output = ()> + 'static) {
         lock(&self.attempts).spawn_local(attempt);
+    }
+
+    /// Ends every attempt and the settler where they are; what they held goes back to the broker.
+    pub(crate) fn end(&self) {
+        lock(&self.attempts).abort_all();
+        if let Some(settler) = lock(&self.settler).take() {
+            settler.do_send(End);
+        }
     }
 
     /// Forgets attempts that have ended. One that panicked is a bug of ours: its delivery was

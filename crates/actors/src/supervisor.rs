@@ -96,24 +96,33 @@ impl actix::Handler<Ping> for Supervisor {
     fn handle(&mut self, Ping: Ping, _: &mut Self::Context) {}
 }
 
-/// Die of a bug: lets tests see that nothing is lost when a supervisor panics or just ends.
-pub(crate) enum Sabotage {
-    Panic,
-    Stop,
-}
+/// End where you are. What was started is not the supervisor's and goes on.
+pub(crate) struct End;
 
-impl actix::Message for Sabotage {
+impl actix::Message for End {
     type Result = ();
 }
 
-impl actix::Handler<Sabotage> for Supervisor {
+impl actix::Handler<End> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, End: End, context: &mut Self::Context) {
+        context.terminate();
+    }
+}
+
+/// Die of a bug: lets tests see that nothing is lost then.
+pub(crate) struct Panic;
+
+impl actix::Message for Panic {
+    type Result = ();
+}
+
+impl actix::Handler<Panic> for Supervisor {
     type Result = ();
 
     #[expect(clippy::panic, reason = "it is what this message asks for")]
-    fn handle(&mut self, message: Sabotage, context: &mut Self::Context) {
-        match message {
-            Sabotage::Panic => panic!("sabotage of the supervisor of {}", self.station.rules.name),
-            Sabotage::Stop => context.stop(),
-        }
+    fn handle(&mut self, Panic: Panic, _: &mut Self::Context) {
+        panic!("the supervisor of stage {} was told to panic", self.station.rules.name);
     }
 }

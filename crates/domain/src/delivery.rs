@@ -7,6 +7,16 @@
 //! Each arrow consumes the delivery, so what must come first is a type that must exist first.
 //! Dropping a delivery at any point hands the ticket back to its broker.
 //!
+//! The right order compiles, which also shows that what follows fails for its own reason:
+//! ```
+//! # use domain::delivery::{Decision, Delivery, Performed, Received, Reported, Settlement, Start, Started, Suspected};
+//! fn start(delivery: Delivery<Received>, start: Start) -> Delivery<Started> {
+//!     delivery.started(start)
+//! }
+//! fn settle(delivery: Delivery<Reported>, decision: &Decision) -> Settlement {
+//!     delivery.decide(decision)
+//! }
+//! ```
 //! Nothing can be settled before its work was done:
 //! ```compile_fail,E0599
 //! # use domain::delivery::{Delivery, Received, Decision};

@@ -155,7 +155,10 @@ mod tests {
 
     fn commands(command: &Command, found: &mut Vec<Command>) {
         found.push(command.clone());
-        for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        for below in command
+            .get_subcommands()
+            .filter(|below| !below.is_hide_set())
+        {
             commands(below, found);
         }
     }
@@ -176,7 +179,11 @@ mod tests {
             for example in examples.flat_map(|line| line.split("&&")) {
                 let words = split(example.split(" | ").last().unwrap());
                 let parsed = Line::try_parse_from(&words);
-                assert!(parsed.is_ok(), "{name}: {words:?}: {}", parsed.err().unwrap());
+                assert!(
+                    parsed.is_ok(),
+                    "{name}: {words:?}: {}",
+                    parsed.err().unwrap()
+                );
             }
         }
     }

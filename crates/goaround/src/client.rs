@@ -7,7 +7,7 @@ use ureq::http;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long one call may take as a whole; a group of thousands of tickets takes well under a second.
+/// How long one call may take as a whole; thousands of tickets take well under a second.
 const CALL: Duration = Duration::from_secs(60);
 /// The longest answer that is read: 10,000 rows with a payload of some kilobytes each.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -185,10 +185,6 @@ impl Client {
         Err(self.problem(status, &text))
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the outer error is a call that cannot be written, the inner one that cannot be sent"
-    )]
     fn send(
         &self,
         method: &str,
@@ -305,7 +301,14 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_one_is_refused_before_anything_is_sent() {
-        for url in ["127.0.0.1:7878", "ftp://x", "http://", "http://a b", "", "https://x"] {
+        for url in [
+            "127.0.0.1:7878",
+            "ftp://x",
+            "http://",
+            "http://a b",
+            "",
+            "https://x",
+        ] {
             assert!(check_url(url).is_err(), "{url}");
         }
         assert_eq!(check_url("http://127.0.0.1:7878"), Ok(()));
@@ -314,7 +317,10 @@ mod tests {
 
     #[test]
     fn nothing_in_a_value_has_a_meaning() {
-        assert_eq!(encode("is:waiting -key:a&b/ü"), "is%3Awaiting%20-key%3Aa%26b%2F%C3%BC");
+        assert_eq!(
+            encode("is:waiting -key:a&b/ü"),
+            "is%3Awaiting%20-key%3Aa%26b%2F%C3%BC"
+        );
     }
 
     #[test]

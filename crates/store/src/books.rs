@@ -10,7 +10,7 @@ use crate::requests::Request;
 use crate::writer::Work;
 use domain::books::{Entry, Place};
 use domain::flow::{Flows, Journal, Unique};
-use domain::names::{Kind, StageName};
+use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::Scene;
 use domain::ports::{Clock, StoreError};
 use domain::ticket::Ticket;
@@ -29,7 +29,6 @@ pub(crate) struct Queues {
     map: RwLock<HashMap<StageName, Arc<StageQueue>>>,
     /// The newest position that is durable, of all stages.
     latest: AtomicI64,
-    tags: Arc<AtomicU64>,
     feed: Feed,
     read_ahead: ReadAhead,
 }
@@ -39,7 +38,6 @@ impl Queues {
         Self {
             map: RwLock::default(),
             latest: AtomicI64::new(latest),
-            tags: Arc::new(AtomicU64::new(1)),
             feed,
             read_ahead,
         }
@@ -58,9 +56,8 @@ impl Queues {
         }
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         let make = || {
-            let tags = Arc::clone(&self.tags);
             let feed = self.feed.clone();
-            Arc::new(StageQueue::new(stage.clone(), self.read_ahead, feed, tags))
+            Arc::new(StageQueue::new(stage.clone(), self.read_ahead, feed))
         };
         let queue = Arc::clone(map.entry(stage.clone()).or_insert_with(make));
         // Under the lock of the map, and the writer publishes before it looks into the map: so
@@ -107,6 +104,35 @@ impl Queues {
     }
 }
 
+/// Counts the commits of the books, so that sums are counted again only when something changed.
+#[derive(Default)]
+pub(crate) struct Commits {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Commits {
+    fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        let begun = self.begun.load(Ordering::SeqCst);
+        self.ended.store(begun, Ordering::SeqCst);
+    }
+
+    /// How many commits have begun. Whoever looks after its read transaction has begun and finds
+    /// the same number as another did, sees the same books.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// How many have ended: each read transaction that begins from now on sees those.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::SeqCst)
+    }
+}
+
 /// A stage as the books know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
@@ -148,12 +174,12 @@ pub(crate) struct Books {
     pub(crate) queues: Arc<Queues>,
     pub(crate) control: Control,
     pub(crate) attention: Arc<Notify>,
-    pub(crate) commits: Arc<AtomicU64>,
+    pub(crate) commits: Arc<Commits>,
     pub(crate) retention_slice: usize,
     next_seq: i64,
     next_ready: i64,
     stops: HashMap<StageName, Stop>,
-    scenes: HashMap<Scene, i64>,
+    scenes: HashMap<(Holder, Version, String), i64>,
     last_scene: Option<(Arc<Scene>, i64)>,
     earliest: Option<Timestamp>,
     effects: Effects,
@@ -166,7 +192,7 @@ pub(crate) struct Parts {
     pub(crate) queues: Arc<Queues>,
     pub(crate) control: Control,
     pub(crate) attention: Arc<Notify>,
-    pub(crate) commits: Arc<AtomicU64>,
+    pub(crate) commits: Arc<Commits>,
     pub(crate) retention_slice: usize,
 }
 
@@ -227,14 +253,19 @@ impl Books {
         {
             return Ok(*id);
         }
-        let id = match self.scenes.get(&**scene) {
+        let key = (
+            scene.holder.clone(),
+            scene.version.clone(),
+            scene.hostname.clone(),
+        );
+        let id = match self.scenes.get(&key) {
             Some(id) => *id,
             None => scene_id(db, scene)?,
         };
         if self.scenes.len() >= NAMES_MAX {
             self.scenes.clear();
         }
-        self.scenes.insert(Scene::clone(scene), id);
+        self.scenes.insert(key, id);
         self.last_scene = Some((Arc::clone(scene), id));
         Ok(id)
     }
@@ -294,10 +325,15 @@ impl Books {
         &mut rises[at]
     }
 
+    /// There is something new for the controller to judge.
+    pub(crate) const fn has_case(&mut self) {
+        self.effects.has_case = true;
+    }
+
     /// A wait begins that the controller must know of.
     pub(crate) fn waits(&mut self, condition: &domain::wait::Condition) {
         if matches!(condition, domain::wait::Condition::Suspect { .. }) {
-            self.effects.has_case = true;
+            self.has_case();
         }
         if let Some(until) = condition.until() {
             let min = self.effects.until_min.map_or(until, |min| min.min(until));
@@ -392,11 +428,13 @@ impl Work for Books {
         for (stage, what, by) in &self.effects.counts {
             add.execute(params![stage, what.code(), by])?;
         }
-        self.control.save(db)
+        self.control.save(db)?;
+        self.commits.begin();
+        Ok(())
     }
 
     fn committed(&mut self, group: Vec<Request>) {
-        self.commits.fetch_add(1, Ordering::SeqCst);
+        self.commits.end();
         for request in &group {
             request.give_up_leases(&self.queues);
         }
@@ -407,6 +445,7 @@ impl Work for Books {
     }
 
     fn undone(&mut self) {
+        self.commits.end();
         let effects = std::mem::take(&mut self.effects);
         for (queue, seq) in effects.withdrawn {
             queue.restore(seq);

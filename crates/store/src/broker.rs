@@ -51,6 +51,8 @@ impl Broker for Embedded {
         deliveries: Vec<Delivery<Received>>,
         start: &Start,
     ) -> Result<Vec<Delivery<Started>>, NotStarted> {
+        let mut deliveries = deliveries;
+        deliveries.retain(|delivery| !self.is_void(delivery));
         if let Err(error) = self.write_down(&deliveries, start) {
             return Err(NotStarted { deliveries, error });
         }
@@ -62,7 +64,13 @@ impl Broker for Embedded {
         if group.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = rows_of(&self.shared.queues, &group);
+        let Some(rows) = rows_of(&self.shared.queues, &group) else {
+            let error = "a delivery of the group was not lent by this process".to_owned();
+            return Err(Unsettled {
+                settlements: group,
+                error: StoreError::Unavailable(error),
+            });
+        };
         let (reply, answer) = oneshot::channel();
         let settle = Settle {
             answers: Vec::with_capacity(group.len()),
@@ -100,6 +108,12 @@ impl Broker for Embedded {
 }
 
 impl Embedded {
+    /// Whether the ticket was given up while it was in hand: then it is not started any more.
+    fn is_void(&self, delivery: &Delivery<Received>) -> bool {
+        let queue = self.shared.queues.find(&delivery.ticket().stage);
+        queue.is_none_or(|queue| queue.is_void(delivery.tag()))
+    }
+
     fn write_down(
         &self,
         deliveries: &[Delivery<Received>],
@@ -130,14 +144,12 @@ impl Embedded {
     }
 }
 
-fn rows_of(queues: &Queues, group: &[Settlement]) -> Vec<Option<i64>> {
+/// The rows of the group's tickets, if this process has lent them all.
+fn rows_of(queues: &Queues, group: &[Settlement]) -> Option<Vec<i64>> {
     let mut rows = Vec::with_capacity(group.len());
     for same in group.chunk_by(|a, b| a.ticket().stage == b.ticket().stage) {
-        let stage = same.first().map(|one| &one.ticket().stage);
-        match stage.and_then(|stage| queues.find(stage)) {
-            Some(queue) => queue.rows(same.iter().map(Settlement::tag), &mut rows),
-            None => rows.extend(same.iter().map(|_| None)),
-        }
+        let queue = queues.find(&same.first()?.ticket().stage)?;
+        queue.rows(same.iter().map(Settlement::tag), &mut rows);
     }
-    rows
+    (rows.len() == group.len()).then_some(rows)
 }

@@ -15,7 +15,6 @@ use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 type Running = HashMap<i64, HashSet<i64>>;
 
@@ -79,15 +78,11 @@ impl Embedded {
         answer: impl FnOnce(&Connection, &Counted, &Running) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let mut last = self.shared.counted.lock().await;
-        // Read before the moment of the transaction: at worst the next one counts again.
-        let commit = self.shared.commits.load(Ordering::SeqCst);
-        let known = last.take().filter(|counted| counted.commit == commit);
+        let known = last.take();
         let queues = Arc::clone(&self.shared.queues);
+        let commits = Arc::clone(&self.shared.commits);
         let question = self.shared.readers.ask(move |db| {
-            let counted = match known {
-                Some(known) => known,
-                None => counts::count(db, commit)?,
-            };
+            let counted = counts::count(db, &commits, known)?;
             let running = counts::running(db, &queues.running())?;
             Ok((answer(db, &counted, &running)?, counted))
         });

@@ -1,6 +1,7 @@
 //! The sums. What is in hand is counted from the partial indexes, what has ended from the
 //! counters: so the sums cost with the work in hand, and agree only if nothing was lost.
 
+use crate::books::Commits;
 use crate::codes::{self, Count};
 use crate::error::Fault;
 use crate::queue::InHand;
@@ -25,16 +26,32 @@ pub(crate) const OLDEST: &str = "SELECT seq, since FROM places WHERE state = 0 A
 /// The sums of one moment, but for what is running.
 #[derive(Clone, Debug)]
 pub(crate) struct Counted {
-    /// After which commit.
-    pub(crate) commit: u64,
+    /// After which commit, if that is known for certain.
+    commit: Option<u64>,
     names: BTreeMap<i64, StageName>,
     runnable: HashMap<i64, u64>,
     waiting: Vec<(Reason, i64, u64)>,
     counters: HashMap<(i64, i64), u64>,
 }
 
-/// Counts.
-pub(crate) fn count(db: &Connection, commit: u64) -> Result<Counted, Fault> {
+/// Counts, unless nothing was committed since `known` was counted.
+pub(crate) fn count(
+    db: &Connection,
+    commits: &Commits,
+    known: Option<Counted>,
+) -> Result<Counted, Fault> {
+    let ended = commits.ended();
+    // The first read is the moment of the transaction: what is looked at after it tells whether a
+    // commit may have come in between.
+    each(db, "SELECT 1 FROM counters LIMIT 1", |_| Ok(()))?;
+    let begun = commits.begun();
+    match known {
+        Some(known) if known.commit == Some(begun) => Ok(known),
+        _ => count_again(db, (ended == begun).then_some(begun)),
+    }
+}
+
+fn count_again(db: &Connection, commit: Option<u64>) -> Result<Counted, Fault> {
     let mut counted = Counted {
         commit,
         names: BTreeMap::new(),

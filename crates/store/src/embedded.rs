@@ -1,6 +1,6 @@
 //! Broker, desk, waits and catalog in one: the data folder, open.
 
-use crate::books::{Books, Parts, Queues};
+use crate::books::{Books, Commits, Parts, Queues};
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::{Fault, OpenError, closed};
@@ -19,7 +19,6 @@ use domain::flow::Flows;
 use domain::names::Holder;
 use domain::ports::{Clock, StoreError};
 use rusqlite::Connection;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
@@ -34,7 +33,6 @@ pub struct Embedded {
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) flows: Arc<Flows>,
     pub(crate) holder: Holder,
     pub(crate) queues: Arc<Queues>,
     pub(crate) writer: Writer<Books>,
@@ -42,8 +40,7 @@ pub(crate) struct Shared {
     pub(crate) intents: Mutex<IntentFile>,
     pub(crate) control: watch::Receiver<Snapshot>,
     pub(crate) attention: Arc<Notify>,
-    /// Rises with each commit, so that sums are counted again only when something has changed.
-    pub(crate) commits: Arc<AtomicU64>,
+    pub(crate) commits: Arc<Commits>,
     pub(crate) counted: tokio::sync::Mutex<Option<crate::counts::Counted>>,
     pub(crate) oopses: Arc<OopsFile>,
     ownership: Mutex<Option<Ownership>>,
@@ -76,12 +73,12 @@ impl Embedded {
         let feed = Feed::start(&BOOKS, &config.folder).map_err(bad)?;
         let queues = Arc::new(Queues::new(feed, read_ahead, numbers.1 - 1));
         let parts = Parts {
-            flows: Arc::clone(&flows),
+            flows,
             clock,
             queues: Arc::clone(&queues),
             control: Control::open(&db).map_err(bad)?,
             attention: Arc::new(Notify::new()),
-            commits: Arc::new(AtomicU64::new(0)),
+            commits: Arc::new(Commits::default()),
             retention_slice: config.retention_slice,
         };
         let control = parts.control.follow();
@@ -96,7 +93,6 @@ impl Embedded {
         attention.notify_one();
         let shared = Shared {
             config,
-            flows,
             holder,
             queues,
             writer,

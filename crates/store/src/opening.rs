@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::spot::{Found, Spot};
 use crate::waiting;
 use domain::flow::Unique;
-use domain::names::StageName;
+use domain::names::{Holder, StageName};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -77,9 +77,15 @@ fn suspect(
     let holder = &intents.holder;
     for begun in &intents.begun {
         let found = match Found::by_id(db, begun.name.ticket)? {
-            Some(found) if found.state == codes::RUNNABLE && found.name == begun.name => found,
+            Some(found) if found.name == begun.name => found,
             _ => continue,
         };
+        if found.state == codes::DROPPED && orphan(db, &found, (holder, begun.at), now)? {
+            books.has_case();
+        }
+        if found.state != codes::RUNNABLE {
+            continue;
+        }
         let wait = Wait {
             condition: Condition::Suspect {
                 holder: holder.clone(),
@@ -95,6 +101,35 @@ fn suspect(
         spot.update(db, found.seq)?;
     }
     Ok(())
+}
+
+/// The ticket was given up while its attempt ran, and no word came of the attempt's end: it died
+/// as well, and has to be reported. False when its end is known.
+fn orphan(
+    db: &Connection,
+    found: &Found,
+    (holder, started_at): (&Holder, Timestamp),
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let name = found.name;
+    let written = db.execute(
+        "INSERT OR IGNORE INTO orphans (ticket, generation, hop, attempt, holder, started_at, since)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (
+           SELECT 1 FROM attempts
+           WHERE ticket = ?1 AND generation = ?2 AND hop = ?3 AND attempt = ?4)
+         AND NOT EXISTS (SELECT 1 FROM notes WHERE ticket = ?1 AND what = 'judged'
+           AND generation = ?2 AND hop = ?3 AND attempt = ?4)",
+        params![
+            found.seq,
+            name.generation.0,
+            name.hop.0,
+            name.attempt.0,
+            holder.as_str(),
+            started_at.as_micros(),
+            now.as_micros(),
+        ],
+    )?;
+    Ok(written == 1)
 }
 
 /// Runnable tickets that nobody takes any more wait as unclaimed.

@@ -35,6 +35,10 @@ pub(crate) struct Had {
     pub(crate) started_at: Timestamp,
 }
 
+/// The next tag. Tags are told apart in the whole process, so that a delivery of a folder that was
+/// closed is never taken for one of the folder that was opened after it.
+static TAGS: AtomicU64 = AtomicU64::new(1);
+
 struct Lease {
     loaded: Loaded,
     subscription: u64,
@@ -81,7 +85,6 @@ pub(crate) struct StageQueue {
     inner: Mutex<Inner>,
     changed: Notify,
     feed: Feed,
-    tags: Arc<AtomicU64>,
 }
 
 /// What a consumer gets when it asks for deliveries.
@@ -112,7 +115,6 @@ impl StageQueue {
         stage: StageName,
         read_ahead: ReadAhead,
         feed: Feed,
-        tags: Arc<AtomicU64>,
     ) -> Self {
         Self {
             stage,
@@ -120,7 +122,6 @@ impl StageQueue {
             inner: Mutex::default(),
             changed: Notify::new(),
             feed,
-            tags,
         }
     }
 
@@ -174,7 +175,7 @@ impl StageQueue {
         let count = max
             .min(lender.prefetch.saturating_sub(out))
             .min(inner.buffer.len());
-        let first = self.tags.fetch_add(count as u64, Ordering::Relaxed);
+        let first = TAGS.fetch_add(count as u64, Ordering::Relaxed);
         let mut taken = Vec::with_capacity(count);
         for tag in (first..).take(count) {
             let Some(loaded) = inner.buffer.pop_front() else {
@@ -214,10 +215,16 @@ impl StageQueue {
         self.notify();
     }
 
-    /// The rows behind these tags, in their order.
-    pub(crate) fn rows(&self, tags: impl Iterator<Item = u64>, rows: &mut Vec<Option<i64>>) {
+    /// The rows behind these tags, in their order; those of unknown tags are left out.
+    pub(crate) fn rows(&self, tags: impl Iterator<Item = u64>, rows: &mut Vec<i64>) {
         let inner = self.lock();
-        rows.extend(tags.map(|tag| inner.leases.get(&tag).map(|lease| lease.loaded.seq)));
+        rows.extend(tags.filter_map(|tag| Some(inner.leases.get(&tag)?.loaded.seq)));
+    }
+
+    /// Whether the ticket was ended while it was in hand.
+    pub(crate) fn is_void(&self, tag: u64) -> bool {
+        let inner = self.lock();
+        inner.leases.get(&tag).is_none_or(|lease| lease.is_void)
     }
 
     /// The handlers of these leases are about to run.

@@ -35,7 +35,7 @@ pub(crate) enum Request {
 /// their receipts come back only if the group was not durable.
 pub(crate) struct Settle {
     pub(crate) settlements: Vec<Settlement>,
-    pub(crate) rows: Vec<Option<i64>>,
+    pub(crate) rows: Vec<i64>,
     pub(crate) answers: Vec<Settled>,
     pub(crate) reply: oneshot::Sender<Result<Durable, Unsettled>>,
 }

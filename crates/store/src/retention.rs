@@ -6,9 +6,9 @@ use crate::error::Fault;
 use domain::ports::Retention;
 use rusqlite::{Connection, params};
 
-/// The tickets that ended first.
-pub(crate) const OLDEST: &str =
-    "SELECT seq, since FROM places WHERE state >= 3 ORDER BY since LIMIT ?1";
+/// The tickets that ended first, but for those with an attempt that is yet to be reported.
+pub(crate) const OLDEST: &str = "SELECT seq, since FROM places WHERE state >= 3 \
+     AND NOT EXISTS (SELECT 1 FROM orphans WHERE ticket = seq) ORDER BY since LIMIT ?1";
 
 /// Forgets a slice; returns how many tickets were forgotten. The sums keep them.
 pub(crate) fn forget(

@@ -32,6 +32,8 @@ pub(crate) const OOPSES: Schema = Schema {
 
 /// `tickets` rarely changes and carries the payload; `places` is the small row that every step
 /// rewrites. The partial indexes hold only what is in hand, so their size does not follow history.
+/// `orphans` are attempts that died with their process after their ticket had been given up: they
+/// have yet to be reported.
 const BOOKS_1: &str = "
 CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE scenes (
@@ -63,6 +65,10 @@ CREATE TABLE notes (
   generation INTEGER NOT NULL, hop INTEGER NOT NULL, attempt INTEGER NOT NULL,
   stage INTEGER NOT NULL, what TEXT NOT NULL, why TEXT NOT NULL, oops BLOB) STRICT;
 CREATE INDEX notes_of_ticket ON notes (ticket);
+CREATE TABLE orphans (
+  ticket INTEGER PRIMARY KEY, generation INTEGER NOT NULL, hop INTEGER NOT NULL,
+  attempt INTEGER NOT NULL, holder TEXT NOT NULL, started_at INTEGER NOT NULL,
+  since INTEGER NOT NULL) STRICT;
 CREATE TABLE counters (
   stage INTEGER NOT NULL, what INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY (stage, what)) WITHOUT ROWID, STRICT;

@@ -40,16 +40,9 @@ pub(crate) fn settle(
     books: &mut Books,
     db: &Connection,
     settlement: &Settlement,
-    seq: Option<i64>,
+    seq: i64,
 ) -> Result<Settled, Fault> {
     let ticket = &**settlement.ticket();
-    let seq = match seq {
-        Some(seq) => Some(seq),
-        None => Found::by_id(db, ticket.id())?.map(|found| found.seq),
-    };
-    let Some(seq) = seq else {
-        return Ok(Settled::Stale);
-    };
     let ended = settlement.ended();
     let scene = ended.map(|ended| books.scene(db, &ended.scene));
     let case = Case {
@@ -61,11 +54,19 @@ pub(crate) fn settle(
         at: ended.map_or_else(|| books.clock.now(), |ended| ended.span.ended_at),
     };
     if !case.go_straight(books, db)? && !case.look_first(books, db)? {
+        // It changes nothing, but that the attempt has ended is worth knowing: without this row it
+        // would be taken for one that died with the process.
+        if let Some(ended) = ended {
+            case.record(db, ended)?;
+        }
         return Ok(Settled::Stale);
     }
     case.keep_payload(db)?;
     if let Some(ended) = ended {
-        record(books, db, &case, ended)?;
+        case.count(books, ended.outcome);
+        if ended.outcome != OutcomeKind::Done || case.from.journal == Journal::Full {
+            case.record(db, ended)?;
+        }
     }
     for emitted in settlement.emits() {
         submitting::accept(books, db, &Arc::new(emitted.clone()))?;
@@ -217,43 +218,42 @@ impl Case<'_> {
         }
         Ok(())
     }
-}
 
-fn record(books: &mut Books, db: &Connection, case: &Case, ended: &Ended) -> Result<(), Fault> {
-    let is_done = ended.outcome == OutcomeKind::Done;
-    if is_done {
-        books.count(case.from.id, Count::AttemptsDone, 1);
-    } else if ended.outcome.went_wrong() {
-        books.count(case.from.id, Count::AttemptsFailed, 1);
+    fn count(&self, books: &mut Books, outcome: OutcomeKind) {
+        if outcome == OutcomeKind::Done {
+            books.count(self.from.id, Count::AttemptsDone, 1);
+        } else if outcome.went_wrong() {
+            books.count(self.from.id, Count::AttemptsFailed, 1);
+        }
     }
-    if is_done && case.from.journal == Journal::Exceptions {
-        return Ok(());
+
+    /// Writes the attempt down. The same attempt is the same row, whoever tells of it again.
+    fn record(&self, db: &Connection, ended: &Ended) -> Result<(), Fault> {
+        let name = self.ticket.name;
+        let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        let memory = ended.usage.memory_bytes_max;
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO attempts (ticket, hop, generation, attempt, stage, started_at,
+               ended_at, outcome, scene, oops, memory, cpu_user, cpu_system)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?
+        .execute(params![
+            self.seq,
+            name.hop.0,
+            name.generation.0,
+            name.attempt.0,
+            self.from.id,
+            ended.span.started_at.as_micros(),
+            ended.span.ended_at.as_micros(),
+            codes::of_outcome(ended.outcome),
+            self.scene,
+            ended.oops.map(bits),
+            memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            ended.usage.cpu_user.map(micros),
+            ended.usage.cpu_system.map(micros),
+        ])?;
+        Ok(())
     }
-    let name = case.ticket.name;
-    let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    let memory = ended.usage.memory_bytes_max;
-    // The same attempt is the same row, whoever tells of it again.
-    db.prepare_cached(
-        "INSERT OR IGNORE INTO attempts (ticket, hop, generation, attempt, stage, started_at,
-           ended_at, outcome, scene, oops, memory, cpu_user, cpu_system)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    )?
-    .execute(params![
-        case.seq,
-        name.hop.0,
-        name.generation.0,
-        name.attempt.0,
-        case.from.id,
-        ended.span.started_at.as_micros(),
-        ended.span.ended_at.as_micros(),
-        codes::of_outcome(ended.outcome),
-        case.scene,
-        ended.oops.map(bits),
-        memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
-        ended.usage.cpu_user.map(micros),
-        ended.usage.cpu_system.map(micros),
-    ])?;
-    Ok(())
 }
 
 /// An outside event has ended a pending wait: the ticket goes where its outcome leads.

@@ -238,24 +238,16 @@ pub(crate) fn judge(
 }
 
 fn carry_out(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bool, Fault> {
+    if close_orphan(books, db, verdict)? {
+        return Ok(true);
+    }
     let judged = [Reason::Suspect, Reason::Pending].map(|reason| Some(codes::of_reason(reason)));
     let found = match Found::by_id(db, verdict.of.ticket)? {
         Some(found) if found.name == verdict.of && judged.contains(&found.reason) => found,
         _ => return Ok(false),
     };
     let wait = &verdict.wait;
-    let note = Note {
-        at: wait.since,
-        name: found.name,
-        stage: found.stage,
-        what: "judged",
-        why: &wait.because,
-        oops: wait.oops,
-    };
-    note.insert(db, found.seq)?;
-    if wait.oops.is_some() {
-        books.count(found.stage, Count::AttemptsFailed, 1);
-    }
+    note_verdict(books, db, &found, verdict)?;
     let newer = match (&found.lock_key, &wait.condition) {
         (None, _) | (_, Condition::Suspect { .. }) => None,
         (Some(key), _) => Found::in_line(db, found.stage, key)?,
@@ -272,6 +264,50 @@ fn carry_out(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bo
     let key = found.lock_key.as_deref().unwrap_or_default();
     admission::let_next_in(books, db, (&stage, found.stage), (key, wait.since))?;
     Ok(true)
+}
+
+/// The verdict is about an attempt whose ticket was given up: it is reported, and that is all.
+fn close_orphan(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bool, Fault> {
+    let Some(found) = Found::by_id(db, verdict.of.ticket)? else {
+        return Ok(false);
+    };
+    let name = verdict.of;
+    let closed = db
+        .prepare_cached(
+            "DELETE FROM orphans
+             WHERE ticket = ?1 AND generation = ?2 AND hop = ?3 AND attempt = ?4",
+        )?
+        .execute(params![
+            found.seq,
+            name.generation.0,
+            name.hop.0,
+            name.attempt.0
+        ])?;
+    if closed == 1 {
+        note_verdict(books, db, &found, verdict)?;
+    }
+    Ok(closed == 1)
+}
+
+fn note_verdict(
+    books: &mut Books,
+    db: &Connection,
+    found: &Found,
+    verdict: &Verdict,
+) -> Result<(), Fault> {
+    let wait = &verdict.wait;
+    if wait.oops.is_some() {
+        books.count(found.stage, Count::AttemptsFailed, 1);
+    }
+    let note = Note {
+        at: wait.since,
+        name: found.name,
+        stage: found.stage,
+        what: "judged",
+        why: &wait.because,
+        oops: wait.oops,
+    };
+    note.insert(db, found.seq)
 }
 
 fn stage_name(db: &Connection, stage: i64) -> Result<StageName, Fault> {

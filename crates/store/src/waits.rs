@@ -4,14 +4,14 @@ use crate::codes;
 use crate::embedded::Embedded;
 use crate::error::Fault;
 use crate::requests::Request;
-use crate::rows::{self, ENTRIES, Shared};
+use crate::rows::{self, ENTRIES, Shared, ticket_columns};
 use async_trait::async_trait;
 use domain::books::Place;
-use domain::names::StageName;
+use domain::names::{Holder, StageName};
 use domain::ports::{Retention, Round, StoreError, Waits};
 use domain::time::Timestamp;
 use domain::verdict::{Case, Verdict};
-use domain::wait::Reason;
+use domain::wait::{Condition, Reason, Wait};
 use rusqlite::{Connection, params};
 use std::num::NonZeroUsize;
 
@@ -81,6 +81,7 @@ fn cases(db: &Connection, now: Timestamp, max: usize) -> Result<Vec<Case>, Fault
     let mut cases = Vec::new();
     let suspect = params![codes::of_reason(Reason::Suspect), max as i64];
     read(db, SUSPECTS, suspect, &mut cases)?;
+    orphans(db, max.saturating_sub(cases.len()), &mut cases)?;
     let left = max.saturating_sub(cases.len()) as i64;
     let overdue = params![codes::of_reason(Reason::Pending), now.as_micros(), left];
     read(db, OVERDUE, overdue, &mut cases)?;
@@ -102,6 +103,37 @@ fn read(
             let ticket = entry.ticket;
             cases.push(Case { ticket, wait });
         }
+    }
+    Ok(())
+}
+
+/// Attempts that died after their tickets were given up. The tickets stay where they are.
+fn orphans(db: &Connection, max: usize, cases: &mut Vec<Case>) -> Result<(), Fault> {
+    let mut query = db.prepare_cached(concat!(
+        "SELECT ",
+        ticket_columns!(),
+        ", o.generation, o.hop, o.attempt, o.holder, o.started_at, o.since FROM orphans o \
+         JOIN places p ON p.seq = o.ticket JOIN tickets t ON t.seq = o.ticket \
+         JOIN stages s ON s.id = p.stage LIMIT ?1"
+    ))?;
+    let mut rows = query.query([max as i64])?;
+    let mut shared = Shared::default();
+    while let Some(row) = rows.next()? {
+        let (_, ticket) = rows::ticket(row, &mut shared)?;
+        let holder = rows::parsed(&row.get::<_, String>(20)?, Holder::new)?;
+        let condition = Condition::Suspect {
+            started_at: Some(Timestamp::from_micros(row.get(21)?)),
+            holder: holder.clone(),
+        };
+        cases.push(Case {
+            ticket: ticket.named(rows::name(row, ticket.id(), 17)?),
+            wait: Wait {
+                condition,
+                since: Timestamp::from_micros(row.get(22)?),
+                because: format!("{holder} died before its attempt had ended"),
+                oops: None,
+            },
+        });
     }
     Ok(())
 }

@@ -14,9 +14,22 @@ use uuid::Builder;
 /// Follows tokio's time, so that it stands still when that is paused, and can be put forward on
 /// its own. Chance and ids follow from the seed.
 pub struct TestClock {
-    origin: Instant,
+    watch: Mutex<Watch>,
     skipped_micros: AtomicI64,
     lot: Mutex<Lot>,
+}
+
+/// Tokio's time begins anew with each runtime; this adds the runtimes up.
+#[derive(Clone, Copy)]
+struct Watch {
+    passed: Duration,
+    since: Option<Instant>,
+}
+
+impl Watch {
+    fn elapsed(self) -> Duration {
+        self.passed + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 struct Lot {
@@ -35,7 +48,10 @@ impl TestClock {
             ids: 0,
         };
         Self {
-            origin: Instant::now(),
+            watch: Mutex::new(Watch {
+                passed: Duration::ZERO,
+                since: Some(Instant::now()),
+            }),
             skipped_micros: AtomicI64::new(0),
             lot: Mutex::new(lot),
         }
@@ -47,6 +63,23 @@ impl TestClock {
         self.skipped_micros.fetch_add(micros, Ordering::SeqCst);
     }
 
+    /// Stands still: the runtime whose time it followed is about to end.
+    pub fn stop(&self) {
+        let mut watch = self.watch();
+        watch.passed = watch.elapsed();
+        watch.since = None;
+    }
+
+    /// Follows the time of the runtime that this is called on.
+    pub fn go(&self) {
+        self.stop();
+        self.watch().since = Some(Instant::now());
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lot(&self) -> MutexGuard<'_, Lot> {
         self.lot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,7 +89,7 @@ impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let skipped = self.skipped_micros.load(Ordering::SeqCst);
         let skipped = Duration::from_micros(u64::try_from(skipped).unwrap_or(0));
-        Self::BEGIN.plus(self.origin.elapsed()).plus(skipped)
+        Self::BEGIN.plus(self.watch().elapsed()).plus(skipped)
     }
 
     fn chance(&self) -> Chance {

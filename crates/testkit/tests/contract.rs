@@ -5,9 +5,9 @@ use domain::flow::Flows;
 use domain::ports::{Broker, Catalog, Desk, Oopses, Waits};
 use std::sync::Arc;
 use std::time::Duration;
-use goaround_testkit::clock::TestClock;
-use goaround_testkit::contract::World;
-use goaround_testkit::memory::Memory;
+use testkit::clock::TestClock;
+use testkit::contract::World;
+use testkit::memory::Memory;
 
 struct InMemory(Memory);
 
@@ -46,4 +46,4 @@ fn open(flows: Arc<Flows>, clock: Arc<TestClock>) -> Box<dyn World> {
     Box::new(InMemory(Memory::new(flows, clock)))
 }
 
-goaround_testkit::contract_tests!(crate::open, start_paused = true);
+testkit::contract_tests!(crate::open, start_paused = true);

@@ -1,6 +1,7 @@
 //! Turns a submission into a ticket, or says why not.
 
 use crate::problem::{Kind, Problem};
+use crate::site::Site;
 use domain::flow::Flows;
 use domain::names::{FlowName, Key, Kind as TicketKind, StageName};
 use domain::ports::Clock;
@@ -11,8 +12,8 @@ use wire::json::{SubmitJson, nearest};
 
 /// What a submission is judged by.
 pub(crate) struct Admission<'a> {
-    pub(crate) flows: &'a Flows,
-    pub(crate) clock: &'a dyn Clock,
+    flows: &'a Flows,
+    clock: &'a dyn Clock,
     pub(crate) now: Timestamp,
     pub(crate) payload_bytes_max: usize,
 }
@@ -34,7 +35,8 @@ impl fmt::Display for Refusal {
             Self::Bad(why) | Self::UnknownFlow(why) => f.write_str(why),
             Self::TooLarge { size, limit } => write!(
                 f,
-                "payload: expected at most {limit} bytes, got {size}; put what is large elsewhere and submit its address"
+                "payload: expected at most {limit} bytes, got {size}; put what is large \
+                elsewhere and submit its address"
             ),
         }
     }
@@ -46,9 +48,9 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Bad(_) => Self::bad_request(detail),
             Refusal::UnknownFlow(_) => Self::new(Kind::UnknownFlow, detail),
-            Refusal::TooLarge { size, limit } => {
-                Self::new(Kind::PayloadTooLarge, detail).with("limit", limit).with("size", size)
-            }
+            Refusal::TooLarge { size, limit } => Self::new(Kind::PayloadTooLarge, detail)
+                .with("limit", limit)
+                .with("size", size),
         }
     }
 }
@@ -57,7 +59,17 @@ fn bad(why: impl fmt::Display) -> Refusal {
     Refusal::Bad(why.to_string())
 }
 
-impl Admission<'_> {
+impl<'a> Admission<'a> {
+    /// What the site asks of a submission now.
+    pub(crate) fn of(site: &'a Site) -> Self {
+        Self {
+            flows: &site.parts.flows,
+            clock: site.parts.clock.as_ref(),
+            now: site.now(),
+            payload_bytes_max: site.config.payload_bytes_max,
+        }
+    }
+
     /// Reads one submission and makes its ticket.
     pub(crate) fn read(&self, text: &[u8]) -> Result<Ticket, Refusal> {
         self.ticket(&SubmitJson::parse(text).map_err(bad)?)
@@ -74,14 +86,28 @@ impl Admission<'_> {
             Some(id) => id.parse::<TicketId>().map_err(bad)?,
             None => self.clock.ticket_id(),
         };
-        let kind = submit.kind.as_deref().map(TicketKind::new).transpose().map_err(bad)?;
-        let deadline = submit.deadline.as_deref().map(str::parse::<Timestamp>).transpose();
+        let kind = submit
+            .kind
+            .as_deref()
+            .map(TicketKind::new)
+            .transpose()
+            .map_err(bad)?;
+        let deadline = submit
+            .deadline
+            .as_deref()
+            .map(str::parse::<Timestamp>)
+            .transpose();
         Ok(Ticket {
             name: Name::first(id),
             kind: kind.unwrap_or_else(TicketKind::unnamed),
             flow,
             stage,
-            key: submit.key.as_deref().map(Key::new).transpose().map_err(bad)?,
+            key: submit
+                .key
+                .as_deref()
+                .map(Key::new)
+                .transpose()
+                .map_err(bad)?,
             payload,
             deadline: deadline.map_err(|error| bad(format!("deadline: {error}")))?,
             created_at: self.now,
@@ -92,7 +118,12 @@ impl Admission<'_> {
 
     /// Where it begins. A stage that nobody configured is no mistake: the ticket waits for it.
     fn route(&self, submit: &SubmitJson) -> Result<(Option<FlowName>, StageName), Refusal> {
-        let stage = submit.stage.as_deref().map(StageName::new).transpose().map_err(bad)?;
+        let stage = submit
+            .stage
+            .as_deref()
+            .map(StageName::new)
+            .transpose()
+            .map_err(bad)?;
         let Some(flow) = submit.flow.as_deref() else {
             let stage = stage.ok_or_else(|| bad("expected flow or stage, got neither"))?;
             return Ok((None, stage));
@@ -108,19 +139,26 @@ impl Admission<'_> {
                 let stops: Vec<&str> = stops.iter().map(StageName::as_str).collect();
                 let stage = stage.map(|stage| stage.to_string()).unwrap_or_default();
                 let stops = stops.join(", ");
-                Err(bad(format!("stage: expected one of flow {flow} ({stops}), got {stage:?}")))
+                Err(bad(format!(
+                    "stage: expected one of flow {flow} ({stops}), got {stage:?}"
+                )))
             }
         }
     }
 
     fn unknown(&self, flow: &FlowName) -> Refusal {
         let names: Vec<&str> = self.flows.flows().keys().map(FlowName::as_str).collect();
-        let hint = match (nearest(flow.as_str(), names.iter().copied()), names.is_empty()) {
+        let hint = match (
+            nearest(flow.as_str(), names.iter().copied()),
+            names.is_empty(),
+        ) {
             (Some(near), _) => format!("did you mean {near:?}?"),
             (None, false) => format!("configured: {}", names.join(", ")),
             (None, true) => "no flow is configured; submit to a stage instead".into(),
         };
-        Refusal::UnknownFlow(format!("flow: expected a configured flow, got {flow:?}; {hint}"))
+        Refusal::UnknownFlow(format!(
+            "flow: expected a configured flow, got {flow:?}; {hint}"
+        ))
     }
 }
 
@@ -133,5 +171,7 @@ fn traceparent(text: &str) -> Result<String, Refusal> {
         return Ok(text.to_ascii_lowercase());
     }
     let got: String = text.chars().take(80).collect();
-    Err(bad(format!("traceparent: expected 00-<32 hex>-<16 hex>-<2 hex>, got {got:?}")))
+    Err(bad(format!(
+        "traceparent: expected 00-<32 hex>-<16 hex>-<2 hex>, got {got:?}"
+    )))
 }

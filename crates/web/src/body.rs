@@ -36,7 +36,10 @@ pub(crate) async fn whole(
     mut body: Payload,
     patience: Patience,
 ) -> Result<Vec<u8>, Problem> {
-    let Patience { bytes_max, pause_max } = patience;
+    let Patience {
+        bytes_max,
+        pause_max,
+    } = patience;
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if let Some(size) = announced.filter(|size| *size > bytes_max) {

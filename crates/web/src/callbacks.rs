@@ -42,14 +42,22 @@ async fn complete(
     };
     let text = body::whole(&request, body, patience).await?;
     let outcome = outcome(&text, site.config.payload_bytes_max)?;
-    orders::answer(&site, &request, (ticket, Action::Complete(generation, outcome))).await
+    orders::answer(
+        &site,
+        &request,
+        (ticket, Action::Complete(generation, outcome)),
+    )
+    .await
 }
 
 fn outcome(text: &[u8], limit: usize) -> Result<Outcome, Problem> {
     let callback = CallbackJson::parse(text).map_err(Problem::bad_request)?;
     let outcome = callback.outcome().map_err(Problem::bad_request)?;
     let size = match &outcome {
-        Outcome::Done(done) => done.payload.as_ref().map_or(0, |payload| payload.bytes.len()),
+        Outcome::Done(done) => done
+            .payload
+            .as_ref()
+            .map_or(0, |payload| payload.bytes.len()),
         _ => 0,
     };
     if size <= limit {

@@ -55,7 +55,9 @@ impl Config {
     /// The most bytes of one submission: its payload may be escaped (six bytes for one at worst)
     /// and has its other fields beside it.
     pub(crate) const fn submission_bytes_max(&self) -> usize {
-        self.payload_bytes_max.saturating_mul(6).saturating_add(16 * 1024)
+        self.payload_bytes_max
+            .saturating_mul(6)
+            .saturating_add(16 * 1024)
     }
 }
 

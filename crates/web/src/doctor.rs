@@ -10,16 +10,28 @@ use domain::ports::{Finding, Inspection};
 use serde_json::{Value, json};
 
 pub(crate) const ROUTES: &[Route] = &[
-    shows("/api/v1/doctor", "Looks at the store, the books and the handlers.", "Doctor", || {
-        web::get().to(show)
-    }),
-    shows("/api/v1/version", "Says which version this is.", "Version", || web::get().to(version)),
+    shows(
+        "/api/v1/doctor",
+        "Looks at the store, the books and the handlers.",
+        "Doctor",
+        || web::get().to(show),
+    ),
+    shows(
+        "/api/v1/version",
+        "Says which version this is.",
+        "Version",
+        || web::get().to(version),
+    ),
 ];
 
 async fn show(site: Data<Site>) -> Result<HttpResponse, Problem> {
     let mut findings = site.parts.catalog.check().await?;
     let handlers = (site.parts.handlers)();
-    findings.extend(handlers.iter().map(|(stage, handler)| judge(stage, handler)));
+    findings.extend(
+        handlers
+            .iter()
+            .map(|(stage, handler)| judge(stage, handler)),
+    );
     let healthy = findings.iter().all(|finding| finding.is_fine);
     let findings: Vec<Value> = findings.iter().map(shown).collect();
     Ok(HttpResponse::Ok().json(json!({ "healthy": healthy, "findings": findings })))

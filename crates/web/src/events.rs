@@ -28,7 +28,9 @@ pub(crate) const ROUTES: &[Route] = &[Route {
 async fn listen(site: Data<Site>) -> Result<HttpResponse, Problem> {
     let max = site.config.limits.streams_max;
     let permit = site.streams.clone().try_acquire_owned().map_err(|_| {
-        let why = format!("{max} live listeners are connected, which is the most; close a page or ask again later");
+        let why = format!(
+            "{max} live listeners are connected, which is the most; close a page or ask again later"
+        );
         Problem::new(Kind::TooManyStreams, why)
     })?;
     let listener = Listener {
@@ -87,7 +89,8 @@ impl Listener {
 
 fn shown(sums: &Sums) -> Value {
     let pairs = TOPICS.iter().zip(sums);
-    let members: Map<String, Value> =
-        pairs.map(|(topic, sum)| ((*topic).to_owned(), Value::from(*sum))).collect();
+    let members: Map<String, Value> = pairs
+        .map(|(topic, sum)| ((*topic).to_owned(), Value::from(*sum)))
+        .collect();
     Value::Object(members)
 }

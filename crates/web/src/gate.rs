@@ -51,7 +51,10 @@ impl Gate {
             self.check_host(request)?;
         }
         check_origin(request)?;
-        if OPEN_TO_LOG_IN.iter().any(|open| request.path().starts_with(open)) {
+        if OPEN_TO_LOG_IN
+            .iter()
+            .any(|open| request.path().starts_with(open))
+        {
             return Ok(());
         }
         self.check_token(request)
@@ -78,7 +81,8 @@ impl Gate {
         if is_same(&hash(&[token.as_bytes()]), &hash(&[self.form.as_bytes()])) {
             return Ok(());
         }
-        let why = "the form is from before the last restart or from another site; go back, load the page again and send it once more";
+        let why = "the form is from before the last restart or from another site; go back, \
+            load the page again and send it once more";
         Err(Problem::new(Kind::CrossSite, why))
     }
 
@@ -96,7 +100,8 @@ impl Gate {
         }
         let said: String = said.chars().take(80).collect();
         let why = format!(
-            "expected a loopback address or localhost in the Host header, got {said:?}; to be reached under other names, configure a token"
+            "expected a loopback address or localhost in the Host header, got {said:?}; to be \
+            reached under other names, configure a token"
         );
         Err(Problem::new(Kind::HostNotAllowed, why))
     }
@@ -107,9 +112,8 @@ impl Gate {
         };
         let bearer = text(request, &header::AUTHORIZATION).and_then(bearer);
         let by_bearer = bearer.is_some_and(|it| is_same(expected, &hash(&[it.as_bytes()])));
-        let by_cookie = cookie(request).is_some_and(|it| {
-            is_same(&hash(&[it.as_bytes()]), &hash(&[self.session.as_bytes()]))
-        });
+        let by_cookie = cookie(request)
+            .is_some_and(|it| is_same(&hash(&[it.as_bytes()]), &hash(&[self.session.as_bytes()])));
         match by_bearer || by_cookie {
             true => Ok(()),
             false => Err(Problem::new(
@@ -123,7 +127,10 @@ impl Gate {
 /// Browsers say where a request comes from; other clients say nothing and are let pass, since
 /// nobody can make them ask behind their owner's back.
 fn check_origin(request: &HttpRequest) -> Result<(), Problem> {
-    let reads_only = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let reads_only = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     if reads_only {
         return Ok(());
     }
@@ -144,7 +151,9 @@ fn is_origin_of(origin: &str, host: &str) -> bool {
     let Ok(origin) = origin.parse::<uri::Uri>() else {
         return false;
     };
-    origin.authority().is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
+    origin
+        .authority()
+        .is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
 }
 
 /// The host without its port: `[::1]:80` is `::1`.
@@ -161,12 +170,16 @@ fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Option<&'r str> {
 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
 }
 
 fn cookie(request: &HttpRequest) -> Option<&str> {
     let headers = request.headers().get_all(header::COOKIE);
-    let mut pairs = headers.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(';'));
+    let mut pairs = headers
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|it| it.split(';'));
     pairs.find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
         (name == COOKIE).then_some(value)

@@ -41,6 +41,9 @@ pub(crate) const ROUTES: &[Route] = &[
 
 async fn refuse(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(200).collect();
-    let detail = format!("{} {path} is not available in this version", request.method());
+    let detail = format!(
+        "{} {path} is not available in this version",
+        request.method()
+    );
     Problem::new(Kind::NotAvailable, detail).error_response()
 }

@@ -41,3 +41,6 @@ pub use config::{Config, Limits, Token};
 pub use live::Live;
 pub use server::serve;
 pub use site::Parts;
+
+#[cfg(test)]
+mod tests;

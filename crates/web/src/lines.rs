@@ -19,7 +19,11 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, held: Vec::new(), skipped: 0 }
+        Self {
+            bytes_max,
+            held: Vec::new(),
+            skipped: 0,
+        }
     }
 
     /// Cuts the next piece; tells `each` the lines that end in it.

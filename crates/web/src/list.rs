@@ -39,7 +39,9 @@ pub(crate) fn parameters<T: DeserializeOwned>(request: &HttpRequest) -> Result<T
     let parsed = UrlQuery::<T>::from_query(request.query_string());
     parsed.map(UrlQuery::into_inner).map_err(|error| {
         let said = error.to_string();
-        let said = said.strip_prefix("Query deserialize error: ").unwrap_or(&said);
+        let said = said
+            .strip_prefix("Query deserialize error: ")
+            .unwrap_or(&said);
         Problem::bad_request(format!("query: {said}"))
     })
 }
@@ -73,7 +75,9 @@ fn sort(text: Option<&str>) -> Result<Sort, Problem> {
         Some("oldest") => Ok(Sort::OldestFirst),
         Some(other) => {
             let got: String = other.chars().take(40).collect();
-            Err(Problem::bad_request(format!("sort: expected newest or oldest, got {got:?}")))
+            Err(Problem::bad_request(format!(
+                "sort: expected newest or oldest, got {got:?}"
+            )))
         }
     }
 }

@@ -77,23 +77,41 @@ impl Live {
 
     /// How many tickets a second the stage has brought to `done` lately; `None` before the first.
     pub(crate) fn rate(&self, stage: &StageName, now: Timestamp) -> Option<f64> {
-        let meters = self.shared.meters.read().unwrap_or_else(PoisonError::into_inner);
+        let meters = self
+            .shared
+            .meters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let meter = meters.get(stage)?;
         let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
         Some(meter.rate(second(now)))
     }
 
     fn meter(&self, stage: &StageName, at: Timestamp) {
-        let meters = self.shared.meters.read().unwrap_or_else(PoisonError::into_inner);
+        let meters = self
+            .shared
+            .meters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(meter) = meters.get(stage) {
-            meter.lock().unwrap_or_else(PoisonError::into_inner).count(second(at));
+            meter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .count(second(at));
             return;
         }
         drop(meters);
-        let mut meters = self.shared.meters.write().unwrap_or_else(PoisonError::into_inner);
+        let mut meters = self
+            .shared
+            .meters
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if meters.len() < STAGES_MAX {
             let meter = meters.entry(stage.clone()).or_default();
-            meter.lock().unwrap_or_else(PoisonError::into_inner).count(second(at));
+            meter
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .count(second(at));
         }
     }
 }

@@ -13,7 +13,9 @@ use wire::json::OopsJson;
 pub(crate) const ROUTES: &[Route] = &[
     Route {
         query: list::PARAMETERS,
-        ..shows("/api/v1/oopses", "Lists reports.", "Oopses", || web::get().to(index))
+        ..shows("/api/v1/oopses", "Lists reports.", "Oopses", || {
+            web::get().to(index)
+        })
     },
     shows(
         "/api/v1/oopses/{id}",
@@ -24,7 +26,11 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let page = site.parts.oopses.list(listing(&request, site.now())?).await?;
+    let page = site
+        .parts
+        .oopses
+        .list(listing(&request, site.now())?)
+        .await?;
     let items: Vec<OopsJson> = page.rows.iter().map(OopsJson::new).collect();
     Ok(HttpResponse::Ok().json(json!({ "items": items, "more": page.more })))
 }
@@ -40,7 +46,8 @@ pub(crate) async fn find(site: &Site, text: &str) -> Result<Report, Problem> {
     let mut found = site.parts.oopses.find(prefix).await?;
     let Some(report) = found.pop() else {
         return Err(Problem::not_found(format!(
-            "no OOPS has an id that begins with {}; it was never reported here, or it is so old that it was forgotten",
+            "no OOPS has an id that begins with {}; it was never reported here, or it is so old \
+            that it was forgotten",
             text.trim()
         )));
     };
@@ -48,7 +55,10 @@ pub(crate) async fn find(site: &Site, text: &str) -> Result<Report, Problem> {
         None => Ok(report),
         Some(other) => {
             let (one, two) = (report.id.to_string(), other.id.to_string());
-            let detail = format!("{} begins more than one id, for example {one} and {two}", text.trim());
+            let detail = format!(
+                "{} begins more than one id, for example {one} and {two}",
+                text.trim()
+            );
             Err(Problem::new(Kind::Ambiguous, detail).with("ids", vec![two, one]))
         }
     }

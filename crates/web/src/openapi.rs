@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 
 pub(crate) const ROUTES: &[Route] = &[Route {
     gives: (200, "application/json", ""),
-    ..shows("/openapi.json", "Shows this document.", "", || web::get().to(show))
+    ..shows("/openapi.json", "Shows this document.", "", || {
+        web::get().to(show)
+    })
 }];
 
 /// The shapes that the routes name.
@@ -70,9 +72,13 @@ fn operation(route: &Route) -> Value {
     });
     if !route.takes.is_empty() {
         let takes = route.takes.iter().map(|(content_type, schema)| {
-            ((*content_type).to_owned(), json!({ "schema": reference(schema) }))
+            (
+                (*content_type).to_owned(),
+                json!({ "schema": reference(schema) }),
+            )
         });
-        operation["requestBody"] = json!({ "required": true, "content": takes.collect::<Map<_, _>>() });
+        operation["requestBody"] =
+            json!({ "required": true, "content": takes.collect::<Map<_, _>>() });
     }
     operation
 }
@@ -90,7 +96,9 @@ fn reference(schema: &str) -> Value {
 
 fn operation_id(route: &Route) -> String {
     let words = route.path.split(|c: char| !c.is_ascii_alphanumeric());
-    let words: Vec<&str> = words.filter(|word| !matches!(*word, "" | "api" | "v1")).collect();
+    let words: Vec<&str> = words
+        .filter(|word| !matches!(*word, "" | "api" | "v1"))
+        .collect();
     format!("{}_{}", route.verb.as_str(), words.join("_"))
 }
 
@@ -105,7 +113,8 @@ fn parameters(route: &Route) -> Vec<Value> {
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
 #[cfg(test)]
@@ -122,13 +131,19 @@ mod tests {
             .iter()
             .flat_map(|(path, verbs)| {
                 let verbs = verbs.as_object().unwrap().keys();
-                verbs.map(|verb| (path.clone(), verb.clone())).collect::<Vec<_>>()
+                verbs
+                    .map(|verb| (path.clone(), verb.clone()))
+                    .collect::<Vec<_>>()
             })
             .collect();
         let served: Vec<(String, String)> = routes::all()
             .map(|route| (route.path.to_owned(), route.verb.as_str().to_owned()))
             .collect();
-        assert_eq!(served.len(), documented.len(), "a route is in the table twice");
+        assert_eq!(
+            served.len(),
+            documented.len(),
+            "a route is in the table twice"
+        );
         assert_eq!(served.into_iter().collect::<BTreeSet<_>>(), documented);
     }
 
@@ -141,13 +156,20 @@ mod tests {
             assert!(schemas.contains_key(name), "{name} is named and not there");
         }
         for name in schemas.keys() {
-            assert!(document.contains(&format!("schemas/{name}\"")), "{name} is not used");
+            assert!(
+                document.contains(&format!("schemas/{name}\"")),
+                "{name} is not used"
+            );
         }
     }
 
     #[test]
     fn every_operation_has_its_own_id() {
         let ids: Vec<String> = routes::all().map(operation_id).collect();
-        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+        assert_eq!(
+            ids.iter().collect::<BTreeSet<_>>().len(),
+            ids.len(),
+            "{ids:?}"
+        );
     }
 }

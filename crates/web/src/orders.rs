@@ -23,7 +23,15 @@ const fn orders(
     takes: &'static [(&'static str, &'static str)],
     serve: fn() -> actix_web::Route,
 ) -> Route {
-    Route { verb: Verb::Post, path, does, query: &[], takes, gives: (200, JSON, "Ticket"), serve }
+    Route {
+        verb: Verb::Post,
+        path,
+        does,
+        query: &[],
+        takes,
+        gives: (200, JSON, "Ticket"),
+        serve,
+    }
 }
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -76,7 +84,10 @@ async fn give_up(
 }
 
 pub(crate) fn small(site: &Site) -> Patience {
-    Patience { bytes_max: FORM_BYTES_MAX, pause_max: site.config.limits.body_pause }
+    Patience {
+        bytes_max: FORM_BYTES_MAX,
+        pause_max: site.config.limits.body_pause,
+    }
 }
 
 /// Carries an order out and shows the ticket as it then is.
@@ -97,7 +108,10 @@ fn by(request: &HttpRequest) -> Result<String, Problem> {
     let text = String::from_utf8_lossy(value.as_bytes());
     // Who gives an order is written into the books like who holds a ticket.
     let name = Holder::new(text.trim()).map_err(|bad| {
-        Problem::bad_request(format!("Goaround-By: expected {}, got {:?}", bad.expected, bad.got))
+        Problem::bad_request(format!(
+            "Goaround-By: expected {}, got {:?}",
+            bad.expected, bad.got
+        ))
     })?;
     Ok(name.to_string())
 }
@@ -109,14 +123,21 @@ pub(crate) async fn carry_out(
     action: Action,
     by: String,
 ) -> Result<Entry, Problem> {
-    let order = Order { ticket, action, by, at: site.now() };
+    let order = Order {
+        ticket,
+        action,
+        by,
+        at: site.now(),
+    };
     let mut answers = site.parts.desk.carry_out(vec![order]).await?;
     match answers.pop() {
         Some(Answer::Done(entry)) => Ok(*entry),
         Some(Answer::NotFound) => Err(no_such(ticket)),
         Some(Answer::Refused { why, remedy }) => {
             let detail = format!("{why}; {remedy}");
-            Err(Problem::new(Kind::Refused, detail).with("why", why).with("remedy", remedy))
+            Err(Problem::new(Kind::Refused, detail)
+                .with("why", why)
+                .with("remedy", remedy))
         }
         None => Err(Problem::new(Kind::Internal, "the desk gave no answer")),
     }

@@ -13,33 +13,49 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) const ROUTES: &[Route] = &[
     Route {
         gives: (200, "text/plain", ""),
-        ..shows("/livez", "Says whether the process lives.", "", || web::get().to(live))
-    },
-    Route {
-        gives: (200, "text/plain", ""),
-        ..shows("/readyz", "Says whether requests can be served; 503 and why not.", "", || {
-            web::get().to(ready)
+        ..shows("/livez", "Says whether the process lives.", "", || {
+            web::get().to(live)
         })
     },
     Route {
         gives: (200, "text/plain", ""),
-        ..shows("/metrics", "Shows the metrics.", "", || web::get().to(metrics))
+        ..shows(
+            "/readyz",
+            "Says whether requests can be served; 503 and why not.",
+            "",
+            || web::get().to(ready),
+        )
+    },
+    Route {
+        gives: (200, "text/plain", ""),
+        ..shows("/metrics", "Shows the metrics.", "", || {
+            web::get().to(metrics)
+        })
     },
 ];
 
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, TEXT)).body("ok\n")
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, TEXT))
+        .body("ok\n")
 }
 
 async fn ready(site: Data<Site>) -> HttpResponse {
     let (mut response, said) = match (site.parts.ready)() {
         Ok(()) => (HttpResponse::Ok(), "ok\n".to_owned()),
-        Err(why) => (HttpResponse::ServiceUnavailable(), format!("not ready: {why}\n")),
+        Err(why) => (
+            HttpResponse::ServiceUnavailable(),
+            format!("not ready: {why}\n"),
+        ),
     };
-    response.insert_header((header::CONTENT_TYPE, TEXT)).body(said)
+    response
+        .insert_header((header::CONTENT_TYPE, TEXT))
+        .body(said)
 }
 
 async fn metrics(site: Data<Site>) -> HttpResponse {
     let page = (site.parts.metrics)();
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, METRICS)).body(page)
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, METRICS))
+        .body(page)
 }

@@ -41,16 +41,22 @@ impl Kind {
             Self::UnknownFlow => ("unknown-flow", 400, "No such flow is configured"),
             Self::Unauthorized => ("unauthorized", 401, "A token is needed"),
             Self::HostNotAllowed => ("host-not-allowed", 403, "This host name is not served"),
-            Self::CrossSite => ("cross-site", 403, "Another site may not change anything here"),
+            Self::CrossSite => (
+                "cross-site",
+                403,
+                "Another site may not change anything here",
+            ),
             Self::NotFound => ("not-found", 404, "No such thing"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "Not with this method"),
             Self::Timeout => ("timeout", 408, "The request took too long"),
             Self::Ambiguous => ("ambiguous", 409, "More than one thing is named so"),
             Self::Refused => ("refused", 409, "It was not carried out"),
             Self::PayloadTooLarge => ("payload-too-large", 413, "The payload is too large"),
-            Self::UnsupportedMediaType => {
-                ("unsupported-media-type", 415, "The content type is not understood")
-            }
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                415,
+                "The content type is not understood",
+            ),
             Self::TooManyStreams => ("too-many-streams", 503, "Too many live listeners"),
             Self::Internal => ("internal", 500, "A fault of ours"),
             Self::StoreDamaged => ("store-damaged", 500, "The store is damaged"),
@@ -71,7 +77,11 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), more: Map::new() }
+        Self {
+            kind,
+            detail: detail.into(),
+            more: Map::new(),
+        }
     }
 
     pub(crate) fn bad_request(detail: impl fmt::Display) -> Self {

@@ -6,7 +6,7 @@ use crate::routes;
 use crate::site::{Parts, Site};
 use crate::viewer;
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{Compress, Next, from_fn};
 use actix_web::web::{self, Data};
@@ -29,16 +29,15 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub async fn serve(listener: TcpListener, config: Config, parts: Parts) -> io::Result<Server> {
     let limits = config.limits.clone();
     let site = Data::new(Site::new(config, parts));
-    let app = move || {
-        App::new()
-            .app_data(site.clone())
-            .configure(routes::configure)
-            .default_service(web::route().to(no_such_page))
-            .wrap(from_fn(guard))
-            .wrap(Compress::default())
-    };
-    let Limits { threads, connections_max, head_wait, keep_alive, drain, .. } = limits;
-    let server = HttpServer::new(app)
+    let Limits {
+        threads,
+        connections_max,
+        head_wait,
+        keep_alive,
+        drain,
+        ..
+    } = limits;
+    let server = HttpServer::new(move || app(site.clone()))
         .workers(threads)
         .max_connections(connections_max)
         .client_request_timeout(head_wait)
@@ -48,6 +47,26 @@ pub async fn serve(listener: TcpListener, config: Config, parts: Parts) -> io::R
         .listen(listener)?
         .run();
     Ok(server)
+}
+
+/// Everything that is served, behind the gate. Made once a thread.
+pub(crate) fn app(
+    site: Data<Site>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(site)
+        .configure(routes::configure)
+        .default_service(web::route().to(no_such_page))
+        .wrap(from_fn(guard))
+        .wrap(Compress::default())
 }
 
 async fn no_such_page(request: HttpRequest) -> HttpResponse {
@@ -90,7 +109,8 @@ async fn answered<B: MessageBody + 'static>(
         Ok(response) => response.map(ServiceResponse::map_into_boxed_body),
         Err(_) => {
             tracing::error!(http.path = %path, "a request to {path} panicked and was answered 500");
-            let why = "the request met a bug; nothing is known to have been changed, the log says more";
+            let why =
+                "the request met a bug; nothing is known to have been changed, the log says more";
             Err(Problem::new(Kind::Internal, why).into())
         }
     }
@@ -101,7 +121,10 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

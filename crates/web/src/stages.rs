@@ -14,10 +14,15 @@ use std::collections::BTreeMap;
 use wire::json::{StageJson, nearest};
 
 pub(crate) const ROUTES: &[Route] = &[
-    shows("/api/v1/stages", "Lists the stages in the order of the flows.", "Stages", || {
-        web::get().to(index)
+    shows(
+        "/api/v1/stages",
+        "Lists the stages in the order of the flows.",
+        "Stages",
+        || web::get().to(index),
+    ),
+    shows("/api/v1/stages/{stage}", "Shows a stage.", "Stage", || {
+        web::get().to(show)
     }),
-    shows("/api/v1/stages/{stage}", "Shows a stage.", "Stage", || web::get().to(show)),
 ];
 
 async fn index(site: Data<Site>) -> Result<HttpResponse, Problem> {
@@ -28,7 +33,9 @@ async fn index(site: Data<Site>) -> Result<HttpResponse, Problem> {
 
 async fn show(site: Data<Site>, name: Path<String>) -> Result<HttpResponse, Problem> {
     let views = views(&site).await?;
-    let found = views.iter().find(|view| view.name.as_str() == name.as_str());
+    let found = views
+        .iter()
+        .find(|view| view.name.as_str() == name.as_str());
     let view = found.ok_or_else(|| no_such(&name, &views))?;
     Ok(HttpResponse::Ok().json(view.json(&site)))
 }
@@ -41,7 +48,10 @@ fn no_such(name: &str, views: &[StageView]) -> Problem {
         None if known.is_empty() => "no stage is configured".into(),
         None => format!("there are {}", known.join(", ")),
     };
-    Problem::new(Kind::NotFound, format!("stage: expected a stage that is configured or has tickets, got {got:?}; {hint}"))
+    Problem::new(
+        Kind::NotFound,
+        format!("stage: expected a stage that is configured or has tickets, got {got:?}; {hint}"),
+    )
 }
 
 /// Everything that is known about a stage.
@@ -73,12 +83,17 @@ pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
     let counts = site.parts.catalog.stages().await?;
     let mut holds = site.parts.catalog.snapshot().await?.holds;
     let mut handlers = (site.parts.handlers)();
-    let mut counts: BTreeMap<StageName, StageCounts> =
-        counts.into_iter().map(|counts| (counts.stage.clone(), counts)).collect();
+    let mut counts: BTreeMap<StageName, StageCounts> = counts
+        .into_iter()
+        .map(|counts| (counts.stage.clone(), counts))
+        .collect();
     let configured = site.parts.flows.stages();
     let mut names: Vec<StageName> = configured.iter().map(|stage| stage.name.clone()).collect();
-    let others: Vec<StageName> =
-        counts.keys().filter(|name| !names.contains(name)).cloned().collect();
+    let others: Vec<StageName> = counts
+        .keys()
+        .filter(|name| !names.contains(name))
+        .cloned()
+        .collect();
     names.extend(others);
     let view = |name: StageName| StageView {
         counts: counts.remove(&name),

@@ -22,7 +22,12 @@ pub(crate) const ROUTES: &[Route] = &[
             || web::get().to(index),
         )
     },
-    shows("/api/v1/tickets/{id}", "Shows a ticket, whole.", "Ticket", || web::get().to(show)),
+    shows(
+        "/api/v1/tickets/{id}",
+        "Shows a ticket, whole.",
+        "Ticket",
+        || web::get().to(show),
+    ),
     shows(
         "/api/v1/tickets/{id}/explain",
         "Says why a ticket is where it is, and what happens next.",
@@ -38,9 +43,16 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let page = site.parts.catalog.tickets(listing(&request, site.now())?).await?;
-    let items: Vec<TicketJson> =
-        page.rows.iter().map(|entry| TicketJson::new(entry, Extent::Cut)).collect();
+    let page = site
+        .parts
+        .catalog
+        .tickets(listing(&request, site.now())?)
+        .await?;
+    let items: Vec<TicketJson> = page
+        .rows
+        .iter()
+        .map(|entry| TicketJson::new(entry, Extent::Cut))
+        .collect();
     Ok(HttpResponse::Ok().json(json!({ "items": items, "more": page.more })))
 }
 
@@ -70,12 +82,17 @@ pub(crate) fn id_of(text: &str) -> Result<TicketId, Problem> {
 /// The ticket of this id.
 pub(crate) async fn find(site: &Site, id: &str) -> Result<Entry, Problem> {
     let id = id_of(id)?;
-    site.parts.catalog.ticket(id).await?.ok_or_else(|| no_such(id))
+    site.parts
+        .catalog
+        .ticket(id)
+        .await?
+        .ok_or_else(|| no_such(id))
 }
 
 pub(crate) fn no_such(id: TicketId) -> Problem {
     Problem::not_found(format!(
-        "no ticket has the id {id}; it was never accepted here, or it ended so long ago that it was forgotten"
+        "no ticket has the id {id}; it was never accepted here, or it ended so long ago that it \
+        was forgotten"
     ))
 }
 
@@ -86,5 +103,8 @@ pub(crate) async fn explained(
 ) -> Result<(Explanation, Vec<Line>), Problem> {
     let history = site.parts.catalog.history(entry.ticket.id()).await?;
     let snapshot = site.parts.catalog.snapshot().await?;
-    Ok((explain(entry, &history, &site.parts.flows, &snapshot), history))
+    Ok((
+        explain(entry, &history, &site.parts.flows, &snapshot),
+        history,
+    ))
 }

@@ -21,7 +21,10 @@ const HTML: &str = "text/html";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 const fn page(path: &'static str, does: &'static str, serve: fn() -> actix_web::Route) -> Route {
-    Route { gives: (200, HTML, ""), ..shows(path, does, "", serve) }
+    Route {
+        gives: (200, HTML, ""),
+        ..shows(path, does, "", serve)
+    }
 }
 
 const fn form(path: &'static str, does: &'static str, serve: fn() -> actix_web::Route) -> Route {
@@ -36,15 +39,32 @@ const fn form(path: &'static str, does: &'static str, serve: fn() -> actix_web::
 pub(crate) const ROUTES: &[Route] = &[
     Route {
         query: &["filter", "fragment"],
-        ..page("/", "The page that shows everything at a glance.", || web::get().to(home::show))
+        ..page("/", "The page that shows everything at a glance.", || {
+            web::get().to(home::show)
+        })
     },
-    page("/t/{id}", "The page of a ticket.", || web::get().to(ticket::show)),
-    form("/t/{id}/{action}", "Gives an order from a ticket's page.", || {
-        web::post().to(actions::act)
+    page("/t/{id}", "The page of a ticket.", || {
+        web::get().to(ticket::show)
     }),
-    page("/o/{id}", "The page of a report.", || web::get().to(oops::show)),
-    Route { query: &["next"], ..page("/login", "Asks for the token.", || web::get().to(login::ask)) },
+    form(
+        "/t/{id}/{action}",
+        "Gives an order from a ticket's page.",
+        || web::post().to(actions::act),
+    ),
+    page("/o/{id}", "The page of a report.", || {
+        web::get().to(oops::show)
+    }),
+    Route {
+        query: &["next"],
+        ..page("/login", "Asks for the token.", || {
+            web::get().to(login::ask)
+        })
+    },
     form("/login", "Takes the token.", || web::post().to(login::take)),
-    form("/logout", "Forgets the token.", || web::post().to(login::forget)),
-    page("/assets/{name}", "Style and script of the pages.", || web::get().to(assets::show)),
+    form("/logout", "Forgets the token.", || {
+        web::post().to(login::forget)
+    }),
+    page("/assets/{name}", "Style and script of the pages.", || {
+        web::get().to(assets::show)
+    }),
 ];

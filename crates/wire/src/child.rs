@@ -5,7 +5,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
 /// The messages of `proto/goaround/v1`, as compiled.
-#[expect(clippy::large_enum_variant, reason = "generated; the large variant is the usual one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "generated; the large variant is the usual one"
+)]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/goaround.v1.rs"));
 }

@@ -48,7 +48,11 @@ impl Action {
 #[derive(Args)]
 pub(super) struct Selection {
     /// The tickets
-    #[arg(value_name = "ID", required_unless_present = "filter", conflicts_with = "filter")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "filter",
+        conflicts_with = "filter"
+    )]
     ids: Vec<TicketId>,
     /// All that match, for example 'is:parked stage:build'; asks first
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
@@ -133,7 +137,10 @@ impl Selection {
     ) -> Result<Vec<String>, Failure> {
         let path = query("tickets", Some(filter), Listing::LIMIT_MAX as u64, "oldest");
         let answer = client.get(&path)?;
-        let ids: Vec<String> = items(&answer).iter().map(|item| member(item, "id")).collect();
+        let ids: Vec<String> = items(&answer)
+            .iter()
+            .map(|item| member(item, "id"))
+            .collect();
         let more = match answer["more"] == Json::Bool(true) {
             true => " (the oldest of more; run it again for the rest)",
             false => "",
@@ -197,8 +204,14 @@ mod tests {
         let missing = || Failure::new(Code::NotFound, "no such ticket");
         let code = |failures| sum_up(failures).err().and_then(|failure| failure.code());
         assert_eq!(code(vec![]), None);
-        assert_eq!(code(vec![("a", refused()), ("b", refused())]), Some(Code::Refused));
-        assert_eq!(code(vec![("a", refused()), ("b", missing())]), Some(Code::Failed));
+        assert_eq!(
+            code(vec![("a", refused()), ("b", refused())]),
+            Some(Code::Refused)
+        );
+        assert_eq!(
+            code(vec![("a", refused()), ("b", missing())]),
+            Some(Code::Failed)
+        );
         assert_eq!(
             sum_up(vec![("a", refused())]),
             Err(Failure::new(Code::Refused, "a: it is done").with_remedy("submit it again"))

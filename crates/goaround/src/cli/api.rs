@@ -24,16 +24,13 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         let method = self.method.to_uppercase();
         let path = self.path.trim_start_matches('/');
         let path = path.strip_prefix("api/v1/").unwrap_or(path);
         if self.data.is_some() && matches!(method.as_str(), "GET" | "HEAD") {
-            let message = format!("--data: expected POST or another method with a body, got {method}");
+            let message =
+                format!("--data: expected POST or another method with a body, got {method}");
             return Err(Failure::new(Code::Usage, message));
         }
         let body = match self.data.as_deref() {

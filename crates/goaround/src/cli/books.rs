@@ -18,11 +18,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         let books = client.get("books")?;
         match self.output {
             Form::Json => terminal.print(&books.to_string())?,

@@ -19,11 +19,7 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         let answer = client.get("doctor")?;
         let findings = answer["findings"].as_array().map_or(&[][..], Vec::as_slice);
         match self.output {

@@ -15,8 +15,10 @@ use domain::ticket::TicketId;
 use indicatif::{ProgressBar, ProgressStyle};
 use lines::Chunk;
 use serde_json::{Value as Json, json};
+use std::collections::VecDeque;
 use std::io::Read;
-use std::sync::mpsc::{Receiver, RecvError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
 
 /// How many requests are in flight: while one is made durable the next is on its way.
 const IN_FLIGHT: usize = 2;
@@ -31,7 +33,7 @@ pub(super) struct Feed<'a> {
     terminal: &'a Terminal<'a>,
     told: Told,
     keeps_ids: bool,
-    bar: ProgressBar,
+    progress: ProgressBar,
     name: String,
     fed: Fed,
 }
@@ -73,6 +75,23 @@ struct Sender {
     answers: Receiver<Answer>,
 }
 
+impl Sender {
+    /// Starts the thread; it ends when nobody hands it chunks or wants its answers any more.
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, client: &'scope Client) -> Self {
+        let (chunks, to_send) = sync_channel::<Chunk>(1);
+        let (answered, answers) = sync_channel(1);
+        scope.spawn(move || {
+            for chunk in to_send {
+                let answer = send(client, &chunk);
+                if answered.send((chunk, answer)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { chunks, answers }
+    }
+}
+
 impl<'a> Feed<'a> {
     pub(super) fn new(
         client: &'a Client,
@@ -85,7 +104,7 @@ impl<'a> Feed<'a> {
             terminal,
             told,
             keeps_ids,
-            bar: ProgressBar::hidden(),
+            progress: ProgressBar::hidden(),
             name: String::new(),
             fed: Fed::default(),
         }
@@ -96,28 +115,15 @@ impl<'a> Feed<'a> {
         self.name.clone_from(&lines.name);
         self.fed.name.clone_from(&lines.name);
         if self.terminal.draws_progress() {
-            self.bar = bar(lines.size);
+            self.progress = progress(lines.size);
         }
         let client = self.client;
         let fed = std::thread::scope(|scope| {
-            let senders: Vec<Sender> = (0..IN_FLIGHT)
-                .map(|_| {
-                    let (chunks, to_send) = sync_channel::<Chunk>(1);
-                    let (answered, answers) = sync_channel(1);
-                    scope.spawn(move || {
-                        for chunk in to_send {
-                            let answer = send(client, &chunk);
-                            if answered.send((chunk, answer)).is_err() {
-                                return;
-                            }
-                        }
-                    });
-                    Sender { chunks, answers }
-                })
-                .collect();
+            let senders = (0..IN_FLIGHT).map(|_| Sender::start(scope, client));
+            let senders: Vec<Sender> = senders.collect();
             self.feed(&mut lines, &senders)
         });
-        self.bar.finish_and_clear();
+        self.progress.finish_and_clear();
         fed?;
         self.sum_up()?;
         Ok(self.fed)
@@ -126,40 +132,41 @@ impl<'a> Feed<'a> {
     /// Chunk `n` goes to sender `n % IN_FLIGHT`, after that sender's last answer was taken; so
     /// answers come in the order of the file, and never more are held than are in flight.
     fn feed<R: Read>(&mut self, lines: &mut Lines<R>, senders: &[Sender]) -> Result<(), Failure> {
-        let mut turn = 0;
+        let mut in_flight = VecDeque::with_capacity(IN_FLIGHT);
         let mut failed = None;
-        while failed.is_none() {
-            let chunk = match lines.chunk() {
-                Ok(Some(chunk)) => chunk,
+        for sender in senders.iter().cycle() {
+            if in_flight.len() == IN_FLIGHT {
+                failed = self.take(&mut in_flight)?;
+            }
+            if failed.is_some() {
+                break;
+            }
+            match lines.chunk() {
+                Ok(Some(chunk)) => sender.chunks.send(chunk).map_err(|_| lost())?,
                 Ok(None) => break,
                 Err(error) => {
                     let message = format!("{}: {error}", lines.name);
                     failed = Some(Failure::new(Code::Failed, message));
                     break;
                 }
-            };
-            let sender = &senders[turn % IN_FLIGHT];
-            let last = match turn < IN_FLIGHT {
-                true => None,
-                false => Some(sender.answers.recv()),
-            };
-            sender.chunks.send(chunk).map_err(|_| lost())?;
-            turn += 1;
-            if let Some(answer) = last {
-                failed = self.take(answer)?;
             }
+            in_flight.push_back(sender);
         }
         // What is in flight is not abandoned: its tickets may be accepted.
-        for turn in turn.saturating_sub(IN_FLIGHT)..turn {
-            let answer = senders[turn % IN_FLIGHT].answers.recv();
-            failed = failed.or(self.take(answer)?);
+        while !in_flight.is_empty() {
+            let later = self.take(&mut in_flight)?;
+            failed = failed.or(later);
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// Tells what came of a chunk; the failure is why no further chunk can be sent.
-    fn take(&mut self, answer: Result<Answer, RecvError>) -> Result<Option<Failure>, Failure> {
-        let (chunk, answer) = answer.map_err(|_| lost())?;
+    /// Tells what came of the oldest chunk in flight; the failure is why no further one can be
+    /// sent.
+    fn take(&mut self, in_flight: &mut VecDeque<&Sender>) -> Result<Option<Failure>, Failure> {
+        let Some(sender) = in_flight.pop_front() else {
+            return Ok(None);
+        };
+        let (chunk, answer) = sender.answers.recv().map_err(|_| lost())?;
         for (line, why) in &chunk.unsent {
             self.complain(*line, *line, why);
         }
@@ -170,9 +177,10 @@ impl<'a> Feed<'a> {
             }
             Err(error) => Some(self.broken(error, &chunk)?),
         };
-        self.bar.inc(chunk.size);
+        self.progress.inc(chunk.size);
         let (accepted, known) = (self.fed.accepted, self.fed.known);
-        self.bar.set_message(format!("{} accepted", accepted + known));
+        self.progress
+            .set_message(format!("{} accepted", accepted + known));
         Ok(failure)
     }
 
@@ -209,7 +217,12 @@ impl<'a> Feed<'a> {
             false => "these lines were not all accepted",
         };
         let failure = Failure::from(error);
-        let Failure::Told { code, message, remedy } = failure else {
+        let Failure::Told {
+            code,
+            message,
+            remedy,
+        } = failure
+        else {
             return Ok(failure);
         };
         let advice = "lines with an id of their own may be sent again without harm";
@@ -221,7 +234,9 @@ impl<'a> Feed<'a> {
     fn tell(&mut self, ids: &[Json]) -> Result<(), Failure> {
         let texts = || ids.iter().filter_map(Json::as_str);
         if self.keeps_ids && self.fed.ids.len() < WAITED_MAX {
-            self.fed.ids.extend(texts().filter_map(|id| id.parse::<TicketId>().ok()));
+            self.fed
+                .ids
+                .extend(texts().filter_map(|id| id.parse::<TicketId>().ok()));
         }
         let lines: Vec<String> = match self.told {
             Told::Name => texts().map(visible).collect(),
@@ -231,7 +246,8 @@ impl<'a> Feed<'a> {
         if lines.is_empty() {
             return Ok(());
         }
-        self.bar.suspend(|| self.terminal.print(&lines.join("\n")))
+        self.progress
+            .suspend(|| self.terminal.print(&lines.join("\n")))
     }
 
     fn complain(&mut self, first: u64, last: u64, why: &str) {
@@ -243,16 +259,26 @@ impl<'a> Feed<'a> {
             }
             return;
         }
-        let range = if first == last { first.to_string() } else { format!("{first}..{last}") };
+        let range = if first == last {
+            first.to_string()
+        } else {
+            format!("{first}..{last}")
+        };
         self.note(&format!("{}:{range}: {}", self.name, visible(why)));
     }
 
     fn note(&self, text: &str) {
-        self.bar.suspend(|| self.terminal.note(text));
+        self.progress.suspend(|| self.terminal.note(text));
     }
 
     fn sum_up(&self) -> Result<(), Failure> {
-        let Fed { accepted, known, bad, errors, .. } = &self.fed;
+        let Fed {
+            accepted,
+            known,
+            bad,
+            errors,
+            ..
+        } = &self.fed;
         if self.told == Told::Json {
             let sum = json!({
                 "accepted": accepted, "known": known, "refused": bad, "errors": errors,
@@ -279,8 +305,8 @@ fn lost() -> Failure {
     Failure::new(Code::Failed, "a thread that sends lines has died")
 }
 
-fn bar(size: Option<u64>) -> ProgressBar {
-    let (bar, template) = match size {
+fn progress(size: Option<u64>) -> ProgressBar {
+    let (progress, template) = match size {
         Some(size) => (
             ProgressBar::new(size),
             "{bar:30} {percent:>3}%  {msg}  {elapsed}, {eta} left",
@@ -288,7 +314,7 @@ fn bar(size: Option<u64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{bytes}  {msg}  {elapsed}"),
     };
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+        Ok(style) => progress.with_style(style),
+        Err(_) => progress,
     }
 }

@@ -81,6 +81,10 @@ fn write(path: &Path, sample: &Sample) -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(sample.mode).open(path)?;
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(sample.mode)
+        .open(path)?;
     file.write_all(sample.text.as_bytes())
 }

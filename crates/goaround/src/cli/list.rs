@@ -62,7 +62,9 @@ impl List {
         if is_table && items(&answer).is_empty() {
             terminal.note(&format!("no {noun} match"));
         }
-        if answer["more"] == Json::Bool(true) {
+        // In JSON the answer says so itself, and nothing but JSON may be printed.
+        let is_json = matches!(self.output, Format::Json | Format::Jsonl);
+        if answer["more"] == Json::Bool(true) && !is_json {
             terminal.note(&format!(
                 "these are {} of more; --limit shows up to {}, --filter fewer",
                 items(&answer).len(),
@@ -80,6 +82,8 @@ pub(super) fn filter(text: &str) -> Result<String, domain::filter::BadQuery> {
 
 /// The path of a list.
 pub(super) fn query(noun: &str, filter: Option<&str>, limit: u64, sort: &str) -> String {
-    let filter = filter.map_or(String::new(), |filter| format!("filter={}&", encode(filter)));
+    let filter = filter.map_or(String::new(), |filter| {
+        format!("filter={}&", encode(filter))
+    });
     format!("{noun}?{filter}limit={limit}&sort={sort}")
 }

@@ -81,11 +81,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 impl Oopses {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
             Verb::List(list) => list.run("oopses", COLUMNS, client, terminal)?,
             Verb::Show(show) => {
@@ -117,7 +113,10 @@ fn print(oops: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("outcome", text("outcome")),
             ("exit", text("exit")),
             ("signal", text("signal")),
-            ("duration", duration.map_or(String::new(), |seconds| format!("{seconds:.3}s"))),
+            (
+                "duration",
+                duration.map_or(String::new(), |seconds| format!("{seconds:.3}s")),
+            ),
             ("version", text("version")),
             ("host", text("hostname")),
             ("worker", text("worker")),

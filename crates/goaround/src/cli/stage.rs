@@ -139,11 +139,7 @@ fn state(stage: &Json) -> String {
 }
 
 impl Stages {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
             Verb::List(list) => {
                 let mut answer = client.get("stages")?;
@@ -218,7 +214,11 @@ impl Facts for Asked<'_> {
     }
 
     fn has_text(&self, needle_lowercase: &str) -> bool {
-        let occurs = |name| member(self.0, name).to_lowercase().contains(needle_lowercase);
+        let occurs = |name| {
+            member(self.0, name)
+                .to_lowercase()
+                .contains(needle_lowercase)
+        };
         occurs("stage") || occurs("flows")
     }
 }
@@ -293,7 +293,10 @@ mod tests {
                 sort,
             };
             let picked = list.pick(&stages, Timestamp::EPOCH);
-            picked.iter().map(|stage| member(stage, "stage")).collect::<Vec<_>>()
+            picked
+                .iter()
+                .map(|stage| member(stage, "stage"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(names("flow:ci", Sort::Ready), ["test", "build"]);
         assert_eq!(names("is:running", Sort::Flow), ["build", "test"]);

@@ -25,8 +25,7 @@ const PAYLOAD_BYTES_MAX: u64 = 64 << 20;
 /// Submit a ticket, or one a line; prints the ids, which means that they are durable
 #[derive(Args)]
 #[command(before_help = "Example:\n  goaround submit --flow ci --payload hello --wait")]
-#[command(group = ArgGroup::new("where").args(["flow", "stage", "jsonl"]).multiple(true).required(true))]
-#[command(group = ArgGroup::new("what").args(["payload", "file", "stdin", "jsonl"]))]
+#[command(groups = groups())]
 pub(super) struct Submit {
     /// The flow that the ticket follows
     #[arg(long, value_name = "FLOW")]
@@ -81,24 +80,32 @@ pub(super) enum Told {
     Jsonl,
 }
 
+/// It must be said where a ticket goes, and what it carries can be said once.
+fn groups() -> [ArgGroup; 2] {
+    [
+        ArgGroup::new("where")
+            .args(["flow", "stage", "jsonl"])
+            .multiple(true)
+            .required(true),
+        ArgGroup::new("what").args(["payload", "file", "stdin", "jsonl"]),
+    ]
+}
+
 fn duration(text: &str) -> Result<Duration, BadTime> {
     parse_duration(text)
 }
 
 impl Submit {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match &self.jsonl {
             Some(path) if path.as_os_str() == "-" => {
                 self.many(Lines::new("stdin", stdin().lock(), None), client, terminal)?;
             }
             Some(path) => {
                 let name = path.display().to_string();
-                let file = File::open(path)
-                    .map_err(|error| Failure::new(Code::Usage, format!("--jsonl: {name}: {error}")))?;
+                let file = File::open(path).map_err(|error| {
+                    Failure::new(Code::Usage, format!("--jsonl: {name}: {error}"))
+                })?;
                 let size = file.metadata().ok().map(|metadata| metadata.len());
                 self.many(Lines::new(&name, file, size), client, terminal)?;
             }

@@ -122,7 +122,10 @@ mod tests {
         let mut world = world("goaround", true);
         world.variables.insert("NO_COLOR".into(), "1".into());
         let text = table().render(&Terminal::new(&world));
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 100),
+            "{text}"
+        );
         assert!(text.contains('…') && !text.contains('\x1b'), "{text}");
     }
 }

@@ -119,11 +119,7 @@ pub(super) fn state(ticket: &Json) -> String {
 }
 
 impl Tickets {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
             Verb::List(list) => list.run("tickets", COLUMNS, client, terminal)?,
             Verb::Show(one) => one.print("", show, client, terminal)?,
@@ -209,7 +205,9 @@ fn explain(answer: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
         ],
         terminal,
     )?;
-    let events = answer["last_events"].as_array().map_or(&[][..], Vec::as_slice);
+    let events = answer["last_events"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     if events.is_empty() {
         return Ok(());
     }

@@ -31,14 +31,18 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) fn run(self, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
-        let listen = self.listen.map(|listen| ("--listen", "http.listen", listen));
+        let listen = self
+            .listen
+            .map(|listen| ("--listen", "http.listen", listen));
         let flags: Vec<_> = listen.into_iter().collect();
         let loaded = Loaded::read(&Surroundings {
             file: Some(&self.config),
             variables: &terminal.world().variables,
             flags: &flags,
         })?;
-        let log = self.log.or_else(|| terminal.variable("RUST_LOG").map(str::to_owned));
+        let log = self
+            .log
+            .or_else(|| terminal.variable("RUST_LOG").map(str::to_owned));
         let options = UpOptions {
             data: self.data,
             log_format: self.log_format,

@@ -18,18 +18,15 @@ pub(super) struct Version {
 }
 
 impl Version {
-    pub(super) fn run(
-        self,
-        client: &Client,
-        terminal: &Terminal<'_>,
-    ) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         let ours = env!("CARGO_PKG_VERSION");
         // No server is no failure here.
         let answer = client.get("version").ok();
         let theirs = answer.map(|answer| member(&answer, "version"));
         match self.output {
             Form::Json => {
-                let server = theirs.map(|version| json!({ "url": client.url(), "version": version }));
+                let server =
+                    theirs.map(|version| json!({ "url": client.url(), "version": version }));
                 terminal.print(&json!({ "version": ours, "server": server }).to_string())?;
             }
             Form::Table => {

@@ -44,7 +44,8 @@ impl<'a> Wait<'a> {
                 "dropped" => {
                     let reason = member(&ticket, "reason");
                     let message = format!("ticket {id} was dropped: {reason}");
-                    self.failure.get_or_insert(Failure::new(Code::Failed, message));
+                    self.failure
+                        .get_or_insert(Failure::new(Code::Failed, message));
                     return Ok(());
                 }
                 _ => {}
@@ -69,7 +70,8 @@ impl<'a> Wait<'a> {
     fn timed_out(&self, id: &str, state: &str) -> Failure {
         let timeout = domain::time::show_duration(self.timeout);
         let message = format!("ticket {id} did not end within {timeout}; it is {state}");
-        Failure::new(Code::TimedOut, message)
-            .with_remedy(format!("it goes on all the same; why: goaround ticket explain {id}"))
+        Failure::new(Code::TimedOut, message).with_remedy(format!(
+            "it goes on all the same; why: goaround ticket explain {id}"
+        ))
     }
 }

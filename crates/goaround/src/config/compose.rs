@@ -84,11 +84,7 @@ fn flows(settings: &Settings, problems: &mut Vec<Problem>) -> Flows {
     }
 }
 
-fn stops(
-    flow: &str,
-    settings: &Settings,
-    problems: &mut Vec<Problem>,
-) -> Option<Vec<StageName>> {
+fn stops(flow: &str, settings: &Settings, problems: &mut Vec<Problem>) -> Option<Vec<StageName>> {
     let at = ["flow", flow, "stages"];
     match settings.list(&at) {
         Some(stops) => Some(
@@ -154,7 +150,12 @@ fn stage(name: &str, settings: &Settings, problems: &mut Vec<Problem>) -> Option
             .duration(&key("stop_grace"))
             .unwrap_or(otherwise.grace),
         retry: retry(name, settings, problems),
-        kinds: kinds.map(|kinds| kinds.iter().filter_map(|kind| Kind::new(kind).ok()).collect()),
+        kinds: kinds.map(|kinds| {
+            kinds
+                .iter()
+                .filter_map(|kind| Kind::new(kind).ok())
+                .collect()
+        }),
         unique: match settings.text(&key("unique")).as_deref() {
             Some("key") => Unique::ByKey,
             _ => Unique::No,
@@ -213,7 +214,10 @@ fn handlers(
         let bound = |name| settings.size(&key(name)).unwrap_or_default();
         let run = Run {
             command,
-            env: resolve(settings.environment(&key("env")).unwrap_or_default(), variables),
+            env: resolve(
+                settings.environment(&key("env")).unwrap_or_default(),
+                variables,
+            ),
             version: version.and_then(|version| Version::new(&version).ok()),
             memory_bytes_max: settings.size(&key("memory_bytes_max")),
             stdout_bytes_max: bound("stdout_bytes_max"),

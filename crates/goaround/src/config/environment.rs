@@ -11,10 +11,7 @@ const PREFIX: &str = "GOAROUND__";
 const TOKEN: &str = "GOAROUND_TOKEN";
 
 /// Reads the variables that are ours into `settings`; what cannot be read becomes problems.
-pub(super) fn read(
-    variables: &BTreeMap<String, String>,
-    settings: &mut Settings,
-) -> Vec<Problem> {
+pub(super) fn read(variables: &BTreeMap<String, String>, settings: &mut Settings) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(text) = variables.get(TOKEN).filter(|text| !text.is_empty()) {
         let path = Path::of(&["http", "token"]);
@@ -56,7 +53,11 @@ pub(super) fn set(
             }
         },
         Target::Later => format!("{path}: not available in this version; unset it"),
-        Target::Section | Target::Nowhere => unknown(path),
+        Target::Section => {
+            let expected = path.children().join(", ");
+            format!("{path}: expected one key of this section, {expected}; got the whole section")
+        }
+        Target::Nowhere => unknown(path),
     };
     Err(Problem { source, what })
 }

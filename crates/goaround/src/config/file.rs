@@ -80,7 +80,10 @@ impl Reader<'_> {
             Ok(read) => self.settings.set(path, read, source),
             Err(expected) => {
                 let got = self.got(&path, value);
-                self.problem(value.span(), format!("{path}: expected {expected}, got {got}"));
+                self.problem(
+                    value.span(),
+                    format!("{path}: expected {expected}, got {got}"),
+                );
                 self.settings.misread(path, source);
             }
         }
@@ -151,8 +154,11 @@ fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Problem {
     let found = text.get(span).unwrap_or_default();
     let what = match (error.message(), found) {
         ("duplicate key", key) => {
-            let section = section_at(text, error.span().unwrap_or_default().start);
-            format!("{section}{}: expected each key once, got it twice", got(key))
+            let place = place_at(text, error.span().unwrap_or_default().start, key);
+            format!(
+                "{}: expected each key and section once, got it twice",
+                got(&place)
+            )
         }
         (message, "") => message.replace('\n', "; "),
         (message, found) => format!("{}, got {}", message.replace('\n', "; "), got(found)),
@@ -160,17 +166,25 @@ fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Problem {
     Problem { source, what }
 }
 
-/// The section that this place is in, with a dot; the parser does not say.
-fn section_at(text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or_default();
-    let complete = before.rfind('\n').map_or("", |end| &before[..end]);
-    let heads = complete.lines().map(str::trim).filter(|line| line.starts_with('['));
-    let head = heads.last().unwrap_or_default();
-    let name = head.trim_start_matches('[').split(']').next().unwrap_or_default();
-    match name {
-        "" => String::new(),
-        name => format!("{}.", name.trim()),
+/// The key with its section, which the parser does not say.
+fn place_at(text: &str, at: usize, key: &str) -> String {
+    let upto = text.get(..at).unwrap_or_default();
+    let rest = text.get(at..).unwrap_or_default();
+    let line = upto.rfind('\n').map_or(0, |end| end + 1);
+    let end = at + rest.find('\n').unwrap_or(rest.len());
+    if let Some(name) = section_of(&text[line..end]) {
+        return name.into();
     }
+    match upto.lines().rev().find_map(section_of) {
+        Some(section) => format!("{section}.{key}"),
+        None => key.into(),
+    }
+}
+
+/// The name of the section that begins at this line.
+fn section_of(line: &str) -> Option<&str> {
+    let name = line.trim().strip_prefix('[')?;
+    Some(name.trim_start_matches('[').split(']').next()?.trim())
 }
 
 /// Whether the value is, or has in it, what must not be repeated in a message or a log.

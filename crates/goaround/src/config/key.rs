@@ -134,8 +134,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Command,
         preset: Preset::Required,
         example: "[\"./build.sh\", \"--quick\"]",
-        doc: "The handler: a program and its arguments. A program that is named with a slash \
-              is looked for relative to the folder of this file.",
+        doc: "The handler: a program and its arguments. It runs in the folder of this file; \
+              a program that is named with a slash is looked for from there.",
     },
     Key {
         path: "stage.*.env",
@@ -143,7 +143,8 @@ pub const KEYS: &[Key] = &[
         preset: Preset::Nothing("the handler sees only `GOAROUND_*` and `TRACEPARENT`"),
         example: "{ CI = \"1\", PATH = true }",
         doc: "The handler's environment: `NAME = \"text\"` sets, `NAME = true` inherits; \
-              a list of names inherits all of them. Nothing else is inherited.",
+              a list of names inherits all of them. Nothing else is inherited. Without `PATH` \
+              it has the usual one.",
     },
     Key {
         path: "stage.*.concurrency",
@@ -199,7 +200,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Size(MIB, 1024 * GIB),
         preset: Preset::Nothing("no limit but the machine's"),
         example: "\"512MiB\"",
-        doc: "The most address space that each process of the handler may have.",
+        doc: "The most memory that each process of the handler may allocate.",
     },
     Key {
         path: "stage.*.stdout_bytes_max",
@@ -213,7 +214,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Size(KIB, 64 * MIB),
         preset: Preset::Is("64KiB"),
         example: "\"64KiB\"",
-        doc: "How much of a handler's standard error is kept for the OOPS: the end of it.",
+        doc: "How much of the end of a handler's standard error is kept for the OOPS.",
     },
     Key {
         path: "stage.*.result_bytes_max",

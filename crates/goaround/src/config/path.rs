@@ -48,9 +48,13 @@ impl Path {
             pattern.len() >= segments.len() && pattern.iter().zip(&segments).all(fits)
         };
         let is = |pattern: &str| pattern.split('.').count() == segments.len() && begins(pattern);
+        let is_in = |pattern: &str| {
+            let pattern: Vec<&str> = pattern.split('.').collect();
+            pattern.len() <= segments.len() && pattern.iter().zip(&segments).all(fits)
+        };
         if let Some(key) = KEYS.iter().find(|key| is(key.path)) {
             Target::Key(key)
-        } else if LATER.iter().any(|later| is(later)) {
+        } else if LATER.iter().any(|later| is_in(later)) {
             Target::Later
         } else if KEYS.iter().any(|key| begins(key.path)) {
             Target::Section
@@ -61,12 +65,18 @@ impl Path {
 
     /// The names that could stand in its last place, in the order of the table.
     pub(super) fn siblings(&self) -> Vec<&'static str> {
-        let depth = self.0.len().saturating_sub(1);
-        let parent = &self.segments()[..depth];
+        let parent = self.segments();
+        let parent = &parent[..parent.len().saturating_sub(1)];
+        Self::of(parent).children()
+    }
+
+    /// The names that could stand after its last place, in the order of the table.
+    pub(super) fn children(&self) -> Vec<&'static str> {
+        let (depth, parent) = (self.0.len(), self.segments());
         let mut names = Vec::new();
         for key in KEYS {
             let pattern: Vec<&str> = key.path.split('.').collect();
-            let is_beside = pattern.len() > depth && pattern.iter().zip(parent).all(fits);
+            let is_beside = pattern.len() > depth && pattern.iter().zip(&parent).all(fits);
             if is_beside && !names.contains(&pattern[depth]) {
                 names.push(pattern[depth]);
             }

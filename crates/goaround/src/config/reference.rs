@@ -4,6 +4,9 @@ use super::key::{KEYS, Key, Preset};
 use super::value::Kind;
 use std::fmt::Write;
 
+/// The widest line of the example, in bytes.
+const WIDTH: usize = 100;
+
 const INTRODUCTION: &str = "\
 # Configuration
 
@@ -62,7 +65,7 @@ fn entry(key: &Key) -> String {
 /// A file that has every key.
 pub fn example() -> String {
     let mut file = String::from(
-        "# Every key there is, written by `goaround __reference --example`. A test loads this file.\n",
+        "# Every key there is, written by `goaround __reference --example` and loaded by a test.\n",
     );
     for section in sections() {
         let keys: Vec<&Key> = KEYS.iter().filter(|key| key.section() == section).collect();
@@ -88,14 +91,32 @@ fn block(section: &str, keys: &[&Key]) -> String {
     for key in keys {
         let name = key.name();
         let line = match key.path {
-            _ if key.example.is_empty() => format!("# {}: {}\n", name, key.doc),
+            _ if key.example.is_empty() => comment(&format!("{name}: {}", key.doc)),
             // It is not set, because the file that it names would have to be there.
-            "http.token_file" => format!("# {}\n# {name} = {}\n", key.doc, key.example),
-            _ => format!("# {}\n{name} = {}\n", key.doc, key.example),
+            "http.token_file" => format!("{}# {name} = {}\n", comment(key.doc), key.example),
+            _ => format!("{}{name} = {}\n", comment(key.doc), key.example),
         };
         text.push_str(&line);
     }
     text
+}
+
+/// The text as lines of a comment.
+fn comment(text: &str) -> String {
+    let mut lines = vec![String::from("#")];
+    for word in text.split(' ') {
+        let is_full = lines
+            .last()
+            .is_some_and(|line| line.len() + 1 + word.len() > WIDTH);
+        if is_full {
+            lines.push("#".into());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn sections() -> Vec<&'static str> {

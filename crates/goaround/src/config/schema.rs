@@ -103,7 +103,10 @@ mod tests {
             });
             let pointer: String = pointer.collect();
             let found = schema.pointer(&pointer);
-            assert_eq!(found.map(|leaf| &leaf["description"]), Some(&key.doc.into()));
+            assert_eq!(
+                found.map(|leaf| &leaf["description"]),
+                Some(&key.doc.into())
+            );
         }
         assert_eq!(schema.pointer("/properties/http/properties/token"), None);
         assert_eq!(schema["additionalProperties"], false);

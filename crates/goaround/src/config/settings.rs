@@ -90,7 +90,9 @@ impl Settings {
                 _ => vec![""],
             };
             for name in names {
-                let segments = pattern.iter().map(|part| if *part == "*" { name } else { part });
+                let segments = pattern
+                    .iter()
+                    .map(|part| if *part == "*" { name } else { part });
                 let segments: Vec<&str> = segments.collect();
                 if let Some(setting) = self.get(&segments) {
                     all.push((Path::of(&segments), setting));

@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Option<u64> {
 pub(super) fn show(bytes: u64) -> String {
     let binary = UNITS.iter().filter(|(name, _)| name.contains('i'));
     let exact = binary
-        .filter(|(_, unit)| bytes >= *unit && bytes % unit == 0)
+        .filter(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit))
         .map(|(name, unit)| format!("{}{name}", bytes / unit));
     exact
         .into_iter()

@@ -143,7 +143,7 @@ impl Kind {
                 "a program and its arguments such as [\"./build.sh\", \"--quick\"]".into()
             }
             Self::Environment => {
-                "variables such as { CI = \"1\", PATH = true } or names to inherit such as [\"PATH\"]"
+                "variables such as { CI = \"1\", PATH = true } or names to inherit: [\"PATH\"]"
                     .into()
             }
             Self::Backend => "\"embedded\"".into(),
@@ -196,7 +196,9 @@ impl Kind {
         match self {
             Self::Duration(min, max) => {
                 let length = parse_duration(text).ok()?;
-                (min..=max).contains(&&length).then_some(Value::Duration(length))
+                (min..=max)
+                    .contains(&&length)
+                    .then_some(Value::Duration(length))
             }
             Self::Address => address(text).map(Value::Address),
             Self::Version => {

@@ -6,7 +6,7 @@ use domain::names::{Kind, StageName};
 use domain::ports::{Context, Handler, StopReason, StopSignal};
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
-use goaround_handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
+use handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    goaround_handlers::spawner::main()
+    handlers::spawner::main()
 }

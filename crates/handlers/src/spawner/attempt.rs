@@ -131,7 +131,8 @@ impl Running {
         } else {
             LINGER
         };
-        let mut deaf_at = Instant::now() + linger;
+        let lingered = Instant::now() + linger;
+        let mut deaf_at = self.killed_at.map_or(lingered, |at| at.min(lingered));
         while self.stdout.is_open() || self.stderr.is_open() {
             let woken = self.wait(bell, Some(deaf_at));
             if woken.is_rung && bell.heard().is_some() {

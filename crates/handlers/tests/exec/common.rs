@@ -6,7 +6,7 @@ use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{Context, Handler, StopReason, StopSignal};
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
-use goaround_handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
+use handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder and a spawner.
-pub struct Ground {
-    pub folder: tempfile::TempDir,
-    pub spawner: Spawner,
+pub(crate) struct Ground {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) spawner: Spawner,
 }
 
 /// The helper process that Cargo built.
-pub fn spawner_command() -> SpawnerCommand {
+pub(crate) fn spawner_command() -> SpawnerCommand {
     SpawnerCommand {
         program: env!("CARGO_BIN_EXE_goaround-spawner").into(),
         args: Vec::new(),
@@ -32,14 +32,14 @@ pub fn spawner_command() -> SpawnerCommand {
 }
 
 impl Ground {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             spawner: Spawner::start(spawner_command()).unwrap(),
         }
     }
 
-    pub fn config(&self, command: &[&str]) -> ExecConfig {
+    pub(crate) fn config(&self, command: &[&str]) -> ExecConfig {
         ExecConfig {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             folder: self.folder.path().to_owned(),
@@ -51,31 +51,31 @@ impl Ground {
         }
     }
 
-    pub fn command(&self, command: &[&str]) -> Arc<Exec> {
+    pub(crate) fn command(&self, command: &[&str]) -> Arc<Exec> {
         self.exec(self.config(command))
     }
 
-    pub fn exec(&self, config: ExecConfig) -> Arc<Exec> {
+    pub(crate) fn exec(&self, config: ExecConfig) -> Arc<Exec> {
         Arc::new(Exec::new(config, self.spawner.clone()).unwrap())
     }
 
     /// A handler that is a line of shell.
-    pub fn shell(&self, script: &str) -> Arc<Exec> {
+    pub(crate) fn shell(&self, script: &str) -> Arc<Exec> {
         self.command(&["sh", "-c", script])
     }
 
     /// Runs a line of shell on a plain ticket.
-    pub async fn run(&self, script: &str) -> Attempted {
+    pub(crate) async fn run(&self, script: &str) -> Attempted {
         handle(&self.shell(script), ticket("")).await
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The numbers of processes that a command has written to a file, one a line, once there are
     /// so many.
-    pub async fn pids(&self, name: &str, count: usize) -> Vec<u32> {
+    pub(crate) async fn pids(&self, name: &str, count: usize) -> Vec<u32> {
         let path = self.path(name);
         let pids = || {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -90,14 +90,14 @@ impl Ground {
     }
 
     /// What is left in the folder of results and progress.
-    pub fn left_over(&self) -> Vec<PathBuf> {
+    pub(crate) fn left_over(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path("work")).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 }
 
 /// Looks again and again until there is an answer; a real process gives no other sign.
-pub async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -109,18 +109,18 @@ pub async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 }
 
 /// Whether a process runs; a dead one that nobody has reaped yet does not.
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").map_or("X", |(_, rest)| rest);
     !state.starts_with(['Z', 'X'])
 }
 
 /// Whether not even a dead process is left.
-pub fn is_gone(pid: u32) -> bool {
+pub(crate) fn is_gone(pid: u32) -> bool {
     !Path::new(&format!("/proc/{pid}")).exists()
 }
 
-pub fn ticket(payload: impl Into<Vec<u8>>) -> Arc<Ticket> {
+pub(crate) fn ticket(payload: impl Into<Vec<u8>>) -> Arc<Ticket> {
     let id: TicketId = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f".parse().unwrap();
     Arc::new(Ticket {
         name: Name::first(id),
@@ -138,18 +138,18 @@ pub fn ticket(payload: impl Into<Vec<u8>>) -> Arc<Ticket> {
 
 /// Asks a handler to stop when a test says so.
 #[derive(Clone)]
-pub struct Switch(watch::Sender<Option<StopReason>>);
+pub(crate) struct Switch(watch::Sender<Option<StopReason>>);
 
 impl Switch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(watch::Sender::new(None))
     }
 
-    pub fn stop(&self, reason: StopReason) {
+    pub(crate) fn stop(&self, reason: StopReason) {
         self.0.send_replace(Some(reason));
     }
 
-    pub fn context(&self, grace: Duration) -> Context {
+    pub(crate) fn context(&self, grace: Duration) -> Context {
         Context {
             deadline: Timestamp::from_micros(1_795_269_802_120_000),
             grace,
@@ -168,7 +168,7 @@ impl StopSignal for Switch {
 }
 
 /// Runs one attempt, which nobody stops.
-pub async fn handle(exec: &Arc<Exec>, ticket: Arc<Ticket>) -> Attempted {
+pub(crate) async fn handle(exec: &Arc<Exec>, ticket: Arc<Ticket>) -> Attempted {
     let context = Switch::new().context(Duration::from_secs(10));
     let attempt = exec.handle(ticket, context);
     tokio::time::timeout(PATIENCE, attempt)
@@ -177,12 +177,12 @@ pub async fn handle(exec: &Arc<Exec>, ticket: Arc<Ticket>) -> Attempted {
 }
 
 /// An attempt that runs beside the test. Dropped, it is killed.
-pub struct Begun {
+pub(crate) struct Begun {
     switch: Switch,
     task: JoinSet<Attempted>,
 }
 
-pub fn begin(exec: &Arc<Exec>, grace: Duration) -> Begun {
+pub(crate) fn begin(exec: &Arc<Exec>, grace: Duration) -> Begun {
     let switch = Switch::new();
     let (exec, context) = (Arc::clone(exec), switch.context(grace));
     let mut task = JoinSet::new();
@@ -191,24 +191,24 @@ pub fn begin(exec: &Arc<Exec>, grace: Duration) -> Begun {
 }
 
 impl Begun {
-    pub fn stop(&self, reason: StopReason) {
+    pub(crate) fn stop(&self, reason: StopReason) {
         self.switch.stop(reason);
     }
 
-    pub async fn ended(mut self) -> Attempted {
+    pub(crate) async fn ended(mut self) -> Attempted {
         let end = tokio::time::timeout(PATIENCE, self.task.join_next()).await;
         end.expect("the attempt ends").unwrap().unwrap()
     }
 }
 
 /// What went wrong.
-pub fn failure(attempted: &Attempted) -> &Failure {
+pub(crate) fn failure(attempted: &Attempted) -> &Failure {
     let failure = attempted.outcome.failure();
     failure.unwrap_or_else(|| panic!("expected a failure, got {attempted:?}"))
 }
 
 /// The payload that is handed on.
-pub fn payload(attempted: &Attempted) -> Option<&Payload> {
+pub(crate) fn payload(attempted: &Attempted) -> Option<&Payload> {
     match &attempted.outcome {
         Outcome::Done(done) => done.payload.as_ref(),
         other => panic!("expected it to be done, got {other:?}"),

@@ -2,7 +2,7 @@
 
 use crate::common::{Ground, PATIENCE, begin, failure, is_alive, is_gone, spawner_command, until};
 use domain::outcome::{Outcome, OutcomeKind};
-use goaround_handlers::{Spawner, SpawnerCommand};
+use handlers::{Spawner, SpawnerCommand};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

@@ -138,7 +138,7 @@ async fn the_end_of_one_attempt_leaves_another_alone() {
     let ended = ground.run("setsid sleep 600 & exit 0").await;
     assert_eq!(ended.outcome, Outcome::done());
     assert!(
-        common::is_alive(pids[0]),
+        crate::common::is_alive(pids[0]),
         "it was killed for another's sake"
     );
     std::fs::write(ground.path("go"), "").unwrap();

@@ -3,7 +3,7 @@
 use crate::common::{Ground, failure, handle, ticket};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ticket::{Payload, Ticket};
-use goaround_handlers::Limits;
+use handlers::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 

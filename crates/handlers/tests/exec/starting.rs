@@ -5,7 +5,7 @@ use domain::names::Version;
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::Handler;
 use domain::ticket::Ticket;
-use goaround_handlers::{Exec, ExecConfig, ExecError};
+use handlers::{Exec, ExecConfig, ExecError};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -160,12 +160,15 @@ fn shorten(line: &str, work: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_command_holds_no_open_file_but_its_three() {
+async fn a_command_holds_no_open_file_of_ours() {
     let ground = Ground::new();
+    let _ours = std::fs::File::create(ground.path("ours")).unwrap();
+    // What we ourselves were left with by whoever started us cannot be told from what is wanted.
+    let any = std::process::Command::new("/bin/ls")
+        .arg("/proc/self/fd")
+        .output();
     let attempted = handle(&ground.command(&["ls", "/proc/self/fd"]), ticket("")).await;
-    let text = String::from_utf8(payload(&attempted).unwrap().bytes.to_vec()).unwrap();
-    // The fourth is the folder that ls itself reads.
-    assert_eq!(text, "0\n1\n2\n3\n");
+    assert_eq!(payload(&attempted).unwrap().bytes, any.unwrap().stdout);
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ const EXPECTED: [&str; 13] = [
 /// What is true on one machine only: the beginnings of its folders.
 const MACHINE_PATHS: [&str; 4] = ["/home/", "/root/", "/Users/", "/work/"];
 
+/// The home of somebody invented, for tests of paths.
+const INVENTED_HOME: &str = "/home/ana";
+
 #[test]
 fn what_people_look_for_is_there() {
     let missing = EXPECTED.iter().filter(|path| !root().join(path).is_file());
@@ -114,7 +117,8 @@ fn no_file_knows_the_machine_it_was_written_on() {
             continue;
         }
         for (i, line) in file.text.lines().enumerate() {
-            let found = MACHINE_PATHS.iter().find(|path| has_path(line, path));
+            let line = line.replace(INVENTED_HOME, "");
+            let found = MACHINE_PATHS.iter().find(|path| has_path(&line, path));
             if let Some(found) = found {
                 offenders.push(format!("{}:{}: {found}", file.path, i + 1));
             }

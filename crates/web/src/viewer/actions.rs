@@ -40,7 +40,9 @@ pub(super) async fn act(
     match carried {
         Ok(_) => {
             let back = format!("/t/{ticket}");
-            Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, back)).finish())
+            Ok(HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, back))
+                .finish())
         }
         Err(problem) => Ok(ticket::page(&site, &id, Some(&problem)).await?),
     }
@@ -51,13 +53,17 @@ fn action(word: &str, reason: Option<String>) -> Result<Action, Problem> {
         "retry" => Ok(Action::Retry),
         "cancel" => Ok(Action::Cancel),
         "drop" => {
-            let order = DropJson { reason: reason.unwrap_or_default() };
+            let order = DropJson {
+                reason: reason.unwrap_or_default(),
+            };
             let order = order.checked().map_err(Problem::bad_request)?;
             Ok(Action::Drop(order.reason))
         }
         _ => {
             let got: String = word.chars().take(40).collect();
-            Err(Problem::not_found(format!("expected retry, cancel or drop, got {got:?}")))
+            Err(Problem::not_found(format!(
+                "expected retry, cancel or drop, got {got:?}"
+            )))
         }
     }
 }

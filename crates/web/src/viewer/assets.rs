@@ -1,4 +1,4 @@
-//! Style and script, from the binary, under names that change with their content.
+//! Style, script and icon, from the binary, under names that change with their content.
 
 use super::frame::PageProblem;
 use crate::problem::Problem;
@@ -10,15 +10,22 @@ use std::sync::LazyLock;
 
 const STYLE: &str = include_str!("../assets/viewer.css");
 const SCRIPT: &str = include_str!("../assets/viewer.js");
+const ICON: &str = include_str!("../assets/viewer.svg");
 
 /// Where the style is.
 pub(super) static STYLE_PATH: LazyLock<String> = LazyLock::new(|| path(STYLE, "css"));
 /// Where the script is.
 pub(super) static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| path(SCRIPT, "js"));
+/// Where the icon is.
+pub(super) static ICON_PATH: LazyLock<String> = LazyLock::new(|| path(ICON, "svg"));
 
 fn path(content: &str, ending: &str) -> String {
     let hash = Sha256::digest(content.as_bytes());
-    let short: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let short: String = hash
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("/assets/viewer-{short}.{ending}")
 }
 
@@ -28,8 +35,10 @@ pub(super) async fn show(name: Path<String>) -> Result<HttpResponse, PageProblem
         (STYLE, "text/css; charset=utf-8")
     } else if asked == *SCRIPT_PATH {
         (SCRIPT, "text/javascript; charset=utf-8")
+    } else if asked == *ICON_PATH {
+        (ICON, "image/svg+xml")
     } else {
-        let detail = format!("no style or script is named {}; load the page again", *name);
+        let detail = format!("no asset is named {}; load the page again", *name);
         return Err(Problem::not_found(detail).into());
     };
     Ok(HttpResponse::Ok()

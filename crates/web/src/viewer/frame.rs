@@ -1,6 +1,6 @@
 //! What every page has around it, and the page that says what went wrong.
 
-use super::assets::{SCRIPT_PATH, STYLE_PATH};
+use super::assets::{ICON_PATH, SCRIPT_PATH, STYLE_PATH};
 use super::words::plain;
 use crate::problem::Problem;
 use crate::site::Site;
@@ -23,7 +23,12 @@ impl<'a> Page<'a> {
     /// A page of the site as it is now.
     pub(super) fn of(site: &'a Site, title: &'a str, body: Markup) -> Self {
         let log_out = site.gate.is_locked().then(|| site.gate.form_token());
-        Self { title, body, as_of: Some(site.now()), log_out }
+        Self {
+            title,
+            body,
+            as_of: Some(site.now()),
+            log_out,
+        }
     }
 
     pub(super) fn answer(self, status: StatusCode) -> HttpResponse {
@@ -33,7 +38,12 @@ impl<'a> Page<'a> {
     }
 
     fn render(self) -> Markup {
-        let Self { title, body, as_of, log_out } = self;
+        let Self {
+            title,
+            body,
+            as_of,
+            log_out,
+        } = self;
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -43,7 +53,7 @@ impl<'a> Page<'a> {
                     meta name="color-scheme" content="light dark";
                     title { (title) " · Goaround" }
                     link rel="stylesheet" href=(*STYLE_PATH);
-                    link rel="icon" href="data:,";
+                    link rel="icon" type="image/svg+xml" href=(*ICON_PATH);
                     script type="module" src=(*SCRIPT_PATH) {}
                 }
                 body {
@@ -127,7 +137,12 @@ fn problem_page(problem: &Problem) -> HttpResponse {
             p { a href="/" { "Back to the overview" } }
         }
     };
-    let page = Page { title: problem.title(), body, as_of: None, log_out: None };
+    let page = Page {
+        title: problem.title(),
+        body,
+        as_of: None,
+        log_out: None,
+    };
     page.answer(problem.status_code())
 }
 
@@ -140,7 +155,11 @@ pub(crate) fn refusal(request: &HttpRequest, problem: &Problem) -> Option<HttpRe
     let is_locked = problem.status_code().as_u16() == 401;
     if is_locked && matches!(*request.method(), Method::GET | Method::HEAD) {
         let next = super::login::page_for(request.path());
-        return Some(HttpResponse::SeeOther().insert_header((header::LOCATION, next)).finish());
+        return Some(
+            HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, next))
+                .finish(),
+        );
     }
     Some(problem_page(problem))
 }

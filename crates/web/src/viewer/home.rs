@@ -36,7 +36,9 @@ pub(super) async fn show(
     let filter = filter.unwrap_or_default();
     let filter = filter.trim();
     if let Some(place) = jump(filter) {
-        return Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish());
+        return Ok(HttpResponse::SeeOther()
+            .insert_header((header::LOCATION, place))
+            .finish());
     }
     let live = live_parts(&site, filter).await?;
     if fragment.is_some() {
@@ -65,7 +67,11 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
     let balance = site.parts.catalog.balance().await?;
     let views = stages::views(site).await?;
     let tickets = tickets(site, filter).await?;
-    let reports = site.parts.oopses.list(newest(Query::default(), site)).await?;
+    let reports = site
+        .parts
+        .oopses
+        .list(newest(Query::default(), site))
+        .await?;
     let now = site.now();
     Ok(html! {
         (tiles(&balance))
@@ -88,7 +94,12 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
 }
 
 fn newest(query: Query, site: &Site) -> Listing {
-    Listing { query, limit: ROWS, sort: Sort::NewestFirst, now: site.now() }
+    Listing {
+        query,
+        limit: ROWS,
+        sort: Sort::NewestFirst,
+        now: site.now(),
+    }
 }
 
 type Found = (Vec<Entry>, bool);
@@ -109,7 +120,8 @@ fn mistake(bad: &Problem) -> Markup {
             p.said.bad role="alert" { (plain(bad.detail())) }
             p.muted {
                 "Try " code { "is:waiting" } ", " code { "stage:test -is:done" } ", "
-                code { "kind:build since:-1h" } " or a word; a pasted ticket or OOPS id leads straight to it."
+                code { "kind:build since:-1h" }
+                " or a word; a pasted ticket or OOPS id leads straight to it."
             }
         }
     }
@@ -119,7 +131,7 @@ fn search(filter: &str) -> Markup {
     html! {
         form.search role="search" method="get" action="/" {
             label.hidden for="filter" { "Filter tickets, or paste an id" }
-            input #filter type="search" name="filter" value=(filter) autocomplete="off"
+            input #filter type="search" name="filter" value=(plain(filter)) autocomplete="off"
                 spellcheck="false" placeholder="is:waiting stage:test … or an id";
             button { "Search" }
             @if !filter.is_empty() { a.clear href="/" { "Clear" } }

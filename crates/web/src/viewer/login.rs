@@ -59,7 +59,10 @@ pub(super) async fn take(
     body: Payload,
 ) -> Result<HttpResponse, PageProblem> {
     let given: Given = form(&site, &request, body).await?;
-    let next = given.next.filter(|next| is_ours(next)).unwrap_or_else(|| "/".into());
+    let next = given
+        .next
+        .filter(|next| is_ours(next))
+        .unwrap_or_else(|| "/".into());
     let Some(session) = site.gate.session_for(given.token.trim()) else {
         let why = match site.gate.is_locked() {
             true => "That is not the token. It is in the configuration of the server.",
@@ -102,7 +105,12 @@ pub(super) async fn form<T: DeserializeOwned>(
 }
 
 fn page<'a>(next: &str, why: Option<&str>) -> Page<'a> {
-    Page { title: "Log in", body: fields(next, why), as_of: None, log_out: None }
+    Page {
+        title: "Log in",
+        body: fields(next, why),
+        as_of: None,
+        log_out: None,
+    }
 }
 
 fn fields(next: &str, why: Option<&str>) -> Markup {

@@ -1,7 +1,10 @@
 //! The page of a report, in reading order: what, where, what became of the ticket, trace, log.
 
 use super::frame::{Page, PageProblem};
-use super::words::{ago, badge, block, number, plain, quoted, ticket_link};
+use super::words::{
+    ago, badge, block, copy_button, copy_of, fact, known, number, outcome_badge, plain, quoted,
+    ticket_link,
+};
 use crate::oopses;
 use crate::problem::Problem;
 use crate::site::Site;
@@ -12,16 +15,16 @@ use domain::books::Entry;
 use domain::oops::{Report, Source};
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
+use std::time::Duration;
 
-pub(super) async fn show(
-    site: Data<Site>,
-    id: Path<String>,
-) -> Result<HttpResponse, PageProblem> {
+pub(super) async fn show(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, PageProblem> {
     let report = oopses::find(&site, &id).await?;
     if report.id.to_string() != *id {
         // One report has one address, whatever spelling led to it.
         let place = format!("/o/{}", report.id);
-        return Ok(HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish());
+        return Ok(HttpResponse::SeeOther()
+            .insert_header((header::LOCATION, place))
+            .finish());
     }
     Ok(page(&site, &report).await?)
 }
@@ -45,14 +48,17 @@ async fn page(site: &Site, report: &Report) -> Result<HttpResponse, Problem> {
 fn headline(report: &Report, now: Timestamp) -> Markup {
     html! {
         div.headline {
-            p.muted { "OOPS · stage " (report.stage) " · attempt " (report.name.attempt) " · " (ago(report.time, now)) }
+            p.muted {
+                "OOPS · stage " (report.stage) " · attempt " (report.name.attempt) " · "
+                (ago(report.time, now))
+            }
             h1 { (quoted(&report.failure.error_type, 120)) }
             p.said dir="auto" { (plain(&report.failure.message)) }
             p {
-                span class={ "badge " (report.outcome) } { (report.outcome.as_str().replace('_', " ")) }
+                (outcome_badge(report.outcome))
                 @if let Some(exit) = report.failure.exit { " " span.badge { (exit) } }
                 " " span.id #oops-id { (report.id) }
-                " " button.quiet.copy type="button" data-copy="oops-id" hidden { "Copy id" }
+                " " (copy_button("oops-id", "Copy id"))
             }
         }
     }
@@ -88,7 +94,7 @@ fn text(id: &str, title: &str, text: &str, nothing: &str) -> Markup {
         section.card aria-labelledby={ (id) "-title" } {
             div.head {
                 h2 id={ (id) "-title" } { (title) }
-                @if !text.is_empty() { button.quiet.copy type="button" data-copy=(id) hidden { "Copy" } }
+                @if !text.is_empty() { (copy_button(id, "Copy")) }
             }
             @if text.is_empty() { p.empty { (nothing) } } @else {
                 div id=(id) { (block(title, text)) }
@@ -103,22 +109,32 @@ fn facts(report: &Report, now: Timestamp) -> Markup {
         section.card aria-labelledby="facts-title" {
             h2 #facts-title { "Facts" }
             dl.facts {
-                dt { "When" } dd { (ago(report.time, now)) " (" (report.time) ")" }
-                @if let Some(length) = report.duration { dt { "Ran for" } dd { (show_duration(length)) } }
-                dt { "Version" } dd { (quoted(report.version.as_str(), 128)) }
-                dt { "Worker" } dd { (quoted(report.holder.as_str(), 128)) " on " (quoted(&report.hostname, 128)) }
-                dt { "Kind" } dd { (quoted(report.kind.as_str(), 128)) }
-                @if let Some(flow) = &report.flow { dt { "Flow" } dd { (flow) } }
-                dt { "Hop, attempt" } dd { (report.name.hop) ", " (report.name.attempt) " (generation " (report.name.generation) ")" }
-                @if let Some(bytes) = usage.memory_bytes_max { dt { "Peak memory" } dd { (number(bytes / 1024)) " KiB" } }
-                @if let Some(cpu) = usage.cpu_user { dt { "CPU, user" } dd { (show_duration(cpu)) } }
-                @if let Some(cpu) = usage.cpu_system { dt { "CPU, system" } dd { (show_duration(cpu)) } }
-                dt { "Told by" } dd { (report.source.as_str()) }
-                @if let Some(trace) = &report.trace { dt { "Trace" } dd { code { (quoted(trace, 128)) } } }
-                dt { "As JSON" } dd { a href={ "/api/v1/oopses/" (report.id) } { "the API" } }
+                (fact("When", &html! { (ago(report.time, now)) " (" (report.time) ")" }))
+                (known("Ran for", report.duration, length))
+                (fact("Version", &quoted(report.version.as_str(), 128)))
+                (fact("Worker", &html! {
+                    (quoted(report.holder.as_str(), 128)) " on " (quoted(&report.hostname, 128))
+                }))
+                (fact("Kind", &quoted(report.kind.as_str(), 128)))
+                (known("Flow", report.flow.as_ref(), |flow| html! { (flow) }))
+                (copy_of(&report.name))
+                (known("Peak memory", usage.memory_bytes_max, |bytes| html! {
+                    (number(bytes / 1024)) " KiB"
+                }))
+                (known("CPU, user", usage.cpu_user, length))
+                (known("CPU, system", usage.cpu_system, length))
+                (fact("Told by", &html! { (report.source.as_str()) }))
+                (known("Trace", report.trace.as_ref(), |it| html! { code { (quoted(it, 128)) } }))
+                (fact("As JSON", &html! {
+                    a href={ "/api/v1/oopses/" (report.id) } { "the API" }
+                }))
             }
         }
     }
+}
+
+fn length(length: Duration) -> Markup {
+    html! { (show_duration(length)) }
 }
 
 /// For pasting into a chat or an issue.
@@ -126,7 +142,7 @@ fn markdown(report: &Report) -> Markup {
     html! {
         details.card {
             summary { "As Markdown" }
-            p { button.quiet.copy type="button" data-copy="markdown" hidden { "Copy as Markdown" } }
+            p { (copy_button("markdown", "Copy as Markdown")) }
             div #markdown { (block("As Markdown", &as_markdown(report))) }
         }
     }

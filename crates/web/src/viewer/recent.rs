@@ -1,6 +1,6 @@
 //! The latest tickets and reports, as tables.
 
-use super::words::{ago, badge, line, number, oops_link, quoted, ticket_link, until};
+use super::words::{ago, badge, number, oops_link, outcome_badge, quoted, ticket_link, until};
 use domain::books::{Entry, Place};
 use domain::oops::Report;
 use domain::time::Timestamp;
@@ -27,7 +27,12 @@ pub(super) fn tickets(rows: &[Entry], more: bool, filter: &str, now: Timestamp) 
                         tbody { @for entry in rows { (ticket_row(entry, now)) } }
                     }
                 }
-                @if more { p.muted { "The newest " (number(rows.len() as u64)) "; narrow the filter to see others." } }
+                @if more {
+                    p.muted {
+                        "The newest " (number(rows.len() as u64))
+                        "; narrow the filter to see others."
+                    }
+                }
             }
         }
     }
@@ -119,7 +124,7 @@ fn oops_row(report: &Report, now: Timestamp) -> Markup {
         tr {
             th scope="row" { (oops_link(report.id)) }
             td {
-                span class={ "badge " (report.outcome) } { (line(report.outcome.as_str(), 20).replace('_', " ")) }
+                (outcome_badge(report.outcome))
                 " " strong { (quoted(&report.failure.error_type, 60)) }
                 span.note { (quoted(&report.failure.message, MESSAGE_CHARS)) }
             }

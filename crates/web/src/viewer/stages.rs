@@ -29,7 +29,10 @@ pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
 
 /// What a person has to know before the numbers: this stage does not move, and why.
 fn banner(view: &StageView, now: Timestamp) -> Markup {
-    let obstacle = view.handler.as_ref().and_then(|handler| handler.obstacle.as_deref());
+    let obstacle = view
+        .handler
+        .as_ref()
+        .and_then(|handler| handler.obstacle.as_deref());
     html! {
         @if let Some(hold) = &view.hold { (held(&view.name, hold, now)) }
         @else if let Some(obstacle) = obstacle {
@@ -79,7 +82,9 @@ fn table(site: &Site, views: &[StageView], now: Timestamp) -> Markup {
                     th.num scope="col" { "Waiting" }
                     th.num scope="col" { "Done" }
                     th.num scope="col" { "Failed" }
-                    th.num scope="col" { abbr title="done a second, over the last 10 seconds" { "Rate/s" } }
+                    th.num scope="col" {
+                        abbr title="done a second, over the last 10 seconds" { "Rate/s" }
+                    }
                     th scope="col" { "Oldest ready" }
                     th scope="col" { "Version" }
                 } }
@@ -91,7 +96,11 @@ fn table(site: &Site, views: &[StageView], now: Timestamp) -> Markup {
 
 fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
     let count = |of: fn(&StageCounts) -> u64| view.counts.as_ref().map_or(0, of);
-    let slots = site.parts.flows.stage(&view.name).map(|rules| rules.concurrency);
+    let slots = site
+        .parts
+        .flows
+        .stage(&view.name)
+        .map(|rules| rules.concurrency);
     let oldest = view.counts.as_ref().and_then(|counts| counts.oldest_ready);
     let name = &view.name;
     html! {
@@ -107,14 +116,20 @@ fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
             td.num { (number(count(|counts| counts.done))) }
             td.num { (number(count(|counts| counts.failed))) }
             td.num { (rate(site.parts.live.rate(name, now))) }
-            td.time { @if let Some(at) = oldest { (show_duration(now.since(at))) } @else { span.muted { "–" } } }
+            td.time {
+                @if let Some(at) = oldest { (show_duration(now.since(at))) }
+                @else { span.muted { "–" } }
+            }
             td { (version(view)) }
         }
     }
 }
 
 fn state(site: &Site, view: &StageView) -> Markup {
-    let is_stuck = view.handler.as_ref().is_some_and(|handler| handler.obstacle.is_some());
+    let is_stuck = view
+        .handler
+        .as_ref()
+        .is_some_and(|handler| handler.obstacle.is_some());
     let is_configured = site.parts.flows.stage(&view.name).is_some();
     let (class, word) = match (&view.hold, is_configured) {
         (Some(_), _) => ("held", "on hold"),

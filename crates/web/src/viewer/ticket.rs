@@ -1,7 +1,10 @@
 //! The page of a ticket: why it is where it is, what can be done, what happened, what it carries.
 
 use super::frame::{Page, PageProblem};
-use super::words::{ago, badge, block, oops_link, quoted, until};
+use super::words::{
+    ago, badge, block, copy_button, copy_of, fact, known, number, oops_link, outcome_badge, plain,
+    quoted, ticket_link, until,
+};
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::tickets;
@@ -10,6 +13,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use domain::books::{Entry, Fact, Line, State};
 use domain::explain::Explanation;
+use domain::oops::OopsId;
 use domain::ticket::Ticket;
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
@@ -20,10 +24,7 @@ const PAYLOAD_BYTES_SHOWN: usize = 256 * 1024;
 /// The most lines of history that the page shows, the latest; the API has them all.
 const LINES_SHOWN: usize = 200;
 
-pub(super) async fn show(
-    site: Data<Site>,
-    id: Path<String>,
-) -> Result<HttpResponse, PageProblem> {
+pub(super) async fn show(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, PageProblem> {
     Ok(page(&site, &id, None).await?)
 }
 
@@ -38,7 +39,7 @@ pub(super) async fn page(
     let now = site.now();
     let body = html! {
         (headline(&entry))
-        @if let Some(problem) = refused { p.said.bad role="alert" { (super::words::plain(problem.detail())) } }
+        @if let Some(problem) = refused { p.said.bad role="alert" { (plain(problem.detail())) } }
         (why(&explanation, now))
         (orders(&entry, site.gate.form_token()))
         (facts(&entry, now))
@@ -46,7 +47,11 @@ pub(super) async fn page(
         (past(&history, now))
     };
     let title = format!("Ticket {}", entry.ticket.id());
-    let status = if refused.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+    let status = if refused.is_some() {
+        StatusCode::CONFLICT
+    } else {
+        StatusCode::OK
+    };
     Ok(Page::of(site, &title, body).answer(status))
 }
 
@@ -56,7 +61,7 @@ fn headline(entry: &Entry) -> Markup {
         div.headline {
             p.muted { "Ticket · " (quoted(entry.ticket.kind.as_str(), 80)) }
             h1.id #ticket-id { (id) }
-            p { (badge(entry)) " " button.quiet.copy type="button" data-copy="ticket-id" hidden { "Copy id" } }
+            p { (badge(entry)) " " (copy_button("ticket-id", "Copy id")) }
         }
     }
 }
@@ -96,7 +101,8 @@ fn orders(entry: &Entry, token: &str) -> Markup {
                 form.reason method="post" action=(to("drop")) {
                     input type="hidden" name="form_token" value=(token);
                     label for="reason" { "Reason to drop it" }
-                    input #reason name="reason" required maxlength=(DropJson::REASON_BYTES_MAX) autocomplete="off";
+                    input #reason name="reason" required autocomplete="off"
+                        maxlength=(DropJson::REASON_BYTES_MAX);
                     button.bad { "Drop for good" }
                 }
             }
@@ -110,22 +116,27 @@ fn facts(entry: &Entry, now: Timestamp) -> Markup {
         section.card aria-labelledby="facts-title" {
             h2 #facts-title { "Facts" }
             dl.facts {
-                dt { "Stage" } dd { (ticket.stage) }
-                @if let Some(flow) = &ticket.flow { dt { "Flow" } dd { (flow) } }
-                @if let Some(key) = &ticket.key { dt { "Key" } dd { (quoted(key.as_str(), 256)) } }
-                dt { "Hop, attempt" } dd { (ticket.name.hop) ", " (ticket.name.attempt) " (generation " (ticket.name.generation) ")" }
-                dt { "Accepted" } dd { (ago(ticket.created_at, now)) }
-                @if let Some(at) = ticket.deadline { dt { "Deadline" } dd { (until(at, now)) } }
-                @if let Some(version) = &entry.version { dt { "Version" } dd { (quoted(version.as_str(), 128)) } }
-                @if let Some(parent) = ticket.lineage.parent {
-                    dt { "Sent by" } dd { (super::words::ticket_link(parent)) }
-                }
-                @if let Some(trace) = &ticket.trace { dt { "Trace" } dd { code { (quoted(trace, 128)) } } }
-                dt { "OOPSes" } dd {
-                    @for (at, id) in entry.oopses.iter().enumerate() { @if at > 0 { ", " } (oops_link(*id)) }
-                    @if entry.oopses.is_empty() { "none" }
-                }
+                (fact("Stage", &html! { (ticket.stage) }))
+                (known("Flow", ticket.flow.as_ref(), |flow| html! { (flow) }))
+                (known("Key", ticket.key.as_ref(), |key| quoted(key.as_str(), 256)))
+                (copy_of(&ticket.name))
+                (fact("Accepted", &ago(ticket.created_at, now)))
+                (known("Deadline", ticket.deadline, |at| until(at, now)))
+                (known("Version", entry.version.as_ref(), |it| quoted(it.as_str(), 128)))
+                (known("Sent by", ticket.lineage.parent, ticket_link))
+                (known("Trace", ticket.trace.as_ref(), |it| html! { code { (quoted(it, 128)) } }))
+                (fact("OOPSes", &oopses(&entry.oopses)))
             }
+        }
+    }
+}
+
+fn oopses(ids: &[OopsId]) -> Markup {
+    html! {
+        @if ids.is_empty() { "none" }
+        @for (at, id) in ids.iter().enumerate() {
+            @if at > 0 { ", " }
+            (oops_link(*id))
         }
     }
 }
@@ -134,15 +145,18 @@ fn payload(ticket: &Ticket) -> Markup {
     let size = ticket.payload.bytes.len();
     let (value, _) = payload_shown(&ticket.payload, Extent::Whole);
     // A string is shown as the text it is, anything else as JSON.
-    let text = serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned());
+    let text =
+        serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned());
     let end = text.floor_char_boundary(PAYLOAD_BYTES_SHOWN);
     html! {
         section.card aria-labelledby="payload-title" {
             h2 #payload-title { "Payload" }
             @if size == 0 { p.empty { "It carries nothing." } } @else {
                 p.muted {
-                    (super::words::number(size as u64)) " bytes"
-                    @if let Some(named) = &ticket.payload.content_type { " of " (quoted(named, 80)) }
+                    (number(size as u64)) " bytes"
+                    @if let Some(named) = &ticket.payload.content_type {
+                        " of " (quoted(named, 80))
+                    }
                     @if end < text.len() { "; the beginning, the whole is at "
                         a href={ "/api/v1/tickets/" (ticket.id()) } { "the API" } }
                 }
@@ -158,7 +172,9 @@ fn past(history: &[Line], now: Timestamp) -> Markup {
         section.card #history data-live aria-labelledby="history-title" {
             h2 #history-title { "History" }
             @if history.is_empty() { p.empty { "Nothing has happened to it yet." } } @else {
-                @if from > 0 { p.muted { "The latest " (LINES_SHOWN) " of " (history.len()) " lines." } }
+                @if from > 0 {
+                    p.muted { "The latest " (LINES_SHOWN) " of " (history.len()) " lines." }
+                }
                 div.scroll tabindex="0" role="region" aria-label="History" {
                     table {
                         caption.hidden { "What happened to the ticket, oldest first" }
@@ -190,7 +206,7 @@ fn past_row(line: &Line, now: Timestamp) -> Markup {
                 }
                 Fact::Attempted { started_at, outcome, version, holder, oops, .. } => {
                     td {
-                        span class={ "badge " (outcome) } { (outcome.as_str().replace('_', " ")) }
+                        (outcome_badge(*outcome))
                         " after " (show_duration(line.at.since(*started_at)))
                         @if let Some(id) = oops { " " (oops_link(*id)) }
                         span.note { (quoted(holder.as_str(), 80)) }

@@ -2,7 +2,8 @@
 
 use domain::books::{Entry, Place};
 use domain::oops::OopsId;
-use domain::ticket::TicketId;
+use domain::outcome::OutcomeKind;
+use domain::ticket::{Name, TicketId};
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
 use std::time::Duration;
@@ -124,6 +125,39 @@ pub(super) fn badge(entry: &Entry) -> Markup {
             @if let Place::Waiting(wait) = &entry.place { " · " (wait.condition.reason()) }
         }
     }
+}
+
+/// How an attempt ended, as a badge.
+pub(super) fn outcome_badge(outcome: OutcomeKind) -> Markup {
+    html! { span class={ "badge " (outcome) } { (outcome.as_str().replace('_', " ")) } }
+}
+
+/// A fact in a list of facts.
+pub(super) fn fact(name: &str, is: &Markup) -> Markup {
+    html! { dt { (name) } dd { (is) } }
+}
+
+/// A fact that is not always known.
+pub(super) fn known<T>(name: &str, value: Option<T>, is: impl FnOnce(T) -> Markup) -> Markup {
+    match value {
+        Some(value) => fact(name, &is(value)),
+        None => html! {},
+    }
+}
+
+/// Which copy of a ticket.
+pub(super) fn copy_of(name: &Name) -> Markup {
+    fact(
+        "Hop, attempt",
+        &html! {
+            (name.hop) ", " (name.attempt) " (generation " (name.generation) ")"
+        },
+    )
+}
+
+/// A button that the script brings to life; without one it stays hidden.
+pub(super) fn copy_button(what: &str, label: &str) -> Markup {
+    html! { button.quiet.copy type="button" data-copy=(what) hidden { (label) } }
 }
 
 #[cfg(test)]

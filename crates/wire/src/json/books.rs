@@ -42,7 +42,10 @@ impl BalanceJson {
 /// Every reason with its count, those that nothing waits for at 0.
 pub(super) fn by_reason(counts: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {
     let count = |reason: Reason| counts.get(&reason).copied().unwrap_or(0);
-    Reason::ALL.into_iter().map(|reason| (reason.to_string(), count(reason))).collect()
+    Reason::ALL
+        .into_iter()
+        .map(|reason| (reason.to_string(), count(reason)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -51,7 +54,10 @@ mod tests {
 
     #[test]
     fn every_reason_is_counted_from_zero() {
-        let json = BalanceJson::new(&Balance { accepted: 1, ..Balance::default() });
+        let json = BalanceJson::new(&Balance {
+            accepted: 1,
+            ..Balance::default()
+        });
         assert_eq!(json.waiting.len(), Reason::ALL.len());
         assert!(json.waiting.values().all(|count| *count == 0));
         assert!(!json.balanced);

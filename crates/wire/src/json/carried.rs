@@ -32,8 +32,14 @@ impl Carried<'_> {
             (Some(_), Some(_)) => {
                 return Err("payload: expected payload or payload_base64, got both".into());
             }
-            (None, None) => Payload { bytes: Bytes::new(), content_type: named },
-            (None, Some(text)) => Payload { bytes: decoded(text)?, content_type: named },
+            (None, None) => Payload {
+                bytes: Bytes::new(),
+                content_type: named,
+            },
+            (None, Some(text)) => Payload {
+                bytes: decoded(text)?,
+                content_type: named,
+            },
             (Some(raw), None) => from_raw(raw, named)?,
         };
         check_promise(payload)
@@ -47,18 +53,26 @@ fn checked_type(named: &str) -> Result<String, String> {
     }
     let got: String = named.chars().take(80).collect();
     let max = CONTENT_TYPE_BYTES_MAX;
-    Err(format!("content_type: expected 1 to {max} printable ASCII characters, got {got:?}"))
+    Err(format!(
+        "content_type: expected 1 to {max} printable ASCII characters, got {got:?}"
+    ))
 }
 
 fn from_raw(raw: &RawValue, named: Option<String>) -> Result<Payload, String> {
     let json = raw.get();
     if json.starts_with('"') {
         let text: Text = serde_json::from_str(json).map_err(|error| complaint(&error))?;
-        return Ok(Payload { bytes: text.into_owned().into(), content_type: named });
+        return Ok(Payload {
+            bytes: text.into_owned().into(),
+            content_type: named,
+        });
     }
     let bytes = Bytes::copy_from_slice(json.as_bytes());
     Ok(match named {
-        Some(named) => Payload { bytes, content_type: Some(named) },
+        Some(named) => Payload {
+            bytes,
+            content_type: Some(named),
+        },
         None => Payload::json(bytes),
     })
 }
@@ -81,6 +95,8 @@ fn check_promise(payload: Payload) -> Result<Payload, String> {
 fn decoded(text: &str) -> Result<Bytes, String> {
     match STANDARD.decode(text) {
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(format!("payload_base64: expected base64 with padding, got {error}")),
+        Err(error) => Err(format!(
+            "payload_base64: expected base64 with padding, got {error}"
+        )),
     }
 }

@@ -51,7 +51,14 @@ impl LineJson {
                 json.what.clone_from(what);
                 json.why = Some(why.clone());
             }
-            Fact::Attempted { started_at, outcome, version, holder, oops, usage } => {
+            Fact::Attempted {
+                started_at,
+                outcome,
+                version,
+                holder,
+                oops,
+                usage,
+            } => {
                 json.what = "attempted".into();
                 json.outcome = Some(outcome.to_string());
                 json.started_at = Some(started_at.to_string());

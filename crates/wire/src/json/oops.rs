@@ -119,7 +119,11 @@ impl OopsJson {
             memory_bytes_max: report.usage.memory_bytes_max,
             cpu_user_ms: report.usage.cpu_user.map(millis),
             cpu_system_ms: report.usage.cpu_system.map(millis),
-            trace_id: report.trace.as_deref().and_then(trace_id).map(str::to_owned),
+            trace_id: report
+                .trace
+                .as_deref()
+                .and_then(trace_id)
+                .map(str::to_owned),
         }
     }
 }
@@ -134,12 +138,21 @@ const fn ends(exit: Option<Exit>) -> (Option<i32>, Option<i32>) {
 
 fn facts(report: &Report) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::from([
-        ("GOAROUND_TICKET_ID".to_owned(), report.name.ticket.to_string()),
+        (
+            "GOAROUND_TICKET_ID".to_owned(),
+            report.name.ticket.to_string(),
+        ),
         ("GOAROUND_STAGE".to_owned(), report.stage.to_string()),
         ("GOAROUND_KIND".to_owned(), report.kind.to_string()),
         ("GOAROUND_HOP".to_owned(), report.name.hop.to_string()),
-        ("GOAROUND_ATTEMPT".to_owned(), report.name.attempt.to_string()),
-        ("GOAROUND_GENERATION".to_owned(), report.name.generation.to_string()),
+        (
+            "GOAROUND_ATTEMPT".to_owned(),
+            report.name.attempt.to_string(),
+        ),
+        (
+            "GOAROUND_GENERATION".to_owned(),
+            report.name.generation.to_string(),
+        ),
     ]);
     if let Some(flow) = &report.flow {
         facts.insert("GOAROUND_FLOW".into(), flow.to_string());

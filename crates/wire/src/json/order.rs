@@ -1,7 +1,7 @@
 //! What an operator or an outside system wants done to a ticket, as JSON.
 
-use super::complaint;
 use super::carried::Carried;
+use super::complaint;
 use super::text::Text;
 use domain::names::StageName;
 use domain::outcome::{Done, Failure, Outcome};
@@ -32,7 +32,9 @@ impl DropJson {
     pub fn parse(text: &[u8]) -> Result<Self, BadOrder> {
         let order: Self = serde_json::from_slice(text).map_err(|error| {
             let why = complaint(&error);
-            BadOrder(format!(r#"expected {{"reason": "…"}}, because a drop is for ever; {why}"#))
+            BadOrder(format!(
+                r#"expected {{"reason": "…"}}, because a drop is for ever; {why}"#
+            ))
         })?;
         order.checked()
     }
@@ -47,7 +49,9 @@ impl DropJson {
             return Ok(self);
         }
         let max = Self::REASON_BYTES_MAX;
-        Err(BadOrder(format!("reason: expected 1 to {max} bytes, got {length}")))
+        Err(BadOrder(format!(
+            "reason: expected 1 to {max} bytes, got {length}"
+        )))
     }
 }
 
@@ -77,7 +81,8 @@ impl<'a> CallbackJson<'a> {
     /// # Errors
     /// [`BadOrder`] when it is not JSON, or has a field that is not known or of the wrong type.
     pub fn parse(text: &'a [u8]) -> Result<Self, BadOrder> {
-        let text = std::str::from_utf8(text).map_err(|e| BadOrder(format!("expected UTF-8: {e}")))?;
+        let text =
+            std::str::from_utf8(text).map_err(|e| BadOrder(format!("expected UTF-8: {e}")))?;
         serde_json::from_str(text).map_err(|error| BadOrder(complaint(&error)))
     }
 
@@ -92,7 +97,9 @@ impl<'a> CallbackJson<'a> {
             "rejected" => self.failure().map(Outcome::Rejected),
             other => {
                 let got: String = other.chars().take(80).collect();
-                Err(BadOrder(format!("outcome: expected done, failed or rejected, got {got:?}")))
+                Err(BadOrder(format!(
+                    "outcome: expected done, failed or rejected, got {got:?}"
+                )))
             }
         }
     }
@@ -107,7 +114,9 @@ impl<'a> CallbackJson<'a> {
 
     fn done(&self) -> Result<Outcome, BadOrder> {
         if self.error_type.is_some() || self.message.is_some() {
-            return Err(BadOrder("type, message: expected none with outcome done".into()));
+            return Err(BadOrder(
+                "type, message: expected none with outcome done".into(),
+            ));
         }
         let next = self.next.as_deref().map(StageName::new).transpose();
         let next = next.map_err(|error| BadOrder(format!("next: {error}")))?;
@@ -116,18 +125,29 @@ impl<'a> CallbackJson<'a> {
             true => None,
             false => Some(carried.payload().map_err(BadOrder)?),
         };
-        Ok(Outcome::Done(Done { payload, next, emit: Vec::new() }))
+        Ok(Outcome::Done(Done {
+            payload,
+            next,
+            emit: Vec::new(),
+        }))
     }
 
     fn failure(&self) -> Result<Failure, BadOrder> {
         if !self.carried().is_nothing() || self.next.is_some() {
             let outcome = &*self.outcome;
-            return Err(BadOrder(format!("payload, next: expected none with outcome {outcome}")));
+            return Err(BadOrder(format!(
+                "payload, next: expected none with outcome {outcome}"
+            )));
         }
         let Some(message) = self.message.as_deref() else {
-            return Err(BadOrder("message: expected what went wrong, got nothing".into()));
+            return Err(BadOrder(
+                "message: expected what went wrong, got nothing".into(),
+            ));
         };
-        Ok(Failure::new(self.error_type.as_deref().unwrap_or("CallbackFailed"), message))
+        Ok(Failure::new(
+            self.error_type.as_deref().unwrap_or("CallbackFailed"),
+            message,
+        ))
     }
 }
 
@@ -145,8 +165,14 @@ mod tests {
     fn a_call_back_that_mixes_outcomes_is_refused() {
         for (json, said) in [
             (r#"{}"#, "column 2: missing field `outcome`"),
-            (r#"{"outcome":"ok"}"#, r#"outcome: expected done, failed or rejected, got "ok""#),
-            (r#"{"outcome":"failed"}"#, "message: expected what went wrong, got nothing"),
+            (
+                r#"{"outcome":"ok"}"#,
+                r#"outcome: expected done, failed or rejected, got "ok""#,
+            ),
+            (
+                r#"{"outcome":"failed"}"#,
+                "message: expected what went wrong, got nothing",
+            ),
             (
                 r#"{"outcome":"failed","message":"m","next":"x"}"#,
                 "payload, next: expected none with outcome failed",
@@ -178,6 +204,9 @@ mod tests {
     fn a_drop_without_a_reason_is_refused() {
         assert!(DropJson::parse(b"{}").is_err());
         assert!(DropJson::parse(br#"{"reason":"  "}"#).is_err());
-        assert_eq!(DropJson::parse(br#"{"reason":"typo"}"#).unwrap().reason, "typo");
+        assert_eq!(
+            DropJson::parse(br#"{"reason":"typo"}"#).unwrap().reason,
+            "typo"
+        );
     }
 }

@@ -45,7 +45,7 @@ pub fn shown(payload: &Payload, extent: Extent) -> (Box<RawValue>, bool) {
 /// The beginning, cut between characters if it is text.
 fn head(bytes: &[u8]) -> &[u8] {
     match std::str::from_utf8(bytes) {
-        Ok(text) => text[..text.floor_char_boundary(PAYLOAD_BYTES_LISTED_MAX)].as_bytes(),
+        Ok(text) => &bytes[..text.floor_char_boundary(PAYLOAD_BYTES_LISTED_MAX)],
         Err(_) => &bytes[..PAYLOAD_BYTES_LISTED_MAX],
     }
 }
@@ -86,7 +86,10 @@ mod tests {
         check(&Payload::default(), "null");
         check(&Payload::untyped("hello \"you\""), r#""hello \"you\"""#);
         check(&Payload::untyped(vec![0xff, 0x00]), r#"{"base64":"/wA="}"#);
-        check(&Payload::json(r#"{"a":12345678901234567890123}"#), r#"{"a":12345678901234567890123}"#);
+        check(
+            &Payload::json(r#"{"a":12345678901234567890123}"#),
+            r#"{"a":12345678901234567890123}"#,
+        );
         check(&Payload::json("{\r\n  \"a\": 1\n}\n"), r#"{"a": 1}"#);
         check(&Payload::json("{not json"), r#""{not json""#);
     }
@@ -103,7 +106,11 @@ mod tests {
 
     #[test]
     fn json_is_recognised_by_its_content_type() {
-        for yes in ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"] {
+        for yes in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/ld+json",
+        ] {
             assert!(is_json(yes), "{yes}");
         }
         assert!(!is_json("text/plain"));

@@ -132,14 +132,21 @@ impl StageJson {
     /// The same with what holds it up.
     #[must_use]
     pub fn held(self, hold: &Hold) -> Self {
-        Self { hold: Some(HoldJson::new(hold)), ..self }
+        Self {
+            hold: Some(HoldJson::new(hold)),
+            ..self
+        }
     }
 
     /// The same with a look at its handler.
     #[must_use]
     pub fn inspected(self, inspection: &Inspection) -> Self {
         let version = Some(inspection.version.to_string());
-        Self { version, obstacle: inspection.obstacle.clone(), ..self }
+        Self {
+            version,
+            obstacle: inspection.obstacle.clone(),
+            ..self
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A ticket that somebody wants done, as JSON: parsed at the edge, borrowed from the request.
 
-use super::complaint;
 use super::carried::Carried;
+use super::complaint;
 use super::text::Text;
 use domain::ticket::Payload;
 use serde::Deserialize;
@@ -68,7 +68,10 @@ impl<'a> SubmitJson<'a> {
     /// of the wrong type.
     pub fn parse(text: &'a [u8]) -> Result<Self, BadSubmit> {
         let text = std::str::from_utf8(text).map_err(|error| {
-            BadSubmit(format!("expected UTF-8, got another byte after {} bytes", error.valid_up_to()))
+            BadSubmit(format!(
+                "expected UTF-8, got another byte after {} bytes",
+                error.valid_up_to()
+            ))
         })?;
         serde_json::from_str(text).map_err(|error| BadSubmit(explained(&error)))
     }
@@ -98,7 +101,10 @@ fn explained(error: &serde_json::Error) -> String {
     match nearest(field, FIELDS) {
         Some(near) => format!("{place}unknown field {field:?}; did you mean {near:?}?"),
         None => {
-            format!("{place}unknown field {field:?}; expected one of {}", FIELDS.join(", "))
+            format!(
+                "{place}unknown field {field:?}; expected one of {}",
+                FIELDS.join(", ")
+            )
         }
     }
 }
@@ -111,7 +117,12 @@ pub fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Opti
     if word.len() > WORD_BYTES_MAX {
         return None;
     }
-    let alike = |name| (strsim::jaro_winkler(&word.to_lowercase(), &str::to_lowercase(name)), name);
+    let alike = |name| {
+        (
+            strsim::jaro_winkler(&word.to_lowercase(), &str::to_lowercase(name)),
+            name,
+        )
+    };
     names
         .into_iter()
         .map(alike)
@@ -132,20 +143,38 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_where_and_what_was_expected() {
         for (json, said) in [
-            (r#"{"flwo":"ci"}"#, r#"column 7: unknown field "flwo"; did you mean "flow"?"#),
-            (r#"{"flow":1}"#, "column 9: invalid type: integer `1`, expected a string"),
+            (
+                r#"{"flwo":"ci"}"#,
+                r#"column 7: unknown field "flwo"; did you mean "flow"?"#,
+            ),
+            (
+                r#"{"flow":1}"#,
+                "column 9: invalid type: integer `1`, expected a string",
+            ),
             (r#"{"flow":"ci""#, "column 12: EOF while parsing an object"),
-            ("7", "column 1: invalid type: integer `7`, expected an object with flow or stage"),
-            (r#"{"payload":1,"payload_base64":"aa=="}"#,
-                "payload: expected payload or payload_base64, got both"),
-            (r#"{"payload_base64":"%"}"#,
-                "payload_base64: expected base64 with padding, got Invalid symbol 37, offset 0."),
-            (r#"{"payload":"{","content_type":"application/json"}"#,
-                "payload: expected JSON, as content_type says, got a text with an error at column 1: EOF while parsing an object"),
+            (
+                "7",
+                "column 1: invalid type: integer `7`, expected an object with flow or stage",
+            ),
+            (
+                r#"{"payload":1,"payload_base64":"aa=="}"#,
+                "payload: expected payload or payload_base64, got both",
+            ),
+            (
+                r#"{"payload_base64":"%"}"#,
+                "payload_base64: expected base64 with padding, got Invalid symbol 37, offset 0.",
+            ),
+            (
+                r#"{"payload":"{","content_type":"application/json"}"#,
+                "payload: expected JSON, as content_type says, got a text with an error \
+                    at column 1: EOF while parsing an object",
+            ),
         ] {
             assert_eq!(payload(json).unwrap_err(), said, "{json}");
         }
-        let not_text = SubmitJson::parse(b"{\"flow\":\"\xff\"}").unwrap_err().to_string();
+        let not_text = SubmitJson::parse(b"{\"flow\":\"\xff\"}")
+            .unwrap_err()
+            .to_string();
         assert_eq!(not_text, "expected UTF-8, got another byte after 9 bytes");
     }
 
@@ -153,9 +182,18 @@ mod tests {
     fn a_string_is_its_bytes_and_anything_else_its_json_text() {
         assert_eq!(payload("{}").unwrap(), Payload::default());
         assert_eq!(payload(r#"{"payload":null}"#).unwrap(), Payload::default());
-        assert_eq!(payload(r#"{"payload":"a\nb"}"#).unwrap(), Payload::untyped("a\nb"));
-        assert_eq!(payload(r#"{"payload":{"a":1e400}}"#).unwrap(), Payload::json(r#"{"a":1e400}"#));
-        assert_eq!(payload(r#"{"payload_base64":"/wA="}"#).unwrap(), Payload::untyped(vec![255, 0]));
+        assert_eq!(
+            payload(r#"{"payload":"a\nb"}"#).unwrap(),
+            Payload::untyped("a\nb")
+        );
+        assert_eq!(
+            payload(r#"{"payload":{"a":1e400}}"#).unwrap(),
+            Payload::json(r#"{"a":1e400}"#)
+        );
+        assert_eq!(
+            payload(r#"{"payload_base64":"/wA="}"#).unwrap(),
+            Payload::untyped(vec![255, 0])
+        );
     }
 
     #[test]

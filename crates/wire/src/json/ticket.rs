@@ -83,7 +83,12 @@ impl TicketJson {
     /// The ticket as the books have it.
     pub fn new(entry: &Entry, extent: Extent) -> Self {
         let ticket = &entry.ticket;
-        let Whereabouts { reason, until, because, by } = whereabouts(&entry.place);
+        let Whereabouts {
+            reason,
+            until,
+            because,
+            by,
+        } = whereabouts(&entry.place);
         let (payload, payload_cut) = shown(&ticket.payload, extent);
         Self {
             id: ticket.id().to_string(),
@@ -116,17 +121,26 @@ impl TicketJson {
 
 impl LineageJson {
     fn of(ticket: &Ticket) -> Self {
-        let Lineage { root, parent, depth } = ticket.lineage;
-        Self { root: root.to_string(), parent: parent.map(|id| id.to_string()), depth }
+        let Lineage {
+            root,
+            parent,
+            depth,
+        } = ticket.lineage;
+        Self {
+            root: root.to_string(),
+            parent: parent.map(|id| id.to_string()),
+            depth,
+        }
     }
 }
 
 fn whereabouts(place: &Place) -> Whereabouts {
     match place {
         Place::Runnable { .. } | Place::Done { .. } => Whereabouts::default(),
-        Place::Running { holder, .. } => {
-            Whereabouts { by: Some(holder.to_string()), ..Whereabouts::default() }
-        }
+        Place::Running { holder, .. } => Whereabouts {
+            by: Some(holder.to_string()),
+            ..Whereabouts::default()
+        },
         Place::Waiting(wait) => Whereabouts {
             reason: Some(wait.condition.reason().to_string()),
             until: wait.condition.until().map(|at| at.to_string()),

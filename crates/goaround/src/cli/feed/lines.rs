@@ -124,7 +124,11 @@ fn fill(line: &[u8], defaults: &Map<String, Json>) -> Option<String> {
     let line = std::str::from_utf8(line).ok()?.trim();
     let inside = line.strip_prefix('{')?;
     let missing = Json::Object(missing).to_string();
-    let comma = if said.is_empty() || missing == "{}" { "" } else { "," };
+    let comma = if said.is_empty() || missing == "{}" {
+        ""
+    } else {
+        ","
+    };
     Some(format!("{}{comma}{inside}", missing.strip_suffix('}')?))
 }
 
@@ -171,7 +175,10 @@ mod tests {
                 "{ \"kind\": \"mine\", \"payload\": 1e400 }\n",
                 Some(r#"{"flow":"ci", "kind": "mine", "payload": 1e400 }"#),
             ),
-            (r#"{"flow":"x","kind":"y"}"#, Some(r#"{"flow":"x","kind":"y"}"#)),
+            (
+                r#"{"flow":"x","kind":"y"}"#,
+                Some(r#"{"flow":"x","kind":"y"}"#),
+            ),
             ("not json", None),
             ("", None),
         ] {

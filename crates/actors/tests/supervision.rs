@@ -1,0 +1,305 @@
+//! Real actors on a memory broker, with time that is driven.
+
+use actix_rt::System;
+use actors::controller::Keeping;
+use actors::{Controller, Root, Running, Setup};
+use domain::event::{Event, Loss, SettledAs};
+use domain::flow::{Flows, Stage};
+use domain::invariants::{Checker, Scope};
+use domain::names::{Holder, Kind, StageName};
+use domain::outcome::OutcomeKind;
+use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses};
+use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
+use domain::wait::Reason;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use testkit::clock::TestClock;
+use testkit::handler::{Script, Step};
+use testkit::memory::Memory;
+use testkit::recorder::{Chorus, Recorder};
+
+/// A stage `work` of real actors.
+struct World {
+    memory: Memory,
+    clock: Arc<TestClock>,
+    recorder: Arc<Recorder>,
+    checker: Arc<Checker>,
+    script: Arc<Script>,
+    setup: Arc<Setup>,
+}
+
+fn work() -> StageName {
+    "work".parse().unwrap()
+}
+
+impl World {
+    fn new(script: Script, change: impl FnOnce(&mut Stage)) -> Self {
+        let mut stage = Stage::new(work());
+        stage.retry.jitter = 0.0;
+        change(&mut stage);
+        let flows = Arc::new(Flows::new(vec![stage], BTreeMap::new()).unwrap());
+        let clock = Arc::new(TestClock::new(1));
+        let memory = Memory::new(Arc::clone(&flows), Arc::clone(&clock) as Arc<dyn Clock>);
+        let recorder = Arc::new(Recorder::default());
+        let checker = Arc::new(Checker::new(Scope::Everything));
+        let ears: Vec<Arc<dyn Observer>> = vec![Arc::clone(&recorder) as _, Arc::clone(&checker) as _];
+        let script = Arc::new(script);
+        let handlers = BTreeMap::from([(work(), Arc::clone(&script) as Arc<dyn Handler>)]);
+        let setup = Arc::new(Setup {
+            broker: Arc::new(memory.clone()),
+            desk: Arc::new(memory.clone()),
+            waits: Arc::new(memory.clone()),
+            oopses: Arc::new(memory.clone()),
+            flows,
+            handlers,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            observer: Arc::new(Chorus(ears)),
+            holder: Holder::new("here:1:1").unwrap(),
+            hostname: "here".into(),
+        });
+        Self { memory, clock, recorder, checker, script, setup }
+    }
+
+    fn start(&self) -> (Rc<Running>, Controller) {
+        let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
+        let running = Rc::new(Root::new(Arc::clone(&self.setup), here).start());
+        let keeping = Keeping {
+            tickets_for: Duration::from_secs(86_400),
+            tickets_max: 1_000,
+            oopses_for: Duration::from_secs(86_400),
+            oopses_max: 1_000,
+        };
+        let controller = Controller::start(&self.setup, &running, keeping);
+        (running, controller)
+    }
+
+    async fn submit(&self, count: usize) -> Vec<TicketId> {
+        let tickets: Vec<Ticket> = (0..count).map(|_| self.ticket()).collect();
+        let ids: Vec<TicketId> = tickets.iter().map(Ticket::id).collect();
+        for id in &ids {
+            let event = Event::TicketAccepted { ticket: *id, stage: work() };
+            self.setup.observer.observe(self.clock.now(), &event);
+        }
+        self.memory.submit(tickets).await.unwrap();
+        ids
+    }
+
+    fn ticket(&self) -> Ticket {
+        let id = self.clock.ticket_id();
+        Ticket {
+            name: Name::first(id),
+            kind: Kind::unnamed(),
+            flow: None,
+            stage: work(),
+            key: None,
+            payload: Payload::default(),
+            deadline: None,
+            created_at: self.clock.now(),
+            lineage: Lineage::root(id),
+            trace: None,
+        }
+    }
+
+    async fn finished(&self, count: usize) {
+        for _ in 0..count {
+            let is_finished =
+                |event: &Event| matches!(event, Event::TicketSettled { settled: SettledAs::Finished, .. });
+            self.recorder.expect(is_finished).await;
+        }
+    }
+
+    async fn oopses(&self) -> usize {
+        let listing = domain::ports::Listing {
+            query: domain::filter::Query::default(),
+            limit: 1_000,
+            sort: domain::ports::Sort::NewestFirst,
+            now: self.clock.now(),
+        };
+        Oopses::list(&self.memory, listing).await.unwrap().rows.len()
+    }
+
+    async fn assert_sound(&self) {
+        let balance = self.memory.balance().await.unwrap();
+        assert!(balance.is_balanced(), "{balance:?}");
+        let violations = self.checker.violations();
+        assert!(violations.is_empty(), "{violations:?}\n{}", self.recorder.tail());
+        assert_eq!(self.script.doubles(), 0, "never two attempts at one ticket at once");
+    }
+}
+
+/// Runs a test on one arbiter whose time is driven.
+fn driven(test: impl Future<Output = ()>) {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    System::with_tokio_rt(runtime).block_on(test);
+}
+
+#[test]
+fn tickets_are_worked_on_in_as_many_slots_as_the_stage_has() {
+    driven(async {
+        let step = Step::After(Duration::from_secs(1), Box::new(Step::Done));
+        let world = World::new(Script::steps(vec![step]), |stage| {
+            stage.concurrency = NonZeroUsize::new(3).unwrap();
+        });
+        let (running, _controller) = world.start();
+        world.submit(10).await;
+        world.finished(10).await;
+        assert_eq!(world.script.at_once_max(), 3);
+        assert!(running.drain(Duration::from_secs(1)).await);
+        world.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_panic_is_an_outcome_too_and_goes_around() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Panic, Step::Panic]), |_| {});
+        let (_running, _controller) = world.start();
+        let ids = world.submit(3).await;
+        world.finished(3).await;
+        assert_eq!(world.oopses().await, 6, "two panics a ticket, one report each");
+        let entry = world.memory.ticket(ids[0]).await.unwrap().unwrap();
+        assert_eq!(entry.ticket.name.attempt.0, 3);
+        world.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_handler_that_hangs_is_stopped_at_its_deadline_and_let_go_before_it_is_settled() {
+    for script in [
+        Script::steps(vec![Step::Deaf]),
+        Script::steps(vec![Step::Hang]).that_listens(),
+        Script::steps(vec![Step::Deaf]).that_listens(),
+    ] {
+        driven(async {
+            let world = World::new(script, |stage| stage.deadline = Duration::from_secs(60));
+            let (_running, _controller) = world.start();
+            world.submit(1).await;
+            let ended = world
+                .recorder
+                .expect(|event| matches!(event, Event::AttemptEnded { .. }))
+                .await;
+            let Event::AttemptEnded { outcome, took, .. } = ended else { unreachable!() };
+            assert_eq!(outcome, OutcomeKind::TimedOut);
+            assert!(took >= Duration::from_secs(60), "{took:?}");
+            world.finished(1).await;
+            assert_eq!(world.oopses().await, 1);
+            world.assert_sound().await;
+        });
+    }
+}
+
+#[test]
+fn a_supervisor_that_panics_or_ends_disturbs_no_attempt_and_loses_no_ticket() {
+    for how in [Loss::Panicked, Loss::Stopped] {
+        driven(async {
+            let step = Step::After(Duration::from_secs(5), Box::new(Step::Done));
+            let world = World::new(Script::steps(vec![step]), |stage| {
+                stage.concurrency = NonZeroUsize::new(2).unwrap();
+            });
+            let (running, _controller) = world.start();
+            world.submit(6).await;
+            world.recorder.expect(|event| matches!(event, Event::AttemptStarted { .. })).await;
+            match how {
+                Loss::Panicked => running.make_panic(&work()),
+                _ => running.make_end(&work()),
+            }
+            let lost = |event: &Event| matches!(event, Event::SupervisorLost { why, .. } if *why == how);
+            world.recorder.expect(lost).await;
+            world.finished(6).await;
+            assert_eq!(world.oopses().await, 0, "nothing went wrong with any ticket");
+            assert_eq!(world.script.calls(), 6, "nothing ran twice");
+            assert_eq!(running.readiness()(), Ok(()));
+            world.assert_sound().await;
+        });
+    }
+}
+
+#[test]
+fn a_handler_that_cannot_be_started_holds_its_stage_with_one_oops_until_it_changes() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Unstartable; 9]), |stage| {
+            stage.concurrency = NonZeroUsize::new(4).unwrap();
+        });
+        let (_running, _controller) = world.start();
+        world.submit(8).await;
+        world.recorder.expect(|event| matches!(event, Event::StageHeld { .. })).await;
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(world.oopses().await, 1, "one for all that found the same");
+        assert!(world.script.calls() <= 8, "no loop: {} calls", world.script.calls());
+        let balance = world.memory.balance().await.unwrap();
+        assert_eq!(balance.waiting.get(&Reason::Held), Some(&1), "{balance:?}");
+        world.script.repair();
+        world.finished(8).await;
+        world.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_drain_finishes_what_is_in_hand_and_takes_no_more() {
+    driven(async {
+        let step = Step::After(Duration::from_secs(5), Box::new(Step::Done));
+        let world = World::new(Script::steps(vec![step]), |_| {});
+        let (running, _controller) = world.start();
+        world.submit(3).await;
+        world.recorder.expect(|event| matches!(event, Event::AttemptStarted { .. })).await;
+        assert!(running.drain(Duration::from_secs(20)).await);
+        let balance = world.memory.balance().await.unwrap();
+        assert_eq!((balance.done, balance.runnable), (1, 2), "{balance:?}");
+        world.assert_sound().await;
+    });
+}
+
+#[test]
+fn what_outlives_the_drain_is_handed_back_and_nothing_is_charged() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Hang]).that_listens(), |_| {});
+        let (running, controller) = world.start();
+        let ids = world.submit(1).await;
+        world.recorder.expect(|event| matches!(event, Event::AttemptStarted { .. })).await;
+        assert!(running.drain(Duration::from_secs(20)).await);
+        drop((running, controller));
+        let entry = world.memory.ticket(ids[0]).await.unwrap().unwrap();
+        assert_eq!(entry.ticket.name.attempt.0, 1, "{entry:?}");
+        assert_eq!(world.oopses().await, 0);
+        world.assert_sound().await;
+    });
+}
+
+#[test]
+fn waits_end_by_themselves_and_not_now_spends_no_attempt() {
+    driven(async {
+        let steps = vec![Step::NotNow(Some(Duration::from_secs(300))), Step::Fail];
+        let world = World::new(Script::steps(steps), |_| {});
+        let (_running, _controller) = world.start();
+        let ids = world.submit(1).await;
+        let begin = world.clock.now();
+        world.finished(1).await;
+        let took = world.clock.now().since(begin);
+        assert!(took >= Duration::from_secs(301) && took < Duration::from_secs(302), "{took:?}");
+        let entry = world.memory.ticket(ids[0]).await.unwrap().unwrap();
+        assert_eq!(entry.ticket.name.attempt.0, 2, "only the failure is charged");
+        assert_eq!(world.oopses().await, 1);
+        world.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_rejected_ticket_is_parked_and_a_pending_one_times_out_with_a_report() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Pending(Duration::from_secs(60)), Step::Reject]), |_| {});
+        let (_running, _controller) = world.start();
+        world.submit(1).await;
+        let parked = |event: &Event| {
+            matches!(event, Event::TicketSettled { settled: SettledAs::Waiting(Reason::Parked), .. })
+        };
+        world.recorder.expect(parked).await;
+        assert_eq!(world.oopses().await, 2, "the overdue wait, and the rejection");
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+        assert_eq!(world.script.calls(), 2, "a parked ticket is not tried by itself");
+        world.assert_sound().await;
+    });
+}

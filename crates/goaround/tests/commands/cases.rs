@@ -1,0 +1,539 @@
+//! What is asked, what comes back, and with which exit code.
+
+use super::fake::{Fake, Ran, Request, program};
+use serde_json::{Value as Json, json};
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+const ID: &str = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+
+fn ticket(state: &str) -> Json {
+    json!({
+        "id": ID, "kind": "rust", "flow": "ci", "stage": "build", "state": state,
+        "reason": "backoff", "since": "2026-11-21T14:03:22.120Z", "attempt": 2, "hop": 0,
+        "generation": 1, "key": "a\u{1b}[31mb", "payload": {"n": 1}, "oopses": [],
+    })
+}
+
+fn problem(status: u16, detail: &str, remedy: &str) -> (u16, Json) {
+    let problem = json!({
+        "type": "x", "title": "no", "status": status, "detail": detail, "remedy": remedy,
+    });
+    (status, problem)
+}
+
+/// The cells of a table without the space between them.
+fn cells(table: &str) -> String {
+    let line = |line: &str| {
+        let cells = line
+            .split("  ")
+            .map(str::trim)
+            .filter(|cell| !cell.is_empty());
+        cells.collect::<Vec<_>>().join(" | ").replace(ID, "<id>")
+    };
+    table.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn alone(line: &[&str]) -> Ran {
+    Ran::from(program(line).output().unwrap())
+}
+
+#[test]
+fn nobody_there_is_five_and_says_where_and_what_to_do() {
+    let ran = alone(&["books", "--url", "http://127.0.0.1:1"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (5, ""));
+    assert!(ran.stderr.contains("http://127.0.0.1:1"), "{ran:?}");
+    assert!(ran.stderr.contains("goaround up"), "{ran:?}");
+}
+
+#[test]
+fn a_wrong_line_is_two_without_a_server() {
+    for line in [
+        &["ticket", "show", "42"][..],
+        &["oops", "show", "42"],
+        &["ticket", "list", "--filter", "stge:build"],
+        &["ticket", "list", "--limit", "0"],
+        &["ticket", "drop", ID],
+        &["ticket", "drop", ID, "--reason", " "],
+        &["submit"],
+        &["submit", "--flow", "a b"],
+        &["submit", "--flow", "ci", "--payload", "x", "--file", "y"],
+        &["ticket", "retry"],
+        &["books", "--url", "https://127.0.0.1"],
+        &["plan", "list"],
+        &["up", "--config", "/not/there.toml"],
+        &["config", "check", "--config", "/not/there.toml"],
+    ] {
+        let ran = alone(line);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (2, ""),
+            "{line:?}: {ran:?}"
+        );
+        assert!(!ran.stderr.is_empty(), "{line:?}");
+    }
+}
+
+#[test]
+fn errors_in_json_mode_are_one_json_object() {
+    for line in [
+        &["books", "-o", "json", "--url", "http://127.0.0.1:1"][..],
+        &["books", "-ojson", "--nonsense"],
+        &[
+            "config",
+            "check",
+            "-o",
+            "json",
+            "--config",
+            "/not/there.toml",
+        ],
+    ] {
+        let ran = alone(line);
+        let error: Json = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!(error["error"]["exit"], ran.code, "{ran:?}");
+        assert!(
+            error["error"]["message"]
+                .as_str()
+                .is_some_and(|said| !said.is_empty())
+        );
+    }
+}
+
+#[test]
+fn not_found_is_three_and_refused_is_four_with_the_reason_and_the_remedy() {
+    let fake = Fake::new(|request| match request.line.contains("/retry") {
+        true => problem(409, "it is done", "submit it again"),
+        false => problem(404, "no such ticket", ""),
+    });
+    let ran = fake.run(&["ticket", "show", ID]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let ran = fake.run(&["ticket", "retry", ID]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.stderr.contains("it is done") && ran.stderr.contains("submit it again"));
+    let by = fake
+        .requests()
+        .iter()
+        .all(|it| it.headers.contains(&"goaround-by: ana".into()));
+    assert!(by, "{:?}", fake.requests());
+}
+
+#[test]
+fn a_ticket_that_refuses_does_not_keep_the_others_from_their_turn() {
+    let other = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e10";
+    let fake = Fake::new(move |request| match request.line.contains(other) {
+        true => problem(409, "it is done", "submit it again"),
+        false => (200, ticket("runnable")),
+    });
+    let ran = fake.run(&["ticket", "cancel", other, ID]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (4, &*format!("{ID}  runnable\n")),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_list_is_a_plain_table_in_which_nothing_from_outside_has_power() {
+    let fake = Fake::new(|_| (200, json!({ "items": [ticket("waiting")], "more": true })));
+    let ran = fake.run(&["ticket", "list", "--filter", "is:waiting key:a&b"]);
+    insta::assert_snapshot!(cells(&ran.stdout), @r"
+    ID | KIND | STAGE | STATE | ATTEMPT | SINCE | KEY
+    <id> | rust | build | waiting (backoff) | 2 | 2026-11-21T14:03:22.120Z | a\x1b[31mb
+    ");
+    let said = ran.stderr;
+    let expected = "these are 1 of more; --limit shows up to 10000, --filter fewer";
+    assert_eq!(said, expected);
+    let line = &fake.requests()[0].line;
+    assert_eq!(
+        line,
+        "GET /api/v1/tickets?filter=is%3Awaiting%20key%3Aa%26b&limit=100&sort=newest"
+    );
+    let ran = fake.run(&["ticket", "list", "-o", "csv"]);
+    assert!(
+        ran.stdout
+            .starts_with("ID,KIND,STAGE,STATE,ATTEMPT,SINCE,KEY\n"),
+        "{ran:?}"
+    );
+    let ran = fake.run(&["ticket", "list", "-o", "name"]);
+    assert_eq!(ran.stdout, format!("{ID}\n"));
+    let ran = fake.run(&["ticket", "list", "-o", "json"]);
+    let list: Json = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        (&list["items"][0]["id"], ran.stderr.as_str()),
+        (&ID.into(), "")
+    );
+}
+
+#[test]
+fn stages_oopses_books_and_findings_are_shown_for_people() {
+    let fake = Fake::new(|request| {
+        let path = request.line.split(['?', ' ']).nth(1).unwrap();
+        (
+            200,
+            match path {
+                "/api/v1/stages" => json!({ "items": [
+                { "stage": "build", "flows": ["ci"], "configured": true, "concurrency": 4,
+                  "ready": 12, "running": 3, "waiting": { "backoff": 2, "parked": 1 },
+                  "done": 100, "failed": 7, "oldest_ready": "2026-11-21T14:03:22.120Z",
+                  "hold": null, "version": "1.4.2", "obstacle": null },
+                { "stage": "old", "flows": [], "configured": false, "concurrency": null,
+                  "ready": 0, "running": 0, "waiting": {}, "done": 0, "failed": 0,
+                  "oldest_ready": null, "hold": null, "version": null, "obstacle": null },
+            ] }),
+                "/api/v1/oopses" => json!({ "items": [
+                { "id": "OOPS-01J9CC2Q8VF3X8GM", "time": "2026-11-21T14:03:22.120Z",
+                  "stage": "build", "ticket": ID, "attempt": 1, "type": "SIGSEGV",
+                  "value": "the handler died\nof a signal", "version": "1.4.2" },
+            ], "more": false }),
+                "/api/v1/books" => json!({ "accepted": 10, "runnable": 1, "running": 2,
+                "waiting": { "backoff": 3, "held": 0 }, "done": 4, "dropped": 0,
+                "balanced": true }),
+                _ => json!({ "findings": [
+                { "about": "store", "fine": true, "seen": "sound", "remedy": null },
+                { "about": "handler of stage build", "fine": false,
+                  "seen": "cannot be started: no such file", "remedy": "repair it" },
+            ] }),
+            },
+        )
+    });
+    insta::assert_snapshot!(cells(&fake.run(&["stage", "list"]).stdout), @r"
+    STAGE | STATE | READY | RUNNING | WAITING | DONE | FAILED | OLDEST | WORKERS | VERSION
+    build | running | 12 | 3 | 3 | 100 | 7 | 2026-11-21T14:03:22.120Z | 3/4 | 1.4.2
+    old | unclaimed | 0 | 0 | 0 | 0 | 0 | - | - | -
+    ");
+    insta::assert_snapshot!(cells(&fake.run(&["oops", "list"]).stdout), @r"
+    ID | TIME | STAGE | TICKET | ATTEMPT | TYPE | VALUE | VERSION
+    OOPS-01J9CC2Q8VF3X8GM | 2026-11-21T14:03:22.120Z | build | <id> | 1 | SIGSEGV | the handler died\nof a signal | 1.4.2
+    ");
+    insta::assert_snapshot!(fake.run(&["books"]).stdout, @r"
+    accepted   10
+    runnable   1
+    running    2
+    waiting    3
+      backoff  3
+    done       4
+    dropped    0
+    balanced   yes
+    ");
+    let ran = fake.run(&["doctor"]);
+    insta::assert_snapshot!(cells(&ran.stdout), @r"
+    ok | store: sound
+    BAD | handler of stage build: cannot be started: no such file
+    repair it
+    ");
+    assert_eq!(ran.code, 1, "{ran:?}");
+}
+
+#[test]
+fn books_that_do_not_balance_are_a_failure() {
+    let fake = Fake::new(|_| {
+        (
+            200,
+            json!({ "accepted": 2, "waiting": {}, "balanced": false }),
+        )
+    });
+    assert_eq!(fake.run(&["books"]).code, 1);
+}
+
+#[test]
+fn many_are_only_acted_on_when_somebody_says_yes() {
+    let fake = Fake::new(|request| match request.line.starts_with("GET") {
+        true => (200, json!({ "items": [ticket("waiting")], "more": false })),
+        false => (200, ticket("dropped")),
+    });
+    let line = ["ticket", "drop", "--reason", "old", "--filter", "is:parked"];
+    let ran = fake.run(&line);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.stderr.contains("drop 1 tickets") && ran.stderr.contains("--yes"),
+        "{ran:?}"
+    );
+    assert_eq!(fake.requests().len(), 1);
+    let ran = fake.run(&[&line[..], &["--yes"]].concat());
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (0, &*format!("{ID}  dropped\n")),
+        "{ran:?}"
+    );
+    assert_eq!(fake.requests()[2].body, r#"{"reason":"old"}"#);
+}
+
+#[test]
+fn waiting_ends_with_the_tickets_end_or_with_the_time() {
+    let state = |state: &'static str| {
+        Fake::new(move |request| match request.line.starts_with("GET") {
+            true => (200, ticket(state)),
+            false => (201, json!({ "id": ID, "accepted": "new" })),
+        })
+    };
+    let line = [
+        "submit",
+        "--flow",
+        "ci",
+        "--payload",
+        "x",
+        "--wait",
+        "--timeout",
+        "50ms",
+    ];
+    for (word, code) in [("done", 0), ("dropped", 1), ("waiting", 6)] {
+        let fake = state(word);
+        let ran = fake.run(&line);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (code, &*format!("{ID}\n")),
+            "{ran:?}"
+        );
+        assert_eq!(fake.requests()[0].body, r#"{"flow":"ci","payload":"x"}"#);
+    }
+}
+
+/// Takes each line that is JSON.
+fn take(request: &Request) -> (u16, Json) {
+    let first: u64 = request
+        .line
+        .split("first_line=")
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    let (mut ids, mut errors) = (Vec::new(), Vec::new());
+    for (i, line) in request.body.lines().enumerate() {
+        match serde_json::from_str::<Json>(line) {
+            Ok(json) => ids.push(json["id"].clone()),
+            Err(error) => {
+                errors.push(json!({ "line": first + i as u64, "error": error.to_string() }))
+            }
+        }
+    }
+    (
+        200,
+        json!({ "accepted": ids.len(), "known": 0, "ids": ids, "errors": errors }),
+    )
+}
+
+#[test]
+fn one_bad_line_is_named_and_all_others_are_accepted_in_their_order() {
+    let fake = Fake::new(take);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tickets.jsonl");
+    let mut text = String::new();
+    for n in 1..=10_000 {
+        match n {
+            7 => text.push_str("{bad\n"),
+            _ => text.push_str(&format!("{{\"id\":\"{n}\",\"flow\":\"ci\"}}\n")),
+        }
+    }
+    fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    let ran = fake.run(&["submit", "--jsonl", &path, "--kind", "rust"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let expected: Vec<String> = (1..=10_000)
+        .filter(|n| *n != 7)
+        .map(|n| n.to_string())
+        .collect();
+    assert!(ran.stdout.lines().eq(expected.iter().map(String::as_str)));
+    assert!(
+        ran.stderr.starts_with(&format!("{path}:7: ")),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr
+            .contains("9999 accepted, 0 known already, 1 not accepted"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(fake.requests().len(), 3);
+    assert!(fake.requests()[0].body.contains(r#""kind":"rust""#));
+    let ran = fake.run(&["submit", "--jsonl", &path, "-o", "json"]);
+    let sum: Json = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        (&sum["accepted"], &sum["errors"][0]["line"]),
+        (&9_999.into(), &7.into())
+    );
+}
+
+#[test]
+fn a_server_that_fails_in_the_middle_leaves_nothing_untold() {
+    let fake = Fake::new(|request| match request.line.ends_with("first_line=4001") {
+        true => (
+            503,
+            json!({
+                "type": "x", "title": "no", "status": 503, "detail": "the disk is full",
+                "accepted": 1, "known": 0, "ids": ["late"], "errors": [],
+            }),
+        ),
+        false => take(request),
+    });
+    let mut command = program(&["submit", "--jsonl", "-"]);
+    command.env("GOAROUND_URL", &fake.url).stdin(Stdio::piped());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all("{\"id\":\"x\"}\n".repeat(20_000).as_bytes())
+        .ok();
+    drop(stdin);
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("stdin:4001..8000: the disk is full"),
+        "{}",
+        ran.stderr
+    );
+    // The third request was in flight already: its tickets are told too.
+    assert_eq!(ran.stdout.lines().nth(4_000), Some("late"));
+    assert_eq!(ran.stdout.lines().count(), 8_001);
+}
+
+#[test]
+fn what_is_no_text_travels_as_base64() {
+    let fake = Fake::new(|_| (201, json!({ "id": ID, "accepted": "new" })));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("payload");
+    fs::write(&path, [0xff, 0x00]).unwrap();
+    let ran = fake.run(&[
+        "submit",
+        "--stage",
+        "s",
+        "--file",
+        &path.display().to_string(),
+    ]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        fake.requests()[0].body,
+        r#"{"payload_base64":"/wA=","stage":"s"}"#
+    );
+}
+
+#[test]
+fn a_token_is_sent_and_never_shown() {
+    let fake = Fake::new(|_| problem(401, "expected a token", ""));
+    let mut command = program(&["books"]);
+    command
+        .env("GOAROUND_URL", &fake.url)
+        .env("GOAROUND_TOKEN", "s3cret");
+    let ran = Ran::from(command.output().unwrap());
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(!ran.stderr.contains("s3cret"), "{ran:?}");
+    assert!(
+        fake.requests()[0]
+            .headers
+            .contains(&"authorization: bearer s3cret".into())
+    );
+}
+
+#[test]
+fn init_writes_what_config_check_accepts_and_never_overwrites() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("line");
+    let dir = place.display().to_string();
+    let ran = alone(&["init", "--dir", &dir]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 4), "{ran:?}");
+    let config = place.join("goaround.toml").display().to_string();
+    let ran = alone(&["config", "check", "--config", &config]);
+    assert_eq!(
+        ran.stdout,
+        format!("{config}: fine, 3 stages, 1 flows\n"),
+        "{ran:?}"
+    );
+    let ran = alone(&["config", "show", "--sources", "--config", &config]);
+    assert!(ran.stdout.contains("stage.build.concurrency"), "{ran:?}");
+    fs::write(place.join("handlers/test.sh"), "mine").unwrap();
+    let ran = alone(&["init", "--dir", &dir]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_eq!(
+        fs::read_to_string(place.join("handlers/test.sh")).unwrap(),
+        "mine"
+    );
+}
+
+#[test]
+fn the_sample_handlers_do_what_they_say() {
+    let folder = tempfile::tempdir().unwrap();
+    alone(&["init", "--dir", &folder.path().display().to_string()]);
+    let handler = |name: &str, payload: &str| {
+        let mut command = std::process::Command::new(folder.path().join("handlers").join(name));
+        command
+            .current_dir(folder.path())
+            .env("GOAROUND_TICKET_ID", "t")
+            .env("GOAROUND_HOP", "2");
+        command
+            .env("GOAROUND_ATTEMPT", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(payload.as_bytes())
+            .unwrap();
+        Ran::from(child.wait_with_output().unwrap())
+    };
+    assert_eq!(handler("build.sh", "x").stdout, "built from: x\n");
+    assert_eq!(handler("test.sh", "x").code, 0);
+    assert_eq!(handler("test.sh", "").code, 65);
+    assert_eq!(handler("publish.sh", "x").code, 0);
+    assert_eq!(
+        fs::read_to_string(folder.path().join("published/t.2")).unwrap(),
+        "x"
+    );
+}
+
+#[test]
+fn version_schema_and_completion_need_no_server() {
+    let ran = alone(&["version", "-o", "json", "--url", "http://127.0.0.1:1"]);
+    let version: Json = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, &version["server"]), (0, &Json::Null));
+    assert!(serde_json::from_str::<Json>(&alone(&["config", "schema"]).stdout).is_ok());
+    assert!(alone(&["completion", "bash"]).stdout.contains("goaround"));
+}
+
+#[test]
+fn any_call_can_be_made_and_its_answer_comes_as_it_is() {
+    let fake = Fake::new(|request| match request.line.as_str() {
+        "POST /api/v1/tickets" => (201, json!({ "got": request.body })),
+        _ => problem(404, "nothing there", ""),
+    });
+    let ran = fake.run(&["api", "post", "/api/v1/tickets", "--data", "{}"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (0, "{\"got\":\"{}\"}\n"),
+        "{ran:?}"
+    );
+    assert_eq!(fake.run(&["api", "GET", "nowhere"]).code, 3);
+    assert_eq!(fake.run(&["api", "GET", "books", "--data", "{}"]).code, 2);
+}
+
+#[test]
+fn whoever_stops_reading_is_not_scolded() {
+    let fake = Fake::new(|_| {
+        (
+            200,
+            json!({ "items": vec![ticket("done"); 5_000], "more": false }),
+        )
+    });
+    let mut command = program(&["ticket", "list"]);
+    command
+        .env("GOAROUND_URL", &fake.url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+}
+
+#[test]
+fn an_answer_that_is_not_ours_is_no_success() {
+    let fake = Fake::new(|_| (500, json!("oh no")));
+    let ran = fake.run(&["books"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("is it the right address?"), "{ran:?}");
+}

@@ -1,0 +1,6 @@
+//! The program from outside: exit codes, and what is said on which stream.
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod fake;

@@ -1,0 +1,299 @@
+//! [`Oopses`]: the reports, in a file of their own with a writer of its own.
+
+use crate::codes;
+use crate::config::Config;
+use crate::error::{Fault, OpenError, closed};
+use crate::health;
+use crate::oops_rows;
+use crate::readers::{Readers, is_broken_off};
+use crate::schema::OOPSES;
+use crate::spot::bits;
+use crate::writer::{Ask, Limits, Work, Writer};
+use async_trait::async_trait;
+use domain::filter::{Field, Op, Pattern, Query, Term};
+use domain::oops::{OopsId, OopsPrefix, Report};
+use domain::ports::{
+    Finding, Listing, OopsError, Oopses, Page, Retention, Sort, StoreError,
+};
+use domain::time::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params, params_from_iter};
+use std::path::PathBuf;
+
+/// The most reports that are looked at for one list.
+const LOOKED_AT_MAX: usize = 50_000;
+
+/// The reports, open.
+pub struct OopsFile {
+    writer: Writer<Recorder>,
+    readers: Readers,
+    folder: PathBuf,
+}
+
+impl OopsFile {
+    pub(crate) fn open(config: &Config) -> Result<Self, OpenError> {
+        let db = OOPSES.open(&config.folder)?;
+        let file = OOPSES.file(&config.folder);
+        let bad = |fault: Fault| fault.into_open_error(&file);
+        // One reader is enough: reports are read by people.
+        let readers = Readers::start(&OOPSES, &config.folder, 1).map_err(bad)?;
+        let limits = Limits {
+            requests_max: config.requests_max.max(1),
+            weight_max: config.group_tickets_max.max(1),
+        };
+        let slice = config.retention_slice;
+        let writer = Writer::start(OOPSES.name, Recorder { slice }, db, limits);
+        let writer = writer.map_err(|error| bad(Fault::row("no thread for the writer", error)))?;
+        let folder = config.folder.clone();
+        Ok(Self {
+            writer,
+            readers,
+            folder,
+        })
+    }
+
+    pub(crate) fn close(&self) {
+        self.writer.close();
+    }
+
+    pub(crate) async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        let folder = self.folder.clone();
+        let answer = self.readers.ask(move |db| health::file(db, &OOPSES, &folder));
+        answer.await
+    }
+
+    async fn ask<I, A>(
+        &self,
+        wrap: impl FnOnce(Ask<I, A>) -> Request,
+        input: I,
+    ) -> Result<A, StoreError> {
+        let (ask, reply) = Ask::new(input);
+        self.writer.ask(wrap(ask)).await.map_err(|_| closed())?;
+        reply.await.map_err(|_| closed())?
+    }
+}
+
+#[async_trait]
+impl Oopses for OopsFile {
+    async fn record(&self, report: Report) -> Result<OopsId, OopsError> {
+        let id = self.ask(Request::Record, Box::new(report)).await;
+        id.map_err(OopsError)
+    }
+
+    async fn find(&self, prefix: OopsPrefix) -> Result<Vec<Report>, StoreError> {
+        let answer = self.readers.ask(move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT body FROM oopses WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 2",
+            )?;
+            let mut rows = query.query(params![bits(prefix.low), bits(prefix.high)])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(oops_rows::read(&row.get::<_, String>(0)?)?);
+            }
+            Ok(found)
+        });
+        answer.await
+    }
+
+    async fn list(&self, listing: Listing) -> Result<Page<Report>, StoreError> {
+        self.readers.ask(move |db| list(db, &listing)).await
+    }
+
+    async fn retain(&self, retention: Retention) -> Result<u64, StoreError> {
+        self.ask(Request::Retain, retention).await
+    }
+}
+
+enum Request {
+    Record(Ask<Box<Report>, OopsId>),
+    Retain(Ask<Retention, u64>),
+}
+
+struct Recorder {
+    slice: usize,
+}
+
+impl Work for Recorder {
+    type Request = Request;
+
+    fn weight(request: &Request) -> usize {
+        match request {
+            Request::Record(_) => 1,
+            Request::Retain(_) => 512,
+        }
+    }
+
+    fn apply(&mut self, db: &Connection, request: &mut Request) -> Result<(), Fault> {
+        match request {
+            Request::Record(ask) => {
+                record(db, &ask.input)?;
+                ask.answer = Some(ask.input.id);
+            }
+            Request::Retain(ask) => ask.answer = Some(forget(db, ask.input, self.slice)?),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _db: &Connection) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn committed(&mut self, group: Vec<Request>) {
+        for request in group {
+            match request {
+                Request::Record(ask) => ask.answer(),
+                Request::Retain(ask) => ask.answer(),
+            }
+        }
+    }
+
+    fn undone(&mut self) {}
+
+    fn refuse(request: Request, error: StoreError) {
+        match request {
+            Request::Record(ask) => ask.refuse(error),
+            Request::Retain(ask) => ask.refuse(error),
+        }
+    }
+}
+
+/// The first account of an attempt stays; the same one again changes nothing.
+fn record(db: &Connection, report: &Report) -> Result<(), Fault> {
+    let failure = &report.failure;
+    db.prepare_cached(
+        "INSERT INTO oopses (id, ticket, time, stage, flow, kind, outcome, type, value, version,
+           host, worker, trace, src, attempt, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+         ON CONFLICT (id) DO NOTHING",
+    )?
+    .execute(params![
+        bits(report.id),
+        report.name.ticket.as_bytes(),
+        report.time.as_micros(),
+        report.stage.as_str(),
+        report.flow.as_ref().map(|flow| flow.as_str()),
+        report.kind.as_str(),
+        codes::of_outcome(report.outcome),
+        failure.error_type,
+        failure.message.lines().next().unwrap_or_default(),
+        report.version.as_str(),
+        report.hostname,
+        report.holder.as_str(),
+        report.trace,
+        report.source.as_str(),
+        report.name.attempt.0,
+        oops_rows::write(report)?,
+    ])?;
+    Ok(())
+}
+
+fn forget(db: &Connection, retention: Retention, slice: usize) -> Result<u64, Fault> {
+    let kept: i64 = db
+        .prepare_cached("SELECT count(*) FROM oopses")?
+        .query_row([], |row| row.get(0))?;
+    let too_many = u64::try_from(kept)
+        .unwrap_or(0)
+        .saturating_sub(retention.tickets_max);
+    let mut doomed: Vec<i64> = Vec::new();
+    let mut oldest = db.prepare_cached("SELECT seq, time FROM oopses ORDER BY time LIMIT ?1")?;
+    let mut rows = oldest.query([slice as i64])?;
+    while let Some(row) = rows.next()? {
+        let time: i64 = row.get(1)?;
+        if time >= retention.before.as_micros() && doomed.len() as u64 >= too_many {
+            break;
+        }
+        doomed.push(row.get(0)?);
+    }
+    let mut forget = db.prepare_cached("DELETE FROM oopses WHERE seq = ?1")?;
+    for seq in &doomed {
+        forget.execute([seq])?;
+    }
+    Ok(doomed.len() as u64)
+}
+
+fn list(db: &Connection, listing: &Listing) -> Result<Page<Report>, Fault> {
+    let order = match listing.sort {
+        Sort::NewestFirst => "DESC",
+        Sort::OldestFirst => "ASC",
+    };
+    let (which, values) = narrow(&listing.query, listing.now);
+    let mut query = db.prepare(&format!(
+        "SELECT body FROM oopses WHERE {which} ORDER BY time {order}, seq {order}"
+    ))?;
+    let mut rows = query.query(params_from_iter(&values))?;
+    let limit = listing.limit.clamp(1, Listing::LIMIT_MAX);
+    let mut page = Page {
+        rows: Vec::new(),
+        more: false,
+    };
+    for _ in 0..LOOKED_AT_MAX {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(page),
+            Err(error) if is_broken_off(&error) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let report = oops_rows::read(&row.get::<_, String>(0)?)?;
+        if listing.query.matches(&report, listing.now) {
+            if page.rows.len() == limit {
+                break;
+            }
+            page.rows.push(report);
+        }
+    }
+    page.more = true;
+    Ok(page)
+}
+
+/// Conditions that every match fulfils; the domain's own `matches` decides.
+fn narrow(query: &Query, now: Timestamp) -> (String, Vec<Value>) {
+    let mut conditions = vec!["1".to_owned()];
+    let mut values = Vec::new();
+    for term in &query.all {
+        let Term::Field { field, op, values: patterns } = term else {
+            continue;
+        };
+        let [pattern] = patterns.as_slice() else {
+            continue;
+        };
+        if let Some(condition) = condition((*field, *op, pattern), now, &mut values) {
+            conditions.push(condition);
+        }
+    }
+    (conditions.join(" AND "), values)
+}
+
+fn condition(
+    (field, op, pattern): (Field, Op, &Pattern),
+    now: Timestamp,
+    values: &mut Vec<Value>,
+) -> Option<String> {
+    if matches!(field, Field::Since | Field::Seen) {
+        let period = pattern.period(op, now)?;
+        values.push(Value::Integer(period.start().as_micros()));
+        values.push(Value::Integer(period.end().as_micros()));
+        let last = values.len();
+        return Some(format!("time BETWEEN ?{} AND ?{last}", last - 1));
+    }
+    let (Op::Is, Pattern::Exact(text)) = (op, pattern) else {
+        return None;
+    };
+    let (column, value) = match field {
+        Field::Ticket => {
+            let id: domain::ticket::TicketId = text.parse().ok()?;
+            ("ticket", Value::Blob(id.as_bytes().to_vec()))
+        }
+        Field::Id => {
+            let id: OopsId = text.parse().ok()?;
+            ("id", Value::Blob(bits(id).to_vec()))
+        }
+        Field::Stage => ("stage", Value::Text(text.clone())),
+        Field::Kind => ("kind", Value::Text(text.clone())),
+        Field::Type => ("type", Value::Text(text.clone())),
+        Field::Version => ("version", Value::Text(text.clone())),
+        Field::Src => ("src", Value::Text(text.clone())),
+        _ => return None,
+    };
+    values.push(value);
+    Some(format!("{column} = ?{}", values.len()))
+}

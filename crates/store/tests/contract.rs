@@ -1,0 +1,76 @@
+//! The promises of the ports, kept by the embedded store on real files.
+
+use async_trait::async_trait;
+use domain::flow::Flows;
+use domain::names::Holder;
+use domain::ports::{Broker, Catalog, Clock, Desk, Oopses, Waits};
+use store::{Config, Embedded};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::clock::TestClock;
+use testkit::contract::World;
+
+struct Files {
+    folder: TempDir,
+    clock: Arc<TestClock>,
+    store: Option<Embedded>,
+}
+
+impl Files {
+    fn open_folder(&mut self, flows: Arc<Flows>) {
+        let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
+        let holder = Holder::new("stand-1").unwrap();
+        let config = Config::new(self.folder.path());
+        self.store = Some(Embedded::open(config, flows, clock, holder).unwrap());
+    }
+
+    fn store(&self) -> Embedded {
+        self.store.clone().unwrap()
+    }
+}
+
+fn open(flows: Arc<Flows>, clock: Arc<TestClock>) -> Box<dyn World> {
+    let mut files = Files {
+        folder: TempDir::new().unwrap(),
+        clock,
+        store: None,
+    };
+    files.open_folder(flows);
+    Box::new(files)
+}
+
+#[async_trait]
+impl World for Files {
+    fn broker(&self) -> Arc<dyn Broker> {
+        Arc::new(self.store())
+    }
+
+    fn desk(&self) -> Arc<dyn Desk> {
+        Arc::new(self.store())
+    }
+
+    fn waits(&self) -> Arc<dyn Waits> {
+        Arc::new(self.store())
+    }
+
+    fn catalog(&self) -> Arc<dyn Catalog> {
+        Arc::new(self.store())
+    }
+
+    fn oopses(&self) -> Arc<dyn Oopses> {
+        self.store().oopses()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+
+    async fn restart(&mut self, flows: Arc<Flows>) {
+        // Whatever is still lent stays lent by the one that is gone: nothing of it comes back.
+        self.store = None;
+        self.open_folder(flows);
+    }
+}
+
+testkit::contract_tests!(crate::open);

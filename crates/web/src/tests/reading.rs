@@ -1,0 +1,282 @@
+use super::client::*;
+use super::fake::*;
+use domain::books::{Entry, Place};
+use domain::control::Hold;
+use domain::names::Version;
+use domain::outcome::Failure;
+use domain::ports::{Finding, Inspection, StoreError};
+use domain::ticket::Payload;
+
+#[tokio::test]
+async fn what_is_not_there_is_a_404_that_says_so() {
+    let oops = report(1, Failure::new("T", "m")).id.to_string();
+    for (path, says) in [
+        (format!("/api/v1/tickets/{}", id(9)), "no ticket has the id"),
+        (
+            format!("/api/v1/tickets/{}/explain", id(9)),
+            "no ticket has the id",
+        ),
+        (
+            format!("/api/v1/tickets/{}/history", id(9)),
+            "no ticket has the id",
+        ),
+        (
+            format!("/api/v1/oopses/{oops}"),
+            "no OOPS has an id that begins with",
+        ),
+        ("/api/v1/stages/biuld".into(), "did you mean \"build\"?"),
+        (
+            "/api/v1/nonsense".into(),
+            "nothing is served at /api/v1/nonsense",
+        ),
+    ] {
+        check_problem(&Web::new().get(&path).await, 404, "not-found", says);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_a_400_that_says_where() {
+    for (path, says) in [
+        (
+            "/api/v1/tickets/42",
+            "ticket id: expected a UUID, got \"42\"",
+        ),
+        (
+            "/api/v1/oopses/OOPS-1",
+            "oops id: expected OOPS- and 27 digits",
+        ),
+        (
+            "/api/v1/tickets?limit=0",
+            "limit: expected 1..=10000, got \"0\"",
+        ),
+        (
+            "/api/v1/tickets?limit=many",
+            "limit: expected 1..=10000, got \"many\"",
+        ),
+        (
+            "/api/v1/tickets?sort=up",
+            "sort: expected newest or oldest, got \"up\"",
+        ),
+        ("/api/v1/tickets?filtre=x", "unknown field `filtre`"),
+    ] {
+        check_problem(&Web::new().get(path).await, 400, "bad-request", says);
+    }
+    let answered = Web::new()
+        .get("/api/v1/tickets?filter=is:waiting%20stge:x")
+        .await;
+    check_problem(&answered, 400, "bad-filter", "byte 11");
+    assert_eq!(
+        (&answered.json()["position"], &answered.json()["nearest"]),
+        (&11.into(), &"stage".into())
+    );
+}
+
+#[tokio::test]
+async fn every_reading_passes_on_that_the_store_does_not_answer() {
+    for path in [
+        "tickets",
+        "oopses",
+        "stages",
+        "books",
+        "doctor",
+        "tickets/01010101-0101-0101-0101-010101010101",
+    ] {
+        let web = Web::new().with(|s| s.fault = Some(StoreError::Unavailable("locked".into())));
+        let answered = web.get(&format!("/api/v1/{path}")).await;
+        check_problem(&answered, 503, "store-unavailable", "locked");
+        assert_eq!(answered.header("retry-after"), "5");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_filtered_cut_and_says_whether_there_is_more() {
+    let web = Web::new().with(|state| {
+        for n in 1..=3 {
+            let mut entry = waiting(n);
+            entry.ticket.payload = Payload::untyped("x".repeat(5_000));
+            state.entries.insert(id(n), entry);
+        }
+    });
+    let json = web
+        .get("/api/v1/tickets?filter=is:waiting&limit=2&sort=oldest")
+        .await
+        .json();
+    let items = json["items"].as_array().unwrap();
+    assert_eq!((items.len(), &json["more"]), (2, &true.into()));
+    assert_eq!(
+        (&items[0]["id"], &items[0]["payload_cut"]),
+        (&id(1).to_string().into(), &true.into())
+    );
+    assert_eq!(
+        (
+            &items[0]["payload_bytes"],
+            items[0]["payload"].as_str().unwrap().len()
+        ),
+        (&5_000.into(), 1_024)
+    );
+    let none = web.get("/api/v1/tickets?filter=is:done").await.json();
+    assert_eq!(
+        (none["items"].as_array().unwrap().len(), &none["more"]),
+        (0, &false.into())
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_is_shown_whole_with_the_documented_fields() {
+    let web = Web::new().with(|state| {
+        let mut entry = waiting(1);
+        entry.ticket.payload = Payload::json(r#"{"n":12345678901234567890}"#);
+        state.entries.insert(id(1), entry);
+        state.history = vec![noted(1, "accepted")];
+    });
+    let shown = web.get(&format!("/api/v1/tickets/{}", id(1))).await;
+    assert!(
+        shown
+            .text()
+            .contains(r#""payload":{"n":12345678901234567890}"#),
+        "{}",
+        shown.text()
+    );
+    let json = shown.json();
+    assert_eq!(
+        (&json["state"], &json["reason"]),
+        (&"waiting".into(), &"backoff".into())
+    );
+    assert_eq!(json["until"], "2026-11-21T14:03:27.120Z");
+    assert_eq!(json["lineage"]["root"], id(1).to_string());
+    let documented = web.get("/openapi.json").await.json();
+    let documented = documented["components"]["schemas"]["Ticket"]["properties"].clone();
+    let names = |json: &serde_json::Value| -> Vec<String> {
+        json.as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(names(&json), names(&documented));
+    let why = web
+        .get(&format!("/api/v1/tickets/{}/explain", id(1)))
+        .await
+        .json();
+    assert_eq!(
+        (&why["state"], &why["last_events"][0]["what"]),
+        (&"waiting (backoff)".into(), &"accepted".into())
+    );
+    let past = web
+        .get(&format!("/api/v1/tickets/{}/history", id(1)))
+        .await
+        .json();
+    assert_eq!(past["items"][0]["why"], "by a test");
+}
+
+#[tokio::test]
+async fn an_oops_is_found_by_any_spelling_unless_two_are_named_so() {
+    let (one, two) = (
+        report(1, Failure::new("T", "m")),
+        report(2, Failure::new("T", "m")),
+    );
+    let mut near = one.clone();
+    near.id = domain::oops::OopsId::from_u128(one.id.as_u128() ^ 1);
+    let web = Web::new().with(|state| state.reports = vec![one.clone(), near, two.clone()]);
+    let whole = two.id.to_string();
+    for spelling in [&whole, &whole.to_lowercase(), &whole[5..], &whole[..20]] {
+        let json = web.get(&format!("/api/v1/oopses/{spelling}")).await.json();
+        assert_eq!(
+            (&json["id"], &json["type"]),
+            (&whole.as_str().into(), &"T".into()),
+            "{spelling}"
+        );
+    }
+    let prefix = one.id.to_string()[..20].to_owned();
+    let answered = web.get(&format!("/api/v1/oopses/{prefix}")).await;
+    check_problem(&answered, 409, "ambiguous", "begins more than one id");
+    assert_eq!(answered.json()["ids"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        web.get("/api/v1/oopses").await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_stage_shows_its_rules_its_hold_and_its_obstacle() {
+    let hold = Hold {
+        since: NOW,
+        reason: "no such file".into(),
+        by: "supervisor".into(),
+        version: None,
+        oops: None,
+    };
+    let mut web = Web::new().with(|state| {
+        state.snapshot.holds.insert(stage("test"), hold);
+    });
+    let version = Version::new("1.4.2").unwrap();
+    let obstacle = Some("./test.sh: not executable".to_owned());
+    web.handlers
+        .insert(stage("test"), Inspection { version, obstacle });
+    let json = web.get("/api/v1/stages").await.json();
+    assert_eq!(
+        (&json["items"][0]["stage"], &json["items"][1]["stage"]),
+        (&"build".into(), &"test".into())
+    );
+    let json = web.get("/api/v1/stages/test").await.json();
+    assert_eq!(
+        (&json["hold"]["reason"], &json["version"]),
+        (&"no such file".into(), &"1.4.2".into())
+    );
+    assert_eq!(
+        (&json["obstacle"], &json["waiting"]["parked"]),
+        (&"./test.sh: not executable".into(), &0.into())
+    );
+    let doctor = web.get("/api/v1/doctor").await.json();
+    assert_eq!(
+        (&doctor["healthy"], &doctor["findings"][0]["fine"]),
+        (&false.into(), &false.into())
+    );
+}
+
+#[tokio::test]
+async fn the_doctor_is_content_when_everything_is_fine() {
+    let fine = Finding {
+        about: "store".into(),
+        is_fine: true,
+        seen: "ok".into(),
+        remedy: None,
+    };
+    let web = Web::new().with(|state| state.findings = vec![fine]);
+    assert_eq!(web.get("/api/v1/doctor").await.json()["healthy"], true);
+}
+
+#[tokio::test]
+async fn the_books_list_every_reason_from_zero() {
+    let web = Web::new().with(|state| {
+        let place = Place::Runnable { since: NOW };
+        let entry = Entry {
+            place,
+            ..waiting(1)
+        };
+        state.entries.insert(id(1), entry);
+    });
+    let json = web.get("/api/v1/books").await.json();
+    assert_eq!(
+        (&json["accepted"], &json["runnable"], &json["balanced"]),
+        (&1.into(), &1.into(), &true.into())
+    );
+    assert_eq!(
+        json["waiting"].as_object().unwrap().len(),
+        domain::wait::Reason::ALL.len()
+    );
+}
+
+#[tokio::test]
+async fn probes_metrics_and_version_answer() {
+    let mut web = Web::new();
+    assert_eq!(web.get("/livez").await.text(), "ok\n");
+    assert_eq!(web.get("/readyz").await.status, 200);
+    assert_eq!(web.get("/metrics").await.text(), "goaround_up 1\n");
+    assert_eq!(web.get("/api/v1/version").await.json()["api"], "v1");
+    web.ready = Err("the store is being opened".into());
+    let answered = web.get("/readyz").await;
+    assert_eq!(
+        (answered.status, answered.text().as_str()),
+        (503, "not ready: the store is being opened\n")
+    );
+}

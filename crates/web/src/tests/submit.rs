@@ -1,0 +1,133 @@
+use super::client::*;
+use super::fake::*;
+use actix_web::http::Method;
+use domain::ports::StoreError;
+use domain::ticket::Payload;
+
+#[tokio::test]
+async fn a_submission_that_cannot_be_a_ticket_says_why() {
+    for (body, says) in [
+        ("{", "column 1: EOF"),
+        ("{}", "expected flow or stage, got neither"),
+        (r#"{"flwo":"ci"}"#, r#"did you mean "flow"?"#),
+        (
+            r#"{"stage":"a b"}"#,
+            "stage: expected 1 to 64 of the characters",
+        ),
+        (
+            r#"{"flow":"ci","stage":"x"}"#,
+            "flow ci (build, test), got \"x\"",
+        ),
+        (r#"{"stage":"s","id":"42"}"#, "ticket id: expected a UUID"),
+        (
+            r#"{"stage":"s","deadline":"soon"}"#,
+            "deadline: expected a time",
+        ),
+        (
+            r#"{"stage":"s","traceparent":"x"}"#,
+            "traceparent: expected 00-",
+        ),
+    ] {
+        check_refused(body, (400, "bad-request"), says).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_flow_and_a_large_payload_have_problems_of_their_own() {
+    let large = format!(r#"{{"flow":"ci","payload":"{}"}}"#, "x".repeat(65));
+    let near = r#"got "cii"; did you mean "ci"?"#;
+    check_refused(r#"{"flow":"cii"}"#, (400, "unknown-flow"), near).await;
+    check_refused(
+        r#"{"flow":"nightly"}"#,
+        (400, "unknown-flow"),
+        "configured: ci",
+    )
+    .await;
+    check_refused(
+        &large,
+        (413, "payload-too-large"),
+        "at most 64 bytes, got 65",
+    )
+    .await;
+}
+
+async fn check_refused(body: &str, (status, word): (u16, &str), says: &str) {
+    let web = Web::new();
+    check_problem(&web.post("/api/v1/tickets", body).await, status, word, says);
+    assert!(web.fake.state.lock().unwrap().entries.is_empty(), "{body}");
+}
+
+#[tokio::test]
+async fn a_body_past_the_limit_is_refused_with_limit_and_size() {
+    let web = Web::new();
+    let max = web.config.submission_bytes_max();
+    let answered = web.post("/api/v1/tickets", &"x".repeat(max + 1)).await;
+    check_problem(
+        &answered,
+        413,
+        "payload-too-large",
+        &format!("at most {max} bytes"),
+    );
+    assert_eq!(answered.json()["limit"], max);
+}
+
+#[tokio::test]
+async fn an_unknown_content_type_is_refused() {
+    let headers = [("content-type", "text/csv")];
+    let answered = Web::new()
+        .ask(Method::POST, "/api/v1/tickets", &headers, "a,b")
+        .await;
+    check_problem(&answered, 415, "unsupported-media-type", "got \"text/csv\"");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_is_told_by_its_own_status() {
+    for (fault, status, word) in [
+        (StoreError::Full("8 bytes left".into()), 507, "store-full"),
+        (
+            StoreError::Unavailable("locked".into()),
+            503,
+            "store-unavailable",
+        ),
+        (StoreError::Damaged("page 7".into()), 500, "store-damaged"),
+    ] {
+        let web = Web::new().with(|state| state.fault = Some(fault.clone()));
+        let answered = web.post("/api/v1/tickets", r#"{"flow":"ci"}"#).await;
+        check_problem(&answered, status, word, &fault.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_is_accepted_once_however_often_it_is_submitted() {
+    let web = Web::new();
+    let body = format!(
+        r#"{{"flow":"ci","id":"{}","payload":{{"a":[1]}},"key":"k"}}"#,
+        id(7)
+    );
+    let first = web.post("/api/v1/tickets", &body).await;
+    assert_eq!(
+        (first.status, first.json()["accepted"].as_str().unwrap()),
+        (201, "new")
+    );
+    assert_eq!(
+        first.header("location"),
+        format!("/api/v1/tickets/{}", id(7))
+    );
+    let again = web.post("/api/v1/tickets", &body).await;
+    assert_eq!(
+        (again.status, again.json()["accepted"].as_str().unwrap()),
+        (201, "known")
+    );
+    let state = web.fake.state.lock().unwrap();
+    let ticket = &state.entries[&id(7)].ticket;
+    assert_eq!(ticket.payload, Payload::json(r#"{"a":[1]}"#));
+    assert_eq!((ticket.stage.as_str(), ticket.created_at), ("build", NOW));
+}
+
+#[tokio::test]
+async fn a_stage_that_nobody_configured_is_accepted() {
+    let answered = Web::new()
+        .post("/api/v1/tickets", r#"{"stage":"later"}"#)
+        .await;
+    assert_eq!(answered.status, 201);
+}
