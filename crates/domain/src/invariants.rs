@@ -102,17 +102,27 @@ impl Checker {
     }
 }
 
-impl Observer for Checker {
-    fn observe(&self, _at: Timestamp, event: &Event) {
+impl Checker {
+    /// Hears an event, and returns what it broke; nothing, once [`Checker::KEPT_MAX`] are known.
+    pub fn judge(&self, event: &Event) -> Vec<Violation> {
         // The most frequent events say nothing about what is in hand: no lock for them.
         let is_beside = matches!(
             event,
             Event::TicketAccepted { .. } | Event::OrderCarriedOut { .. }
         );
         if is_beside && self.scope == Scope::InHand {
-            return;
+            return Vec::new();
         }
-        self.book().hear(event);
+        let mut book = self.book();
+        let known = book.kept.len();
+        book.hear(event);
+        book.kept[known..].to_vec()
+    }
+}
+
+impl Observer for Checker {
+    fn observe(&self, _at: Timestamp, event: &Event) {
+        drop(self.judge(event)); // They are kept, for whoever asks.
     }
 }
 

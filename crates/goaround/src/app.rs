@@ -5,6 +5,7 @@ mod stages;
 
 use crate::config::Config;
 use crate::line::{Line, LineConfig, RunningLine};
+use serve::Serving;
 use anyhow::Context as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -52,11 +53,12 @@ async fn run(
     let address = listener.local_addr()?;
     let stages = stages::Stages::start(&config, &options.data, address)?;
     let running = line.start(stages.handlers(), stages.arbiters());
-    let server = serve::start(&config, listener, &line, &running, (&stages, live)).await?;
+    let serving =
+        Serving::start(&config, listener, &line, &running, (&stages, live)).await?;
     greet(&config, &options, address);
     wait_for_the_end().await?;
     let landed = go_down(running, config.drain).await;
-    server.stop(true).await;
+    serving.stop().await;
     stages.close().await;
     line.close();
     info!("goaround has stopped");

@@ -4,7 +4,7 @@
 use crate::codes::Count;
 use crate::control::Control;
 use crate::error::Fault;
-use crate::queue::{Loaded, ReadAhead, StageQueue};
+use crate::queue::{Coverage, Loaded, ReadAhead, StageQueue};
 use crate::feeder::Feed;
 use crate::requests::Request;
 use crate::writer::Work;
@@ -147,11 +147,30 @@ pub(crate) struct Stop {
 /// Tickets of one stage that become runnable with this transaction.
 struct Rise {
     stage: i64,
+    name: StageName,
     queue: Option<Arc<StageQueue>>,
-    /// Whether the queue takes tickets directly; decided once a transaction.
+    /// Whether the queue takes tickets directly; decided once a transaction, and over with the
+    /// first ticket that is only in the books.
     is_hungry: bool,
     items: Vec<Loaded>,
     latest: i64,
+}
+
+impl Rise {
+    /// The positions are durable and published already.
+    fn tell(self, queues: &Queues) {
+        let items = self.items.into_iter();
+        match (self.queue, self.is_hungry) {
+            (Some(queue), true) => queue.offer(items, self.latest, Coverage::Whole),
+            (Some(queue), false) => queue.offer(items, self.latest, Coverage::Beginning),
+            // It may have come to be while the transaction ran.
+            (None, _) => {
+                if let Some(queue) = queues.find(&self.name) {
+                    queue.advance(self.latest);
+                }
+            }
+        }
+    }
 }
 
 /// What is told once the transaction is durable.
@@ -314,6 +333,7 @@ impl Books {
                 let is_hungry = queue.as_ref().is_some_and(|queue| queue.is_hungry());
                 rises.push(Rise {
                     stage,
+                    name: name.clone(),
                     queue,
                     is_hungry,
                     items: Vec::new(),
@@ -385,11 +405,7 @@ impl Books {
         }
         self.queues.publish(self.next_ready - 1);
         for rise in effects.rises {
-            // A queue that came to be while the transaction ran has begun with all of it, or will
-            // read it: see `Queues::of`.
-            if let Some(queue) = rise.queue {
-                queue.offer(rise.items.into_iter(), rise.latest);
-            }
+            rise.tell(&self.queues);
         }
         self.control.tell(&self.queues);
         if let Some(next) = effects.next_until {

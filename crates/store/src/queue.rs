@@ -87,6 +87,15 @@ pub(crate) struct StageQueue {
     feed: Feed,
 }
 
+/// How much of what became runnable is handed over directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coverage {
+    /// All of it.
+    Whole,
+    /// The first of it; the rest is in the books only.
+    Beginning,
+}
+
 /// What a consumer gets when it asks for deliveries.
 pub(crate) enum Taken {
     Some(Vec<Incoming>),
@@ -283,7 +292,12 @@ impl StageQueue {
 
     /// Tickets that have become runnable, durably, in the order of their positions up to `latest`.
     /// Takes them in while it is caught up and has room; the rest is read later.
-    pub(crate) fn offer(&self, items: impl Iterator<Item = Loaded>, latest: i64) {
+    pub(crate) fn offer(
+        &self,
+        items: impl Iterator<Item = Loaded>,
+        latest: i64,
+        coverage: Coverage,
+    ) {
         let mut inner = self.lock();
         let mut is_complete = inner.is_caught_up();
         for loaded in items {
@@ -300,7 +314,7 @@ impl StageQueue {
             }
         }
         inner.latest = inner.latest.max(latest);
-        if is_complete {
+        if is_complete && coverage == Coverage::Whole {
             inner.cursor = inner.cursor.max(latest);
         }
         drop(inner);

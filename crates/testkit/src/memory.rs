@@ -78,8 +78,7 @@ impl Memory {
     /// and are taken now become runnable.
     pub fn restart_with(&self, flows: Arc<Flows>) -> Self {
         let next = self.restart();
-        next.shared
-            .change(|state, now| state.configure(flows, now));
+        next.shared.change(|state, now| state.configure(flows, now));
         next
     }
 

@@ -34,7 +34,11 @@ impl Recorder {
     /// Everything that happened so far.
     pub fn events(&self) -> Vec<Event> {
         let heard = self.heard();
-        heard.events.iter().map(|(_, event)| event.clone()).collect()
+        heard
+            .events
+            .iter()
+            .map(|(_, event)| event.clone())
+            .collect()
     }
 
     /// How many events are so.
@@ -50,7 +54,10 @@ impl Recorder {
     pub async fn expect(&self, is: impl Fn(&Event) -> bool) -> Event {
         match timeout(Self::EXPECT_MAX, self.find(&is)).await {
             Ok(event) => event,
-            Err(_) => panic!("the expected event did not come; the last were:\n{}", self.tail()),
+            Err(_) => panic!(
+                "the expected event did not come; the last were:\n{}",
+                self.tail()
+            ),
         }
     }
 
@@ -80,7 +87,9 @@ impl Recorder {
         let heard = self.heard();
         let from = heard.events.len().saturating_sub(Self::SHOWN_MAX);
         let lines = heard.events.iter().skip(from);
-        lines.map(|(at, event)| format!("{at} {event:?}\n")).collect()
+        lines
+            .map(|(at, event)| format!("{at} {event:?}\n"))
+            .collect()
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {

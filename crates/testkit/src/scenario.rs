@@ -134,8 +134,12 @@ impl Play {
 
     fn ticket(&self, number: usize) -> Result<TicketId, String> {
         let id = number.checked_sub(1).and_then(|at| self.tickets.get(at));
-        id.copied()
-            .ok_or_else(|| format!("expected one of {} tickets, got {number}", self.tickets.len()))
+        id.copied().ok_or_else(|| {
+            format!(
+                "expected one of {} tickets, got {number}",
+                self.tickets.len()
+            )
+        })
     }
 
     async fn expect_ticket(&self, number: usize, state: &str) -> Result<(), String> {
@@ -151,15 +155,25 @@ impl Play {
         let id = self.ticket(number)?;
         match self.line.order(id, action).await {
             Answer::Done(_) => Ok(()),
-            other => Err(format!("expected the order to be carried out, got {other:?}")),
+            other => Err(format!(
+                "expected the order to be carried out, got {other:?}"
+            )),
         }
     }
 
     async fn explain_all(&self) -> Result<(), String> {
         for id in &self.tickets {
             let told = self.line.explain(*id).await;
-            let texts = [&told.state, &told.waits_for, &told.then, &told.who_may_change];
-            if texts.iter().any(|text| text.is_empty() || text.contains("unknown")) {
+            let texts = [
+                &told.state,
+                &told.waits_for,
+                &told.then,
+                &told.who_may_change,
+            ];
+            if texts
+                .iter()
+                .any(|text| text.is_empty() || text.contains("unknown"))
+            {
                 let entry = self.line.ticket(*id).await;
                 return Err(format!("not explained: {entry:?}: {told:#?}"));
             }

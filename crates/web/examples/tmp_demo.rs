@@ -308,12 +308,12 @@ async fn main() {
     }
     let stops = ["build", "test", "publish"].map(stage);
     let flows = Flows::new(stops.clone().map(Stage::new).into(), BTreeMap::from([(FlowName::new("ci").unwrap(), stops.to_vec())])).unwrap();
-    let live = goaround_web::Live::new();
+    let live = ::web::Live::new();
     let l2 = live.clone();
-    let parts = goaround_web::Parts {
+    let parts = ::web::Parts {
         desk: if null { Arc::new(NullDesk) as Arc<dyn Desk> } else { fake.clone() }, catalog: fake.clone(), oopses: fake.clone(), flows: Arc::new(flows), clock: fake.clone(),
         handlers: Arc::new(|| ["build","test"].into_iter().map(|s| (stage(s), Inspection { version: Version::new("sha256:4f1bc0a77e90b2").unwrap(), obstacle: None })).collect()),
-        metrics: Arc::new(|| String::new()), ready: Arc::new(|| Ok(())), live,
+        metrics: Arc::new(|| Box::pin(async { String::new() })), ready: Arc::new(|| Ok(())), live,
     };
     std::thread::spawn(move || loop {
         std::thread::sleep(Duration::from_millis(300));
@@ -321,6 +321,6 @@ async fn main() {
         l2.observe(at, &Event::TicketSettled { name: Name::first(id(1)), stage: stage("test"), settled: SettledAs::Finished });
     });
     let listener = std::net::TcpListener::bind("127.0.0.1:17878").unwrap();
-    let config = goaround_web::Config::new("127.0.0.1:17878".parse().unwrap());
-    goaround_web::serve(listener, config, parts).await.unwrap().await.unwrap();
+    let config = ::web::Config::new("127.0.0.1:17878".parse().unwrap());
+    ::web::serve(listener, config, parts).await.unwrap().await.unwrap();
 }

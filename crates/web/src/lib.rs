@@ -37,6 +37,7 @@ mod probes;
 
 mod viewer;
 
+pub use actix_web::dev::{Server, ServerHandle};
 pub use config::{Config, Limits, Token};
 pub use live::Live;
 pub use server::serve;

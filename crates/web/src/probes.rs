@@ -54,7 +54,7 @@ async fn ready(site: Data<Site>) -> HttpResponse {
 }
 
 async fn metrics(site: Data<Site>) -> HttpResponse {
-    let page = (site.parts.metrics)();
+    let page = (site.parts.metrics)().await;
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, METRICS))
         .body(page)

@@ -7,6 +7,7 @@ use domain::flow::Flows;
 use domain::names::StageName;
 use domain::ports::{Catalog, Clock, Desk, Inspection, Oopses};
 use domain::time::Timestamp;
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -27,7 +28,7 @@ pub struct Parts {
     /// A look at each stage's handler. Called for pages, so it must not be slow.
     pub handlers: Arc<dyn Fn() -> BTreeMap<StageName, Inspection> + Send + Sync>,
     /// The metrics page, in the text format of Prometheus.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// Whether requests can be served; why not, if they cannot.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// What tells live listeners to look again.

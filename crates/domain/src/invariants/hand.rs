@@ -95,8 +95,7 @@ impl Hand {
         if name.generation < self.generation_min || rank(name) < rank(&self.name) {
             return breach(4, "starts under a name that is over");
         }
-        let is_handed_on =
-            name.hop > self.name.hop && name.generation == self.name.generation;
+        let is_handed_on = name.hop > self.name.hop && name.generation == self.name.generation;
         match self.phase {
             Phase::Known | Phase::Settled(_) | Phase::Passed | Phase::Judged => Ok(()),
             Phase::Live | Phase::Ended(_) if self.is_cut => Ok(()),
@@ -208,9 +207,7 @@ impl Hand {
             // Somebody who was cut off, not dead, may still say how it ended.
             Phase::Suspected if !is_suspect => Ok(()),
             Phase::Ended(_) => Ok(()),
-            Phase::Suspected | Phase::Settled(_) | Phase::Passed => {
-                breach(4, "is settled twice")
-            }
+            Phase::Suspected | Phase::Settled(_) | Phase::Passed => breach(4, "is settled twice"),
             Phase::Judged => breach(4, "is settled although it was judged"),
         }
     }

@@ -495,7 +495,11 @@ fn what_a_dead_process_left_unsaid_is_no_violation() {
     let (name, next) = (first(1), first(1).handed_on());
     let checker = tell(
         Scope::Everything,
-        &[accepted(name), started(name), ended(name, OutcomeKind::Done)],
+        &[
+            accepted(name),
+            started(name),
+            ended(name, OutcomeKind::Done),
+        ],
     );
     checker.process_died();
     for event in landed(next) {

@@ -41,8 +41,8 @@ impl Watchful {
 }
 
 impl Observer for Watchful {
-    fn observe(&self, at: Timestamp, event: &Event) {
-        for violation in self.checker.judge(at, event) {
+    fn observe(&self, _: Timestamp, event: &Event) {
+        for violation in self.checker.judge(event) {
             self.metrics.count_violation(violation.invariant);
             tracing::error!(
                 invariant = violation.invariant,

@@ -55,7 +55,10 @@ pub async fn tickets_come_in_the_order_in_which_they_were_accepted(stand: Stand)
     stand.submit_all(tickets).await;
     let mut consumer = stand.consume("build", 20).await;
     let fresh = stand.fresh_ones(&mut *consumer, 20).await;
-    let delivered: Vec<_> = fresh.iter().map(|delivery| delivery.ticket().id()).collect();
+    let delivered: Vec<_> = fresh
+        .iter()
+        .map(|delivery| delivery.ticket().id())
+        .collect();
     assert_eq!(delivered, ids);
 }
 
@@ -151,15 +154,25 @@ pub async fn done_hands_the_ticket_on_under_the_next_hop(stand: Stand) {
     let mut consumer = stand.consume("test", 1).await;
     let delivery = stand.fresh(&mut *consumer).await;
     let name = delivery.ticket().name;
-    assert_eq!((name.ticket, name.hop, name.attempt), (id, Hop(1), Attempt(1)));
+    assert_eq!(
+        (name.ticket, name.hop, name.attempt),
+        (id, Hop(1), Attempt(1))
+    );
     assert_eq!(name.generation, Generation::FIRST);
     assert_eq!(stand.entry(id).await.ticket.stage, stage("test"));
 }
 
 /// Done for good.
 pub async fn done_at_the_last_stage_is_the_end(stand: Stand) {
-    let id = stand.attempted(stand.ticket("build"), Outcome::done()).await;
-    assert_eq!(stand.place(id).await, Place::Done { at: stand.now() });
+    let before = stand.now();
+    let id = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
+    let place = stand.place(id).await;
+    let Place::Done { at } = place else {
+        panic!("expected the ticket to be done, it is {place:?}");
+    };
+    assert!((before..=stand.now()).contains(&at), "{at}");
     let balance = stand.balance().await;
     assert_eq!((balance.accepted, balance.done), (1, 1));
 }
@@ -210,14 +223,16 @@ pub async fn a_hand_off_to_a_stage_that_nobody_declared_waits_unclaimed(stand: S
 
 /// The attempt counts and its report is named.
 pub async fn a_failure_waits_under_the_next_attempt_with_its_oops(stand: Stand) {
+    let before = stand.now();
     let id = stand.attempted(stand.ticket("build"), crashed()).await;
     let entry = stand.entry(id).await;
     assert_eq!(entry.ticket.name.attempt, Attempt(2));
     assert_eq!(entry.oopses.len(), 1);
     let wait = stand.wait_of(id).await;
     assert_eq!(wait.oops, Some(entry.oopses[0]));
-    let until = stand.now().plus(Duration::from_secs(1));
+    let until = wait.since.plus(Duration::from_secs(1));
     assert_eq!(wait.condition, Condition::Backoff { until });
+    assert!((before..=stand.now()).contains(&wait.since), "{wait:?}");
 }
 
 /// Never retried by itself.
@@ -229,7 +244,9 @@ pub async fn a_rejected_ticket_is_parked(stand: Stand) {
 /// A poison ticket leaves the queue.
 pub async fn a_failure_does_not_stop_the_tickets_behind_it(stand: Stand) {
     stand.attempted(stand.ticket("build"), failed()).await;
-    let next = stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    let next = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     assert!(stand.place(next).await.state().is_terminal());
 }
 
@@ -240,7 +257,10 @@ pub async fn a_group_is_settled_as_one_and_answered_in_its_order(stand: Stand) {
         .await;
     let mut consumer = stand.consume("build", 3).await;
     let fresh = stand.fresh_ones(&mut *consumer, 3).await;
-    let ids: Vec<_> = fresh.iter().map(|delivery| delivery.ticket().id()).collect();
+    let ids: Vec<_> = fresh
+        .iter()
+        .map(|delivery| delivery.ticket().id())
+        .collect();
     let start = stand.start_now();
     let started = stand.world().broker().start(fresh, &start).await;
     let mut group = Vec::new();
@@ -286,7 +306,9 @@ pub async fn a_ticket_that_was_cancelled_in_hand_is_not_started(stand: Stand) {
 
 /// Nothing runs twice once it is settled.
 pub async fn a_settled_ticket_is_not_delivered_again(stand: Stand) {
-    stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     stand.attempted(stand.ticket("build"), failed()).await;
     let mut consumer = stand.consume("build", 1).await;
     stand.nothing(&mut *consumer).await;

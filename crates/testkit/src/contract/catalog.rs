@@ -75,7 +75,9 @@ pub async fn tickets_are_found_by_what_they_are(stand: Stand) {
 pub async fn tickets_are_found_by_where_they_are(stand: Stand) {
     let backoff = stand.attempted(stand.ticket("build"), failed()).await;
     let parked = stand.attempted(stand.ticket("build"), rejected()).await;
-    let done = stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    let done = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     let dropped = stand.submit(stand.ticket("build")).await;
     stand.done(dropped, Action::Cancel).await;
     let runnable = stand.submit(stand.ticket("build")).await;
@@ -170,7 +172,9 @@ pub async fn the_history_of_nobody_is_empty(stand: Stand) {
 
 /// In exactly one place.
 pub async fn the_sums_count_every_ticket_once(stand: Stand) {
-    stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     stand.attempted(stand.ticket("build"), failed()).await;
     let running = stand.started(stand.ticket("build")).await;
     stand.submit(stand.ticket("test")).await;
@@ -186,7 +190,9 @@ pub async fn the_sums_count_every_ticket_once(stand: Stand) {
 
 /// For the page that shows the stages.
 pub async fn stages_count_their_tickets_and_attempts(stand: Stand) {
-    stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     stand.attempted(stand.ticket("build"), failed()).await;
     let ready = stand.submit(stand.ticket("build")).await;
     let stages = stand.world().catalog().stages().await;
@@ -211,7 +217,9 @@ pub async fn a_healthy_store_finds_itself_healthy(stand: Stand) {
 
 /// "Unknown" is a bug.
 pub async fn every_ticket_can_be_explained(stand: Stand) {
-    stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     stand.attempted(stand.ticket("build"), failed()).await;
     stand.attempted(stand.ticket("build"), rejected()).await;
     stand.submit(stand.ticket("nowhere")).await;
@@ -222,7 +230,12 @@ pub async fn every_ticket_can_be_explained(stand: Stand) {
         let (entry, lines) = (stand.entry(id).await, history(&stand, id).await);
         let told = explain(&entry, &lines, stand.flows(), &snapshot);
         assert!(!told.last_events.is_empty(), "{told:?}");
-        for text in [&told.state, &told.waits_for, &told.then, &told.who_may_change] {
+        for text in [
+            &told.state,
+            &told.waits_for,
+            &told.then,
+            &told.who_may_change,
+        ] {
             assert!(!text.is_empty() && !text.contains("unknown"), "{told:?}");
         }
     }

@@ -55,7 +55,9 @@ pub async fn what_was_only_in_hand_is_delivered_again_as_fresh(mut stand: Stand)
 
 /// Settled means durable.
 pub async fn what_was_settled_stays_settled(mut stand: Stand) {
-    let finished = stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    let finished = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     let handed_on = stand.attempted(stand.ci(), Outcome::done()).await;
     stand.crash().await;
     assert!(stand.place(finished).await.state().is_terminal());

@@ -38,7 +38,10 @@ pub async fn a_group_is_accepted_in_its_order(stand: Stand) {
 pub async fn the_same_ticket_is_accepted_once(stand: Stand) {
     let ticket = stand.ticket("build");
     let id = ticket.id();
-    assert_eq!(submit(&stand, vec![ticket.clone()]).await, [Accepted::New(id)]);
+    assert_eq!(
+        submit(&stand, vec![ticket.clone()]).await,
+        [Accepted::New(id)]
+    );
     assert_eq!(submit(&stand, vec![ticket]).await, [Accepted::Known(id)]);
     assert_eq!(stand.balance().await.accepted, 1);
     let mut consumer = stand.consume("build", 2).await;

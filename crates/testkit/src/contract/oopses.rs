@@ -104,7 +104,11 @@ pub async fn reports_are_found_by_what_they_tell(stand: Stand) {
         ("\"no rule\"", vec![broken, other]),
         ("src:worker", vec![broken, other]),
     ] {
-        assert_eq!(list(&stand, stand.listing(query)).await, expected, "{query}");
+        assert_eq!(
+            list(&stand, stand.listing(query)).await,
+            expected,
+            "{query}"
+        );
     }
 }
 

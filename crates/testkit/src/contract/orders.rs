@@ -75,7 +75,9 @@ pub async fn retry_works_for_parked_and_pending_tickets(stand: Stand) {
 pub async fn retry_is_refused_where_it_would_do_harm_or_nothing(stand: Stand) {
     let unclaimed = stand.submit(stand.ticket("nowhere")).await;
     stand.refused(unclaimed, Action::Retry).await;
-    let done = stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    let done = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     stand.refused(done, Action::Retry).await;
     let running = stand.started(stand.ticket("build")).await;
     let suspect = running.ticket().id();
@@ -129,17 +131,18 @@ pub async fn cancel_of_a_ticket_in_the_queue_takes_it_out(stand: Stand) {
 pub async fn drop_keeps_the_reason_and_the_name(stand: Stand) {
     let id = stand.submit(stand.ticket("build")).await;
     stand.done(id, Action::Drop("a duplicate".into())).await;
-    let dropped = Place::Dropped {
-        at: stand.now(),
-        reason: "a duplicate".into(),
-        by: "ada".into(),
+    let place = stand.place(id).await;
+    let Place::Dropped { reason, by, .. } = &place else {
+        panic!("expected the ticket to be dropped, it is {place:?}");
     };
-    assert_eq!(stand.place(id).await, dropped);
+    assert_eq!((reason.as_str(), by.as_str()), ("a duplicate", "ada"));
 }
 
 /// Done and dropped are for ever.
 pub async fn nothing_is_done_to_what_has_ended(stand: Stand) {
-    let done = stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    let done = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     let dropped = stand.submit(stand.ticket("build")).await;
     stand.done(dropped, Action::Cancel).await;
     for id in [done, dropped] {
@@ -158,7 +161,9 @@ pub async fn a_call_back_ends_a_pending_wait(stand: Stand) {
         payload: Some(Payload::untyped("answer")),
         ..Done::default()
     });
-    stand.done(id, Action::Complete(Generation::FIRST, done)).await;
+    stand
+        .done(id, Action::Complete(Generation::FIRST, done))
+        .await;
     let mut consumer = stand.consume("test", 1).await;
     let delivery = stand.fresh(&mut *consumer).await;
     assert_eq!(delivery.ticket().name.hop, Hop(1));
@@ -182,7 +187,9 @@ pub async fn a_call_back_that_failed_is_reported_and_tried_again(stand: Stand) {
 pub async fn a_call_back_of_an_older_generation_is_refused(stand: Stand) {
     let id = pending(&stand).await;
     let other = Generation::FIRST.next();
-    stand.refused(id, Action::Complete(other, Outcome::done())).await;
+    stand
+        .refused(id, Action::Complete(other, Outcome::done()))
+        .await;
     stand.waits_as(id, Reason::Pending).await;
 }
 
@@ -215,5 +222,9 @@ pub async fn orders_of_a_group_are_answered_in_their_order(stand: Stand) {
     let answers = answers.expect("the orders are taken");
     assert_eq!(answers[0], Answer::NotFound);
     assert!(matches!(answers[1], Answer::Done(_)), "{:?}", answers[1]);
-    assert!(matches!(answers[2], Answer::Refused { .. }), "{:?}", answers[2]);
+    assert!(
+        matches!(answers[2], Answer::Refused { .. }),
+        "{:?}",
+        answers[2]
+    );
 }

@@ -10,9 +10,7 @@ use domain::flow::{Flows, Stage, Unique};
 use domain::names::{FlowName, Holder, Key, Kind, StageName, Version};
 use domain::oops::Scene;
 use domain::outcome::{Failure, Outcome};
-use domain::ports::{
-    Action, Answer, Clock, Consumer, Listing, Order, Settled, Sort,
-};
+use domain::ports::{Action, Answer, Clock, Consumer, Listing, Order, Settled, Sort};
 use domain::retry::{Chance, RetryPolicy};
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
@@ -183,7 +181,10 @@ impl Stand {
         let next = timeout(COMES_WITHIN, from.next(count(max))).await;
         let next = next.expect("a delivery comes in time");
         let incoming = next.expect("the subscription lives");
-        assert!((1..=max).contains(&incoming.len()), "at least one, at most {max}");
+        assert!(
+            (1..=max).contains(&incoming.len()),
+            "at least one, at most {max}"
+        );
         incoming
     }
 

@@ -163,7 +163,9 @@ pub async fn only_time_releases_by_time(stand: Stand) {
     let parked = Outcome::Rejected(Failure::new("Bad", "bad"));
     stand.attempted(stand.ticket("build"), parked).await;
     stand.submit(stand.ticket("nowhere")).await;
-    stand.attempted(stand.ticket("build"), pending_for(SECOND)).await;
+    stand
+        .attempted(stand.ticket("build"), pending_for(SECOND))
+        .await;
     suspect(&stand).await;
     stand.skip(10_000 * SECOND);
     assert_eq!(release(&stand, 10).await.released, 0);
@@ -176,7 +178,11 @@ pub async fn a_changed_handler_releases_what_waited_for_it(stand: Stand) {
     let here = stand.attempted(stand.ticket("build"), unstartable()).await;
     let there = stand.attempted(stand.ticket("test"), unstartable()).await;
     stand.waits_as(here, Reason::Held).await;
-    let released = stand.world().waits().unhold(&stage("build"), stand.now()).await;
+    let released = stand
+        .world()
+        .waits()
+        .unhold(&stage("build"), stand.now())
+        .await;
     assert_eq!(released.expect("the waits can be released"), 1);
     assert_eq!(stand.place(here).await.state(), State::Runnable);
     stand.waits_as(there, Reason::Held).await;
@@ -199,7 +205,9 @@ pub async fn a_suspect_is_a_case_until_it_is_judged(stand: Stand) {
 
 /// A call-back that does not come is a time-out.
 pub async fn a_pending_ticket_is_a_case_when_it_is_overdue(stand: Stand) {
-    let id = stand.attempted(stand.ticket("build"), pending_for(60 * SECOND)).await;
+    let id = stand
+        .attempted(stand.ticket("build"), pending_for(60 * SECOND))
+        .await;
     stand.skip(59 * SECOND);
     assert_eq!(cases(&stand).await, []);
     stand.skip(SECOND);
@@ -244,7 +252,9 @@ pub async fn a_verdict_counts_once(stand: Stand) {
 
 /// What an operator decided in the meantime stays decided.
 pub async fn a_verdict_about_a_name_that_is_over_changes_nothing(stand: Stand) {
-    let id = stand.attempted(stand.ticket("build"), pending_for(SECOND)).await;
+    let id = stand
+        .attempted(stand.ticket("build"), pending_for(SECOND))
+        .await;
     stand.skip(SECOND);
     let found = cases(&stand).await;
     let verdict = verdict(&stand, &found[0]).await;
@@ -300,14 +310,18 @@ async fn retain(stand: &Stand, before: Timestamp, tickets_max: u64) -> u64 {
 
 /// The disk does not fill, and the sums do not change.
 pub async fn what_ended_long_ago_is_forgotten_and_the_sums_stay(stand: Stand) {
-    let old = stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    let old = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     let cancelled = stand.submit(stand.ticket("build")).await;
     stand.done(cancelled, Action::Cancel).await;
     let waiting = stand.attempted(stand.ticket("build"), failed()).await;
     stand.skip(60 * SECOND);
     let before = stand.now();
     stand.skip(SECOND);
-    let new = stand.attempted(stand.ticket("build"), Outcome::done()).await;
+    let new = stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
     let sums = stand.balance().await;
     assert_eq!(retain(&stand, before, u64::MAX).await, 2);
     assert_eq!(stand.balance().await, sums);
@@ -322,7 +336,11 @@ pub async fn what_ended_long_ago_is_forgotten_and_the_sums_stay(stand: Stand) {
 pub async fn only_the_newest_that_ended_are_kept(stand: Stand) {
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(stand.attempted(stand.ticket("build"), Outcome::done()).await);
+        ids.push(
+            stand
+                .attempted(stand.ticket("build"), Outcome::done())
+                .await,
+        );
         stand.skip(SECOND);
     }
     assert_eq!(retain(&stand, Timestamp::EPOCH, 1).await, 2);

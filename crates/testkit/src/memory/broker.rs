@@ -6,9 +6,7 @@ use super::{Memory, Shared, gone};
 use async_trait::async_trait;
 use domain::books::Place;
 use domain::control::Snapshot;
-use domain::delivery::{
-    Delivery, Incoming, Lender, Receipt, Received, Settlement, Start, Started,
-};
+use domain::delivery::{Delivery, Incoming, Lender, Receipt, Received, Settlement, Start, Started};
 use domain::names::StageName;
 use domain::ports::{
     Broker, Consumer, Follower, NotStarted, Settled, StoreError, StreamEnded, Unsettled,
@@ -151,7 +149,9 @@ impl Subscription {
         let mut state = self.memory.shared.lock();
         self.memory.check(&state)?;
         let tags = state.lend(&demand, now);
-        let incoming = tags.into_iter().filter_map(|tag| self.incoming(&state, tag));
+        let incoming = tags
+            .into_iter()
+            .filter_map(|tag| self.incoming(&state, tag));
         Ok(incoming.collect())
     }
 

@@ -127,7 +127,9 @@ fn count(counts: &mut StageCounts, place: &Place) {
         Place::Done { .. } | Place::Dropped { .. } => {}
     }
     if let Some(since) = ready_since(place) {
-        let oldest = counts.oldest_ready.map_or(since, |oldest| oldest.min(since));
+        let oldest = counts
+            .oldest_ready
+            .map_or(since, |oldest| oldest.min(since));
         counts.oldest_ready = Some(oldest);
     }
 }

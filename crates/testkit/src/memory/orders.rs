@@ -99,7 +99,10 @@ fn why_not_retry(place: &Place) -> Option<Answer> {
     let wait = match place {
         Place::Waiting(wait) => wait,
         Place::Runnable { .. } => {
-            return Some(refused("it is runnable already", "nothing: a worker takes it"));
+            return Some(refused(
+                "it is runnable already",
+                "nothing: a worker takes it",
+            ));
         }
         Place::Running { .. } => {
             return Some(refused(
@@ -189,9 +192,10 @@ impl Memory {
                 .or_else(|_| Holder::new("desk"))
                 .expect("the word is plain"),
             hostname: "memory".into(),
-            version: entry.version.clone().unwrap_or_else(|| {
-                Version::new("unknown").expect("the word is plain")
-            }),
+            version: entry
+                .version
+                .clone()
+                .unwrap_or_else(|| Version::new("unknown").expect("the word is plain")),
         };
         let start = Start {
             scene: Arc::new(scene),

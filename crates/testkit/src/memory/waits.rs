@@ -38,13 +38,16 @@ impl Waits for Memory {
 
     async fn cases(&self, now: Timestamp, max: NonZeroUsize) -> Result<Vec<Case>, StoreError> {
         self.read(|state| {
-            let waiting = state.rows.values().filter_map(|row| match &row.entry.place {
-                Place::Waiting(wait) if is_case(&wait.condition, now) => Some(Case {
-                    ticket: row.entry.ticket.clone(),
-                    wait: wait.clone(),
-                }),
-                _ => None,
-            });
+            let waiting = state
+                .rows
+                .values()
+                .filter_map(|row| match &row.entry.place {
+                    Place::Waiting(wait) if is_case(&wait.condition, now) => Some(Case {
+                        ticket: row.entry.ticket.clone(),
+                        wait: wait.clone(),
+                    }),
+                    _ => None,
+                });
             let mut cases: Vec<Case> = state.orphans.values().cloned().chain(waiting).collect();
             cases.sort_by_key(|case| (case.wait.since, case.ticket.id()));
             cases.truncate(max.get());

@@ -84,9 +84,7 @@ fn blame(entries: &[Entry], reports: &[Report]) -> Option<String> {
     let named: BTreeSet<OopsId> = entries.iter().flat_map(|e| e.oopses.clone()).collect();
     let kept: BTreeSet<OopsId> = reports.iter().map(|report| report.id).collect();
     let differ: Vec<_> = named.symmetric_difference(&kept).collect();
-    (!differ.is_empty()).then(|| {
-        format!("named by a ticket or kept, but not both: {differ:?}")
-    })
+    (!differ.is_empty()).then(|| format!("named by a ticket or kept, but not both: {differ:?}"))
 }
 
 /// Each attempt that went wrong has its report, death included; the others have none.
@@ -144,7 +142,12 @@ async fn unexplained(
     for entry in entries {
         let history = ports.history(entry.ticket.id()).await?;
         let told = explain(entry, &history, flows, &snapshot);
-        let texts = [&told.state, &told.waits_for, &told.then, &told.who_may_change];
+        let texts = [
+            &told.state,
+            &told.waits_for,
+            &told.then,
+            &told.who_may_change,
+        ];
         let is_told = |text: &&String| !text.is_empty() && !text.contains("unknown");
         if history.is_empty() || !texts.iter().all(is_told) {
             wrong.push(format!("a ticket is not explained: {told:?}"));
@@ -163,7 +166,10 @@ pub(super) async fn unfinished(ports: &Faulty, flows: &Flows, now: Timestamp) ->
     for entry in page.rows {
         if !entry.place.state().is_terminal() {
             let history = ports.history(entry.ticket.id()).await.unwrap_or_default();
-            told.push(format!("{:#?}", explain(&entry, &history, flows, &snapshot)));
+            told.push(format!(
+                "{:#?}",
+                explain(&entry, &history, flows, &snapshot)
+            ));
         }
     }
     told

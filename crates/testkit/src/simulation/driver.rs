@@ -155,13 +155,19 @@ impl<'a> Driver<'a> {
             ports,
             flows: &self.flows,
             events: &self.recorder.events(),
-            wrongs: self.scripts.values().flat_map(|script| script.wrongs()).collect(),
+            wrongs: self
+                .scripts
+                .values()
+                .flat_map(|script| script.wrongs())
+                .collect(),
         };
         let mut wrong = check::the_end(&evidence).await;
         wrong.extend(self.checker.violations().iter().map(ToString::to_string));
         let doubles: usize = self.scripts.values().map(|script| script.doubles()).sum();
         if doubles > 0 {
-            wrong.push(format!("a handler was given a ticket that it still had {doubles} times"));
+            wrong.push(format!(
+                "a handler was given a ticket that it still had {doubles} times"
+            ));
         }
         // A process that died took words with it, so then the events know less than the books.
         let disagreement = self.fold.disagreement(&balance);
@@ -200,12 +206,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    async fn order(
-        &self,
-        ticket: usize,
-        action: Action,
-        ports: &Faulty,
-    ) -> Result<(), StoreError> {
+    async fn order(&self, ticket: usize, action: Action, ports: &Faulty) -> Result<(), StoreError> {
         let word = match action {
             Action::Retry => "retry",
             Action::Cancel => "cancel",
@@ -296,7 +297,10 @@ fn tickets(plan: &Plan, clock: &TestClock) -> Vec<Ticket> {
 fn scripts(plan: &Plan, tickets: &[Ticket]) -> BTreeMap<StageName, Arc<Script>> {
     let script = |(at, stage): (usize, &super::StagePlan)| {
         if stage.is_unstartable {
-            return (stage.name.clone(), Arc::new(Script::always(Step::Unstartable)));
+            return (
+                stage.name.clone(),
+                Arc::new(Script::always(Step::Unstartable)),
+            );
         }
         let add = |script: Script, (ticket, plan): (&Ticket, &super::TicketPlan)| {
             let steps = plan.steps.get(at).cloned().unwrap_or_default();

@@ -116,7 +116,8 @@ impl Plan {
     pub fn may_be_parked(&self, ticket: usize) -> bool {
         let steps = self.tickets.get(ticket).map(|plan| plan.steps.concat());
         let mut steps = steps.into_iter().flatten();
-        steps.any(|step| *step.at_last() == Step::Reject) || self.stages.iter().any(|stage| stage.attempts.is_some())
+        steps.any(|step| *step.at_last() == Step::Reject)
+            || self.stages.iter().any(|stage| stage.attempts.is_some())
     }
 }
 

@@ -1,27 +1,27 @@
 //! A crew of plain tasks: consumes, works, reports, settles, releases, judges. Nothing clever.
 
 use domain::control::{Change, Hold};
+use domain::delivery::Disposition;
 use domain::delivery::{
     Decision, Delivery, Incoming, Performed, Received, Settlement, Start, Suspected, Unreported,
 };
 use domain::event::{Event, SettledAs};
+use domain::names::StageName;
 use domain::oops::Scene;
 use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{
-    Broker, Consumer, Context, Desk, Handler, NotStarted, Oopses, Settled, StopReason,
-    StopSignal, StoreError, Unsettled, Waits,
+    Broker, Consumer, Context, Desk, Handler, NotStarted, Oopses, Settled, StopReason, StopSignal,
+    StoreError, Unsettled, Waits,
 };
-use domain::names::StageName;
-use domain::delivery::Disposition;
 use domain::time::Timestamp;
 use domain::verdict::judge;
 use futures_util::FutureExt;
-use testkit::simulation::{Berth, Crew, Life};
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::simulation::{Berth, Crew, Life};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
@@ -225,7 +225,11 @@ impl Part {
     }
 
     async fn perform(&self, ticket: &Arc<domain::ticket::Ticket>) -> Attempted {
-        let rules = self.berth.flows.stage(&ticket.stage).expect("it was configured");
+        let rules = self
+            .berth
+            .flows
+            .stage(&ticket.stage)
+            .expect("it was configured");
         let context = Context {
             deadline: self.now().plus(rules.deadline),
             grace: rules.grace,
@@ -331,7 +335,10 @@ impl Part {
     }
 
     async fn open(&self, stage: &StageName) -> Result<(), StoreError> {
-        self.berth.ports.change(Change::Unhold(stage.clone())).await?;
+        self.berth
+            .ports
+            .change(Change::Unhold(stage.clone()))
+            .await?;
         self.berth.ports.unhold(stage, self.now()).await?;
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Web {
             flows: Arc::new(Flows::new(rules, flows).unwrap()),
             clock: self.fake.clone(),
             handlers: Arc::new(move || handlers.clone()),
-            metrics: Arc::new(|| "goaround_up 1\n".into()),
+            metrics: Arc::new(|| Box::pin(async { "goaround_up 1\n".into() })),
             ready: Arc::new(move || ready.clone()),
             live: self.live.clone(),
         }
