@@ -127,7 +127,7 @@ impl Site {
         let mut stdin = child.stdin.take().expect("piped");
         let input = input.to_owned();
         let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()).ok());
-        let output = child.wait_with_output().expect("ours");
+        let output = within_patience(child);
         feeder.join().expect("the feeder does not panic");
         output
     }
@@ -206,6 +206,32 @@ impl Drop for Up {
         self.child.kill().ok(); // It may have ended already.
         self.child.wait().ok();
     }
+}
+
+/// Waits for the end of a command; one that does not end is killed, and the test fails.
+fn within_patience(mut child: Child) -> Output {
+    let stdout = gather(child.stdout.take());
+    let stderr = gather(child.stderr.take());
+    let ended = eventually(|| child.try_wait().expect("ours"));
+    if ended.is_none() {
+        child.kill().expect("ours");
+    }
+    let status = child.wait().expect("ours");
+    let [stdout, stderr] =
+        [stdout, stderr].map(|reader| reader.join().expect("the reader does not panic"));
+    let output = Output { status, stdout, stderr };
+    assert!(ended.is_some(), "the command did not end: {}", show(&output));
+    output
+}
+
+fn gather(pipe: Option<impl std::io::Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_end(&mut bytes).ok(); // What was read until then is what there is.
+        }
+        bytes
+    })
 }
 
 /// Looks again and again until there is an answer, or patience is over.

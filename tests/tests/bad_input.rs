@@ -52,7 +52,7 @@ fn a_configuration_that_cannot_work_is_refused_with_every_reason_and_its_place()
     ];
     for (config, words) in cases {
         let site = Site::new(config);
-        for arguments in [&["config", "check"][..], &["up", "--listen", "127.0.0.1:0"][..]] {
+        for arguments in [&["config", "check"][..], &["up", "--data", "data"][..]] {
             let output = site.cli(arguments);
             assert_refused(&output, 2, words);
         }

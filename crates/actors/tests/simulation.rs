@@ -7,13 +7,12 @@ use actix_rt::System;
 use actors::controller::Keeping;
 use actors::{Controller, Root, Setup};
 use domain::names::StageName;
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::faults::Fault;
-use testkit::simulation::{Berth, Crew, Life, simulate};
+use testkit::simulation::{Berth, Crew, Life, simulate, simulate_all};
 
 /// The real actors, all on one arbiter.
 struct Actors;
@@ -66,15 +65,14 @@ const fn keeping() -> Keeping {
 /// Plays these seeds; they must not all be quiet ones.
 fn stories(seeds: Range<u64>) {
     quiet_panics();
-    let mut struck: BTreeSet<Fault> = BTreeSet::new();
-    let mut deaths = 0;
-    for seed in seeds {
-        let played = simulate(seed, &Actors);
-        struck.extend(played.struck.keys());
-        deaths += played.deaths;
-    }
-    assert_eq!(struck.len(), Fault::ALL.len(), "every fault has struck: {struck:?}");
-    assert!(deaths > 0, "a process has died");
+    let played = simulate_all(seeds, &Actors);
+    let struck = played.struck;
+    assert_eq!(
+        struck.len(),
+        Fault::ALL.len(),
+        "every fault has struck: {struck:?}"
+    );
+    assert!(played.deaths > 0, "a process has died");
 }
 
 /// Scripted handlers panic by the hundred; only other panics are worth a line.
@@ -110,7 +108,10 @@ fn the_last_quarter_of_a_thousand_stories_ends_well() {
 
 #[test]
 fn one_story_is_played_again_by_its_seed() {
-    #[expect(clippy::disallowed_methods, reason = "a seed to replay comes from whoever runs tests")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a seed to replay comes from whoever runs tests"
+    )]
     let wish = std::env::var("GOAROUND_SEED");
     let seed = wish.map_or(1, |seed| seed.parse().expect("GOAROUND_SEED is a number"));
     quiet_panics();
@@ -122,7 +123,14 @@ fn the_same_seed_is_the_same_story_to_the_last_event() {
     quiet_panics();
     for seed in 0..20 {
         let (first, second) = (simulate(seed, &Actors), simulate(seed, &Actors));
-        let differ = first.events.iter().zip(&second.events).find(|(a, b)| a != b);
-        assert!(first == second, "seed {seed} was told in two ways: {differ:#?}");
+        let differ = first
+            .events
+            .iter()
+            .zip(&second.events)
+            .find(|(a, b)| a != b);
+        assert!(
+            first == second,
+            "seed {seed} was told in two ways: {differ:#?}"
+        );
     }
 }

@@ -21,6 +21,8 @@ pub struct UpOptions {
     pub data: PathBuf,
     /// How log lines look.
     pub log_format: telemetry::logs::Format,
+    /// Whether log lines are coloured.
+    pub log_colour: telemetry::logs::Colour,
     /// What is logged, in the syntax of `RUST_LOG`.
     pub log_filter: String,
 }
@@ -31,7 +33,8 @@ pub struct UpOptions {
 /// When it cannot start: the data folder is in use, damaged or read-only, or the address is taken.
 /// Says which, and what to do.
 pub fn up(config: Config, options: UpOptions) -> anyhow::Result<ExitCode> {
-    telemetry::logs::start(&options.log_filter, options.log_format).map_err(anyhow::Error::msg)?;
+    telemetry::logs::start(&options.log_filter, options.log_format, options.log_colour)
+        .map_err(anyhow::Error::msg)?;
     actors::listen_to_panics();
     let listen = config.http.listen;
     let listener = TcpListener::bind(listen).with_context(|| {

@@ -22,7 +22,7 @@ use store::{Config, Embedded};
 
 const SUBMIT_GROUP: usize = 512;
 const SETTLE_GROUP: usize = 256;
-const GROUPS_IN_FLIGHT: usize = 2;
+const GROUPS_IN_FLIGHT: usize = 4;
 const SUBMITTERS: usize = 64;
 
 type Res<T> = Result<T, Box<dyn Error>>;
@@ -134,7 +134,7 @@ impl Bench {
     }
 
     async fn drain(&self, stage: &StageName, count: usize) -> Res<()> {
-        let prefetch = NonZeroUsize::new(4 * SETTLE_GROUP).ok_or("zero")?;
+        let prefetch = NonZeroUsize::new(8 * SETTLE_GROUP).ok_or("zero")?;
         let max = NonZeroUsize::new(SETTLE_GROUP).ok_or("zero")?;
         let mut consumer = self.store.consume(stage, prefetch).await?;
         let rules = self.flows.stage(stage).ok_or("no stage")?;

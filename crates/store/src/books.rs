@@ -96,11 +96,11 @@ impl Queues {
         self.latest.fetch_max(latest, Ordering::SeqCst);
     }
 
+    /// Ends every subscription.
     pub(crate) fn close(&self) {
         for queue in self.all() {
             queue.close();
         }
-        self.feed.stop();
     }
 }
 

@@ -16,7 +16,8 @@ pub struct Config {
     pub read_ahead_tickets: usize,
     /// How many bytes of payload a stage's read-ahead may hold.
     pub read_ahead_bytes_max: usize,
-    /// The size at which the intent file is written anew with only what is in hand.
+    /// The size at which the intent file is written anew with only what is in hand. All of it is
+    /// looked up in the books when the folder is opened after a crash.
     pub intents_bytes_max: u64,
     /// How many threads answer questions.
     pub readers: usize,
@@ -33,7 +34,7 @@ impl Config {
             group_tickets_max: 1_024,
             read_ahead_tickets: 1_024,
             read_ahead_bytes_max: 8 * 1024 * 1024,
-            intents_bytes_max: 4 * 1024 * 1024,
+            intents_bytes_max: 512 * 1024,
             readers: 2,
             retention_slice: 500,
         }

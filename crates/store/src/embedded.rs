@@ -4,7 +4,7 @@ use crate::books::{Books, Commits, Parts, Queues};
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::{Fault, OpenError, closed};
-use crate::feeder::Feed;
+use crate::feeder::Feeder;
 use crate::folder::Ownership;
 use crate::intents::{self, IntentFile};
 use crate::opening;
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) queues: Arc<Queues>,
     pub(crate) writer: Writer<Books>,
     pub(crate) readers: Readers,
+    feeder: Feeder,
     pub(crate) intents: Mutex<IntentFile>,
     pub(crate) control: watch::Receiver<Snapshot>,
     pub(crate) attention: Arc<Notify>,
@@ -70,8 +71,8 @@ impl Embedded {
             tickets: config.read_ahead_tickets.max(1),
             bytes_max: config.read_ahead_bytes_max,
         };
-        let feed = Feed::start(&BOOKS, &config.folder).map_err(bad)?;
-        let queues = Arc::new(Queues::new(feed, read_ahead, numbers.1 - 1));
+        let feeder = Feeder::start(&BOOKS, &config.folder).map_err(bad)?;
+        let queues = Arc::new(Queues::new(feeder.feed(), read_ahead, numbers.1 - 1));
         let parts = Parts {
             flows,
             clock,
@@ -97,6 +98,7 @@ impl Embedded {
             queues,
             writer,
             readers,
+            feeder,
             intents: Mutex::new(intents),
             control,
             attention,
@@ -127,6 +129,8 @@ impl Embedded {
 impl Shared {
     fn close(&self) {
         self.queues.close();
+        self.feeder.close();
+        self.readers.close();
         self.writer.close();
         self.oopses.close();
         let mut ownership = self

@@ -6,7 +6,8 @@ use crate::rows::{self, Shared, ticket_columns};
 use crate::schema::Schema;
 use rusqlite::Connection;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 
 /// The hot query of every delivery; a test looks at its plan.
 pub(crate) const READ_AHEAD: &str = concat!(
@@ -30,27 +31,49 @@ enum Wish {
 #[derive(Clone)]
 pub(crate) struct Feed(mpsc::Sender<Wish>);
 
-impl Feed {
+/// The thread that reads.
+pub(crate) struct Feeder {
+    feed: Feed,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Feeder {
     /// Starts the thread.
     pub(crate) fn start(schema: &Schema, folder: &Path) -> Result<Self, Fault> {
         let db = schema.open_reader(folder)?;
         let (wishes, inbox) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("read ahead".into())
             .spawn(move || run(&db, &inbox))
             .map_err(|error| Fault::row("no thread to read ahead", error))?;
-        Ok(Self(wishes))
+        Ok(Self {
+            feed: Feed(wishes),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
-    /// Asks for a read into this queue; false when the store is closed.
-    pub(crate) fn ask(&self, queue: &Arc<StageQueue>) -> bool {
-        self.0.send(Wish::Read(Arc::clone(queue))).is_ok()
+    /// A way to ask it.
+    pub(crate) fn feed(&self) -> Feed {
+        self.feed.clone()
     }
 
     /// Ends the thread.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn close(&self) {
         // A thread that is gone already needs no word.
-        self.0.send(Wish::Stop).ok();
+        self.feed.0.send(Wish::Stop).ok();
+        let mut slot = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = slot.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that reads ahead had panicked before it was closed");
+        }
+    }
+}
+
+impl Feed {
+    /// Asks for a read into this queue; false when the store is closed.
+    pub(crate) fn ask(&self, queue: &Arc<StageQueue>) -> bool {
+        self.0.send(Wish::Read(Arc::clone(queue))).is_ok()
     }
 }
 

@@ -53,6 +53,7 @@ impl OopsFile {
     }
 
     pub(crate) fn close(&self) {
+        self.readers.close();
         self.writer.close();
     }
 

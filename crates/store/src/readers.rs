@@ -3,9 +3,10 @@
 use crate::error::{Fault, closed};
 use crate::schema::Schema;
 use domain::ports::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, InterruptHandle};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 /// The most questions that wait for a reader; further callers wait for room.
@@ -17,10 +18,11 @@ const STEPS_BETWEEN: u16 = 10_000;
 
 type Question = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The handle of the reader threads of one file. They end when it is dropped.
+/// The handle of the reader threads of one file.
 pub(crate) struct Readers {
     file: &'static str,
-    questions: mpsc::Sender<Question>,
+    questions: Mutex<Option<mpsc::Sender<Question>>>,
+    threads: Mutex<Vec<(InterruptHandle, JoinHandle<()>)>>,
 }
 
 impl Readers {
@@ -28,16 +30,37 @@ impl Readers {
     pub(crate) fn start(schema: &Schema, folder: &Path, count: usize) -> Result<Self, Fault> {
         let (questions, inbox) = mpsc::channel(QUESTIONS_MAX);
         let inbox = Arc::new(Mutex::new(inbox));
+        let mut threads = Vec::new();
         for _ in 0..count.max(1) {
             let db = schema.open_reader(folder)?;
+            let interrupt = db.get_interrupt_handle();
             let inbox = Arc::clone(&inbox);
-            std::thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name(format!("read {}", schema.name))
                 .spawn(move || run(db, &inbox))
                 .map_err(|error| Fault::row("no thread for a reader", error))?;
+            threads.push((interrupt, thread));
         }
-        let file = schema.name;
-        Ok(Self { file, questions })
+        Ok(Self {
+            file: schema.name,
+            questions: Mutex::new(Some(questions)),
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Breaks off what is being answered and ends the threads. Whoever writes closes its file
+    /// after this, so that the last connection to it leaves it whole and without a log.
+    pub(crate) fn close(&self) {
+        let questions = &self.questions;
+        drop(questions.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let threads = &self.threads;
+        let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (interrupt, thread) in threads.drain(..) {
+            interrupt.interrupt();
+            if thread.join().is_err() {
+                tracing::error!("a reader of {} had panicked before it was closed", self.file);
+            }
+        }
     }
 
     /// Asks a question in one read transaction, so that all of its answer is of one moment.
@@ -54,7 +77,13 @@ impl Readers {
             // A caller that is gone no longer wants the answer.
             reply.send(answered(db, question)).ok();
         });
-        self.questions.send(question).await.map_err(|_| closed())?;
+        let questions = {
+            let questions = self.questions.lock();
+            questions.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let questions = questions.ok_or_else(closed)?;
+        questions.send(question).await.map_err(|_| closed())?;
+        drop(questions);
         let answer = answer.await.map_err(|_| closed())?;
         answer.map_err(|fault| fault.into_store_error(self.file))
     }

@@ -4,8 +4,8 @@ use crate::books::{Books, Queues};
 use crate::control::Control;
 use crate::error::Fault;
 use crate::orders::{self, Ordered};
-use crate::settling;
-use crate::submitting;
+use crate::settling::Statements;
+use crate::submitting::Inserts;
 use crate::waiting;
 use crate::writer::Ask;
 use domain::control::{Change, Snapshot};
@@ -63,7 +63,8 @@ impl Request {
     pub(crate) fn apply(&mut self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
         match self {
             Self::Submit(ask) => {
-                let accept = |ticket| submitting::accept(books, db, ticket);
+                let mut inserts = Inserts::prepare(db)?;
+                let accept = |ticket| inserts.accept(books, db, ticket);
                 ask.answer = Some(ask.input.iter().map(accept).collect::<Result<_, _>>()?);
             }
             Self::Settle(settle) => settle.apply(books, db)?,
@@ -129,8 +130,9 @@ impl Request {
 impl Settle {
     fn apply(&mut self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
         self.answers.clear();
+        let mut statements = Statements::prepare(db)?;
         for (settlement, row) in self.settlements.iter().zip(&self.rows) {
-            let settled = settling::settle(books, db, settlement, *row)?;
+            let settled = statements.settle(books, db, settlement, *row)?;
             self.answers.push(settled);
         }
         Ok(())

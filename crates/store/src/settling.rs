@@ -15,7 +15,7 @@ use domain::ports::Settled;
 use domain::ticket::{Name, Ticket};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,18 @@ const FINISH: &str = "UPDATE places SET state = 3, since = ?2, scene = ?3
 const HAND_ON: &str =
     "UPDATE places SET since = ?2, scene = ?3, stage = ?7, ready_seq = ?8, hop = ?9, attempt = ?10
      WHERE seq = ?1 AND state = 0 AND generation = ?4 AND hop = ?5 AND attempt = ?6";
+
+const ATTEMPT: &str =
+    "INSERT OR IGNORE INTO attempts (ticket, hop, generation, attempt, stage, started_at,
+       ended_at, outcome, scene, oops, memory, cpu_user, cpu_system)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+/// The statements of the common ways, prepared once a request.
+pub(crate) struct Statements<'a> {
+    finish: CachedStatement<'a>,
+    hand_on: CachedStatement<'a>,
+    attempt: CachedStatement<'a>,
+}
 
 /// A settlement with what is known about its ticket's row.
 struct Case<'a> {
@@ -35,70 +47,76 @@ struct Case<'a> {
     at: Timestamp,
 }
 
-/// Carries a settlement out, if it counts.
-pub(crate) fn settle(
-    books: &mut Books,
-    db: &Connection,
-    settlement: &Settlement,
-    seq: i64,
-) -> Result<Settled, Fault> {
-    let ticket = &**settlement.ticket();
-    let ended = settlement.ended();
-    let scene = ended.map(|ended| books.scene(db, &ended.scene));
-    let case = Case {
-        seq,
-        ticket,
-        disposition: settlement.disposition(),
-        from: books.stop(db, &ticket.stage)?,
-        scene: scene.transpose()?,
-        at: ended.map_or_else(|| books.clock.now(), |ended| ended.span.ended_at),
-    };
-    if !case.go_straight(books, db)? && !case.look_first(books, db)? {
-        // It changes nothing, but that the attempt has ended is worth knowing: without this row it
-        // would be taken for one that died with the process.
-        if let Some(ended) = ended {
-            case.record(db, ended)?;
-        }
-        return Ok(Settled::Stale);
+impl<'a> Statements<'a> {
+    pub(crate) fn prepare(db: &'a Connection) -> Result<Self, Fault> {
+        Ok(Self {
+            finish: db.prepare_cached(FINISH)?,
+            hand_on: db.prepare_cached(HAND_ON)?,
+            attempt: db.prepare_cached(ATTEMPT)?,
+        })
     }
-    case.keep_payload(db)?;
-    if let Some(ended) = ended {
-        case.count(books, ended.outcome);
-        if ended.outcome != OutcomeKind::Done || case.from.journal == Journal::Full {
-            case.record(db, ended)?;
-        }
-    }
-    for emitted in settlement.emits() {
-        submitting::accept(books, db, &Arc::new(emitted.clone()))?;
-    }
-    Ok(Settled::Applied)
-}
 
-impl Case<'_> {
-    /// Whether its stage lets each key in once, and it has one.
-    fn lock_key(&self) -> Option<&str> {
-        let key = self.ticket.key.as_ref().map(|key| key.as_str());
-        key.filter(|_| self.from.is_unique)
+    /// Carries a settlement out, if it counts.
+    pub(crate) fn settle(
+        &mut self,
+        books: &mut Books,
+        db: &Connection,
+        settlement: &Settlement,
+        seq: i64,
+    ) -> Result<Settled, Fault> {
+        let ticket = &**settlement.ticket();
+        let ended = settlement.ended();
+        let scene = ended.map(|ended| books.scene(db, &ended.scene));
+        let case = Case {
+            seq,
+            ticket,
+            disposition: settlement.disposition(),
+            from: books.stop(db, &ticket.stage)?,
+            scene: scene.transpose()?,
+            at: ended.map_or_else(|| books.clock.now(), |ended| ended.span.ended_at),
+        };
+        if !self.go_straight(books, db, &case)? && !case.look_first(books, db)? {
+            // It changes nothing, but that the attempt has ended is worth knowing: without this
+            // row it would be taken for one that died with the process.
+            if let Some(ended) = ended {
+                self.record(&case, ended)?;
+            }
+            return Ok(Settled::Stale);
+        }
+        case.keep_payload(db)?;
+        if let Some(ended) = ended {
+            case.count(books, ended.outcome);
+            if ended.outcome != OutcomeKind::Done || case.from.journal == Journal::Full {
+                self.record(&case, ended)?;
+            }
+        }
+        submitting::accept_all(books, db, settlement.emits())?;
+        Ok(Settled::Applied)
     }
 
     /// The common ways: compare and move in one statement. False when it moved nothing.
-    fn go_straight(&self, books: &mut Books, db: &Connection) -> Result<bool, Fault> {
-        if self.lock_key().is_some() {
+    fn go_straight(
+        &mut self,
+        books: &mut Books,
+        db: &Connection,
+        case: &Case,
+    ) -> Result<bool, Fault> {
+        if case.lock_key().is_some() {
             return Ok(false);
         }
-        match self.disposition {
-            Disposition::Finish => self.finish(books, db),
-            Disposition::Forward(copy) => self.hand_on(books, db, copy),
+        match case.disposition {
+            Disposition::Finish => self.finish(books, case),
+            Disposition::Forward(copy) => self.hand_on(books, db, case, copy),
             Disposition::Wait { .. } => Ok(false),
         }
     }
 
-    fn finish(&self, books: &mut Books, db: &Connection) -> Result<bool, Fault> {
-        let name = self.ticket.name;
-        let moved = db.prepare_cached(FINISH)?.execute(params![
-            self.seq,
-            self.at.as_micros(),
-            self.scene,
+    fn finish(&mut self, books: &mut Books, case: &Case) -> Result<bool, Fault> {
+        let name = case.ticket.name;
+        let moved = self.finish.execute(params![
+            case.seq,
+            case.at.as_micros(),
+            case.scene,
             name.generation.0,
             name.hop.0,
             name.attempt.0,
@@ -109,21 +127,27 @@ impl Case<'_> {
         Ok(moved == 1)
     }
 
-    fn hand_on(&self, books: &mut Books, db: &Connection, copy: &Ticket) -> Result<bool, Fault> {
+    fn hand_on(
+        &mut self,
+        books: &mut Books,
+        db: &Connection,
+        case: &Case,
+        copy: &Ticket,
+    ) -> Result<bool, Fault> {
+        let name = case.ticket.name;
         let to = books.stop(db, &copy.stage)?;
         let is_plain = books.claims(to, &copy.stage, &copy.kind)
             && !(to.is_unique && copy.key.is_some())
-            && copy.name.generation == self.ticket.name.generation;
+            && copy.name.generation == name.generation;
         if !is_plain {
             return Ok(false);
         }
-        let name = self.ticket.name;
         let shared = || Some(Arc::new(copy.clone()));
-        let ready_seq = books.rise((to.id, &copy.stage), self.seq, shared);
-        let moved = db.prepare_cached(HAND_ON)?.execute(params![
-            self.seq,
-            self.at.as_micros(),
-            self.scene,
+        let ready_seq = books.rise((to.id, &copy.stage), case.seq, shared);
+        let moved = self.hand_on.execute(params![
+            case.seq,
+            case.at.as_micros(),
+            case.scene,
             name.generation.0,
             name.hop.0,
             name.attempt.0,
@@ -133,9 +157,40 @@ impl Case<'_> {
             copy.name.attempt.0,
         ])?;
         if moved == 0 {
-            books.fall(self.seq);
+            books.fall(case.seq);
         }
         Ok(moved == 1)
+    }
+
+    /// Writes the attempt down. The same attempt is the same row, whoever tells of it again.
+    fn record(&mut self, case: &Case, ended: &Ended) -> Result<(), Fault> {
+        let name = case.ticket.name;
+        let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        let memory = ended.usage.memory_bytes_max;
+        self.attempt.execute(params![
+            case.seq,
+            name.hop.0,
+            name.generation.0,
+            name.attempt.0,
+            case.from.id,
+            ended.span.started_at.as_micros(),
+            ended.span.ended_at.as_micros(),
+            codes::of_outcome(ended.outcome),
+            case.scene,
+            ended.oops.map(bits),
+            memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            ended.usage.cpu_user.map(micros),
+            ended.usage.cpu_system.map(micros),
+        ])?;
+        Ok(())
+    }
+}
+
+impl Case<'_> {
+    /// Whether its stage lets each key in once, and it has one.
+    fn lock_key(&self) -> Option<&str> {
+        let key = self.ticket.key.as_ref().map(|key| key.as_str());
+        key.filter(|_| self.from.is_unique)
     }
 
     /// Every other way. False when the books know better.
@@ -226,34 +281,6 @@ impl Case<'_> {
             books.count(self.from.id, Count::AttemptsFailed, 1);
         }
     }
-
-    /// Writes the attempt down. The same attempt is the same row, whoever tells of it again.
-    fn record(&self, db: &Connection, ended: &Ended) -> Result<(), Fault> {
-        let name = self.ticket.name;
-        let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-        let memory = ended.usage.memory_bytes_max;
-        db.prepare_cached(
-            "INSERT OR IGNORE INTO attempts (ticket, hop, generation, attempt, stage, started_at,
-               ended_at, outcome, scene, oops, memory, cpu_user, cpu_system)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?
-        .execute(params![
-            self.seq,
-            name.hop.0,
-            name.generation.0,
-            name.attempt.0,
-            self.from.id,
-            ended.span.started_at.as_micros(),
-            ended.span.ended_at.as_micros(),
-            codes::of_outcome(ended.outcome),
-            self.scene,
-            ended.oops.map(bits),
-            memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
-            ended.usage.cpu_user.map(micros),
-            ended.usage.cpu_system.map(micros),
-        ])?;
-        Ok(())
-    }
 }
 
 /// An outside event has ended a pending wait: the ticket goes where its outcome leads.
@@ -277,8 +304,5 @@ pub(crate) fn complete(
     }
     case.keep_payload(db)?;
     note.insert(db, seq)?;
-    for emitted in emits {
-        submitting::accept(books, db, &Arc::new(emitted.clone()))?;
-    }
-    Ok(())
+    submitting::accept_all(books, db, emits)
 }

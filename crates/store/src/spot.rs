@@ -63,6 +63,11 @@ impl<'a> Spot<'a> {
         spot
     }
 
+    /// Whether it says nothing but that the ticket is runnable.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.state == codes::RUNNABLE && self.lock_key.is_none()
+    }
+
     pub(crate) fn insert(&self, db: &Connection, seq: i64) -> Result<(), Fault> {
         let mut statement = db.prepare_cached(
             "INSERT INTO places (seq, state, stage, ready_seq, generation, hop, attempt, since,
@@ -177,36 +182,43 @@ pub(crate) struct Found {
     pub(crate) lock_key: Option<String>,
 }
 
-const FOUND: &str = "SELECT p.seq, p.state, p.reason, p.stage, t.id, p.generation, p.hop, \
-     p.attempt, p.lock_key FROM places p JOIN tickets t ON t.seq = p.seq";
+macro_rules! found {
+    ($which:literal) => {
+        concat!(
+            "SELECT p.seq, p.state, p.reason, p.stage, t.id, p.generation, p.hop, p.attempt, \
+             p.lock_key FROM places p JOIN tickets t ON t.seq = p.seq WHERE ",
+            $which
+        )
+    };
+}
 
 impl Found {
     pub(crate) fn by_id(db: &Connection, id: TicketId) -> Result<Option<Self>, Fault> {
-        Self::one(db, "WHERE t.id = ?1", params![id.as_bytes()])
+        Self::one(db, found!("t.id = ?1"), params![id.as_bytes()])
     }
 
     pub(crate) fn by_seq(db: &Connection, seq: i64) -> Result<Option<Self>, Fault> {
-        Self::one(db, "WHERE p.seq = ?1", params![seq])
+        Self::one(db, found!("p.seq = ?1"), params![seq])
     }
 
     /// The ticket that is alone at work on this key.
     pub(crate) fn at_work(db: &Connection, stage: i64, key: &str) -> Result<Option<Self>, Fault> {
-        let which = "WHERE p.stage = ?1 AND p.lock_key = ?2";
-        Self::one(db, which, params![stage, key])
+        let query = found!("p.stage = ?1 AND p.lock_key = ?2");
+        Self::one(db, query, params![stage, key])
     }
 
     /// The ticket that waits for the one at work.
     pub(crate) fn in_line(db: &Connection, stage: i64, key: &str) -> Result<Option<Self>, Fault> {
-        let which = "WHERE p.stage = ?1 AND p.next_key = ?2";
-        Self::one(db, which, params![stage, key])
+        let query = found!("p.stage = ?1 AND p.next_key = ?2");
+        Self::one(db, query, params![stage, key])
     }
 
     fn one(
         db: &Connection,
-        which: &str,
+        query: &str,
         values: impl rusqlite::Params,
     ) -> Result<Option<Self>, Fault> {
-        let mut found = db.prepare_cached(&format!("{FOUND} {which}"))?;
+        let mut found = db.prepare_cached(query)?;
         let mut rows = found.query(values)?;
         let Some(row) = rows.next()? else {
             return Ok(None);

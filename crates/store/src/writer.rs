@@ -7,7 +7,16 @@ use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// How long a writer waits at a time for those whom it has just answered to ask again. A commit
+/// costs several times as much, and they would all wait for the next one.
+const LINGER: Duration = Duration::from_micros(50);
+/// How often it waits so.
+const LINGERS_MAX: u32 = 4;
+/// A group of this weight is worth a commit of its own.
+const WEIGHT_WORTH: usize = 64;
 
 /// What a writer thread does. One transaction is `apply` for each request, then `finish`, then
 /// either `committed` or `undone` and `refuse`.
@@ -67,6 +76,7 @@ impl<W: Work> Writer<W> {
             requests,
             stopping: Arc::clone(&stopping),
             weight_max: limits.weight_max,
+            last_requests: 0,
         };
         let thread = std::thread::Builder::new()
             .name(format!("write {file}"))
@@ -114,6 +124,7 @@ struct Desk<W: Work> {
     requests: mpsc::Receiver<Message<W::Request>>,
     stopping: Arc<AtomicBool>,
     weight_max: usize,
+    last_requests: usize,
 }
 
 impl<W: Work> Desk<W> {
@@ -130,19 +141,34 @@ impl<W: Work> Desk<W> {
     }
 
     fn gather(&mut self, first: Message<W::Request>) -> Vec<W::Request> {
-        let mut group = Vec::new();
+        let mut group = Vec::with_capacity(self.last_requests);
         let mut weight = 0;
         let mut next = Some(first);
-        while let Some(message) = next {
-            if let Message::Request(request) = message {
-                weight += W::weight(&request).max(1);
-                group.push(request);
+        let mut lingers = 0;
+        let mut seen = 0;
+        loop {
+            match next.take() {
+                Some(Message::Request(request)) => {
+                    weight += W::weight(&request).max(1);
+                    group.push(request);
+                }
+                Some(Message::Stop) => {}
+                // As many as last time are likely on their way; alone, nobody is waited for.
+                None if weight >= WEIGHT_WORTH || group.len() * 4 >= self.last_requests * 3 => break,
+                None if lingers == LINGERS_MAX || (lingers > 0 && seen == group.len()) => break,
+                None => {
+                    lingers += 1;
+                    seen = group.len();
+                    std::thread::sleep(LINGER);
+                }
             }
+            // Before the next is taken: what is taken must be carried out.
             if weight >= self.weight_max {
                 break;
             }
             next = self.requests.try_recv().ok();
         }
+        self.last_requests = group.len();
         group
     }
 

@@ -1,5 +1,7 @@
 //! The promises of the ports, kept by the embedded store on real files.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use async_trait::async_trait;
 use domain::flow::Flows;
 use domain::names::Holder;

@@ -16,6 +16,15 @@ pub enum Format {
     Json,
 }
 
+/// Whether log lines are coloured; the caller knows whether anybody would see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// Escape sequences in every line.
+    Always,
+    /// Plain text.
+    Never,
+}
+
 impl FromStr for Format {
     type Err = String;
 
@@ -32,7 +41,7 @@ impl FromStr for Format {
 ///
 /// # Errors
 /// When the filter cannot be read, or logging was started before.
-pub fn start(filter: &str, format: Format) -> Result<(), String> {
+pub fn start(filter: &str, format: Format, colour: Colour) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -149,7 +149,8 @@ impl Script {
         self.seen().doubles
     }
 
-    /// The attempts that went wrong here, whatever was made of that.
+    /// The attempts that went wrong here, whatever was made of that. Without those that could not
+    /// be started: one report tells it for all of them.
     pub fn wrongs(&self) -> BTreeSet<Name> {
         self.seen().wrongs.clone()
     }
@@ -210,7 +211,8 @@ impl Handler for Script {
             went_wrong: false,
         };
         let outcome = play(step, &context).await;
-        call.went_wrong = outcome.kind().went_wrong();
+        let is_unstartable = matches!(outcome, Outcome::Unstartable(_));
+        call.went_wrong = outcome.kind().went_wrong() && !is_unstartable;
         outcome.into()
     }
 

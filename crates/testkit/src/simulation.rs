@@ -17,6 +17,7 @@ use domain::names::{Holder, StageName};
 use domain::ports::{Clock, Handler, Observer};
 use driver::Driver;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -98,8 +99,51 @@ pub fn simulate(seed: u64, crew: &dyn Crew) -> Played {
     let plan = Plan::from_seed(seed);
     match play(&plan, crew) {
         Ok(played) => played,
-        Err(wrong) => panic!(
-            "seed {seed} failed; play it again with GOAROUND_SEED={seed}\n{wrong}\n{plan:#?}"
-        ),
+        Err(wrong) => panic!("{}", told(&plan, &wrong)),
+    }
+}
+
+/// Plays the stories of these seeds, all of them, and adds them up.
+///
+/// # Panics
+/// When a story failed: says every seed that failed, and tells the first story in full.
+pub fn simulate_all(seeds: Range<u64>, crew: &dyn Crew) -> Played {
+    let mut all = Played::default();
+    let mut failed = Vec::new();
+    let mut first = String::new();
+    for seed in seeds.clone() {
+        let plan = Plan::from_seed(seed);
+        match play(&plan, crew) {
+            Ok(played) => all.add(played),
+            Err(wrong) => {
+                let line = wrong.lines().next().unwrap_or_default();
+                failed.push(format!("seed {seed}: {line}"));
+                if first.is_empty() {
+                    first = told(&plan, &wrong);
+                }
+            }
+        }
+    }
+    let count = failed.len();
+    assert!(
+        failed.is_empty(),
+        "{count} of the stories {seeds:?} failed:\n{}\n\n{first}",
+        failed.join("\n")
+    );
+    all
+}
+
+fn told(plan: &Plan, wrong: &str) -> String {
+    let seed = plan.seed;
+    format!("seed {seed} failed; play it again with GOAROUND_SEED={seed}\n{wrong}\n{plan:#?}")
+}
+
+impl Played {
+    /// Adds what happened in another story; its events are not kept.
+    fn add(&mut self, other: Self) {
+        self.deaths += other.deaths;
+        for (fault, count) in other.struck {
+            *self.struck.entry(fault).or_default() += count;
+        }
     }
 }

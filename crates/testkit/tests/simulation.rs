@@ -2,14 +2,20 @@
 
 mod understudy;
 
-use testkit::simulation::{Plan, play, simulate};
+use testkit::faults::Fault;
+use testkit::simulation::{Plan, play, simulate, simulate_all};
 use understudy::{Flaw, Understudy};
 
 #[test]
 fn an_understudy_that_keeps_the_rules_comes_through_every_story() {
-    for seed in 0..300 {
-        simulate(seed, &Understudy::flawless());
-    }
+    let played = simulate_all(0..300, &Understudy::flawless());
+    let struck = played.struck;
+    assert_eq!(
+        struck.len(),
+        Fault::ALL.len(),
+        "every fault has struck: {struck:?}"
+    );
+    assert!(played.deaths > 100, "{} processes have died", played.deaths);
 }
 
 #[test]

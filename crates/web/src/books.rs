@@ -11,7 +11,7 @@ pub(crate) const ROUTES: &[Route] = &[shows(
     "/api/v1/books",
     "Shows the balance: accepted = runnable + running + waiting + done + dropped.",
     "Books",
-    || web::get().to(show),
+    || web::to(show),
 )];
 
 async fn show(site: Data<Site>) -> Result<HttpResponse, Problem> {

@@ -21,7 +21,7 @@ pub(crate) const ROUTES: &[Route] = &[Route {
     query: &[],
     takes: &[(JSON, "Callback")],
     gives: (200, JSON, "Ticket"),
-    serve: || web::post().to(complete),
+    serve: || web::to(complete),
 }];
 
 async fn complete(

@@ -14,13 +14,13 @@ pub(crate) const ROUTES: &[Route] = &[
         "/api/v1/doctor",
         "Looks at the store, the books and the handlers.",
         "Doctor",
-        || web::get().to(show),
+        || web::to(show),
     ),
     shows(
         "/api/v1/version",
         "Says which version this is.",
         "Version",
-        || web::get().to(version),
+        || web::to(version),
     ),
 ];
 

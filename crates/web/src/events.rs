@@ -21,7 +21,7 @@ pub(crate) const ROUTES: &[Route] = &[Route {
         "Tells when something has changed, at most four times a second: `event: change` with sums \
             since the process started.",
         "",
-        || web::get().to(listen),
+        || web::to(listen),
     )
 }];
 

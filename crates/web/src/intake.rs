@@ -29,7 +29,7 @@ pub(crate) const ROUTES: &[Route] = &[Route {
     query: &["first_line"],
     takes: &[(JSON, "Submit"), (LINES, "Submit")],
     gives: (201, JSON, "Accepted"),
-    serve: || web::post().to(submit),
+    serve: || web::to(submit),
 }];
 
 async fn submit(

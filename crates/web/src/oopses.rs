@@ -14,14 +14,14 @@ pub(crate) const ROUTES: &[Route] = &[
     Route {
         query: list::PARAMETERS,
         ..shows("/api/v1/oopses", "Lists reports.", "Oopses", || {
-            web::get().to(index)
+            web::to(index)
         })
     },
     shows(
         "/api/v1/oopses/{id}",
         "Shows a report, by its id in any spelling or by a beginning of at least 10 digits.",
         "Oops",
-        || web::get().to(show),
+        || web::to(show),
     ),
 ];
 

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 pub(crate) const ROUTES: &[Route] = &[Route {
     gives: (200, "application/json", ""),
     ..shows("/openapi.json", "Shows this document.", "", || {
-        web::get().to(show)
+        web::to(show)
     })
 }];
 

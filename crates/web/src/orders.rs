@@ -39,19 +39,19 @@ pub(crate) const ROUTES: &[Route] = &[
         "/api/v1/tickets/{id}/retry",
         "Runs a waiting ticket now rather than when its wait ends.",
         &[],
-        || web::post().to(retry),
+        || web::to(retry),
     ),
     orders(
         "/api/v1/tickets/{id}/cancel",
         "Stops a ticket wherever it is; it ends as dropped.",
         &[],
-        || web::post().to(cancel),
+        || web::to(cancel),
     ),
     orders(
         "/api/v1/tickets/{id}/drop",
         "Gives a ticket up; it ends as dropped with this reason.",
         &[(JSON, "Drop")],
-        || web::post().to(give_up),
+        || web::to(give_up),
     ),
 ];
 

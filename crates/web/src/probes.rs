@@ -14,7 +14,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route {
         gives: (200, "text/plain", ""),
         ..shows("/livez", "Says whether the process lives.", "", || {
-            web::get().to(live)
+            web::to(live)
         })
     },
     Route {
@@ -23,14 +23,12 @@ pub(crate) const ROUTES: &[Route] = &[
             "/readyz",
             "Says whether requests can be served; 503 and why not.",
             "",
-            || web::get().to(ready),
+            || web::to(ready),
         )
     },
     Route {
         gives: (200, "text/plain", ""),
-        ..shows("/metrics", "Shows the metrics.", "", || {
-            web::get().to(metrics)
-        })
+        ..shows("/metrics", "Shows the metrics.", "", || web::to(metrics))
     },
 ];
 

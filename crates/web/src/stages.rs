@@ -18,10 +18,10 @@ pub(crate) const ROUTES: &[Route] = &[
         "/api/v1/stages",
         "Lists the stages in the order of the flows.",
         "Stages",
-        || web::get().to(index),
+        || web::to(index),
     ),
     shows("/api/v1/stages/{stage}", "Shows a stage.", "Stage", || {
-        web::get().to(show)
+        web::to(show)
     }),
 ];
 

@@ -19,26 +19,26 @@ pub(crate) const ROUTES: &[Route] = &[
             "/api/v1/tickets",
             "Lists tickets; long payloads are cut.",
             "Tickets",
-            || web::get().to(index),
+            || web::to(index),
         )
     },
     shows(
         "/api/v1/tickets/{id}",
         "Shows a ticket, whole.",
         "Ticket",
-        || web::get().to(show),
+        || web::to(show),
     ),
     shows(
         "/api/v1/tickets/{id}/explain",
         "Says why a ticket is where it is, and what happens next.",
         "Explain",
-        || web::get().to(why),
+        || web::to(why),
     ),
     shows(
         "/api/v1/tickets/{id}/history",
         "Lists what happened to a ticket, oldest first.",
         "History",
-        || web::get().to(history),
+        || web::to(history),
     ),
 ];
 

@@ -40,31 +40,23 @@ pub(crate) const ROUTES: &[Route] = &[
     Route {
         query: &["filter", "fragment"],
         ..page("/", "The page that shows everything at a glance.", || {
-            web::get().to(home::show)
+            web::to(home::show)
         })
     },
-    page("/t/{id}", "The page of a ticket.", || {
-        web::get().to(ticket::show)
-    }),
+    page("/t/{id}", "The page of a ticket.", || web::to(ticket::show)),
     form(
         "/t/{id}/{action}",
         "Gives an order from a ticket's page.",
-        || web::post().to(actions::act),
+        || web::to(actions::act),
     ),
-    page("/o/{id}", "The page of a report.", || {
-        web::get().to(oops::show)
-    }),
+    page("/o/{id}", "The page of a report.", || web::to(oops::show)),
     Route {
         query: &["next"],
-        ..page("/login", "Asks for the token.", || {
-            web::get().to(login::ask)
-        })
+        ..page("/login", "Asks for the token.", || web::to(login::ask))
     },
-    form("/login", "Takes the token.", || web::post().to(login::take)),
-    form("/logout", "Forgets the token.", || {
-        web::post().to(login::forget)
-    }),
+    form("/login", "Takes the token.", || web::to(login::take)),
+    form("/logout", "Forgets the token.", || web::to(login::forget)),
     page("/assets/{name}", "Style and script of the pages.", || {
-        web::get().to(assets::show)
+        web::to(assets::show)
     }),
 ];

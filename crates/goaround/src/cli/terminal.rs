@@ -60,6 +60,11 @@ impl<'a> Terminal<'a> {
             && self.variable("TERM") != Some("dumb")
     }
 
+    /// Whether log lines may be coloured.
+    pub(super) fn colours_log(&self) -> bool {
+        self.draws_progress() && self.variable("NO_COLOR").is_none()
+    }
+
     /// How wide a table may be, if the environment says so; else the terminal is asked.
     pub(super) fn width(&self) -> Option<u16> {
         self.variable("COLUMNS")?.parse().ok()

@@ -7,6 +7,7 @@ use crate::config::{Loaded, Surroundings};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use telemetry::logs::Colour;
 
 /// Run everything in this process: API, viewer and all stages
 #[derive(Args)]
@@ -21,7 +22,7 @@ pub(super) struct Up {
     /// Where API and viewer listen; covers `http.listen`
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// What is logged, in the syntax of RUST_LOG [default: RUST_LOG, else info]
+    /// What is logged, in the syntax of RUST_LOG [default: RUST_LOG, else info,actix_server=warn]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// How log lines look: text or json
@@ -46,7 +47,11 @@ impl Up {
         let options = UpOptions {
             data: self.data,
             log_format: self.log_format,
-            log_filter: log.unwrap_or_else(|| "info".into()),
+            log_colour: match terminal.colours_log() {
+                true => Colour::Always,
+                false => Colour::Never,
+            },
+            log_filter: log.unwrap_or_else(|| "info,actix_server=warn".into()),
         };
         let flows = &loaded.config.flows;
         terminal.note(&format!(

@@ -38,7 +38,7 @@ impl State {
 
     /// As [`State::free_key_of`], for a ticket as it was before it moved.
     pub(super) fn free_key(&mut self, was: &Ticket, now: Timestamp) {
-        let waits_for = |condition: &Condition| matches!(condition, Condition::Unique { other } if *other == was.id());
+        let waits_for = |condition: &Condition| *condition == Condition::Unique { other: was.id() };
         for waiter in self.waiting(waits_for) {
             let Some(key) = self.unique_key(waiter) else {
                 self.make_runnable(waiter, now);

@@ -183,6 +183,14 @@ async fn a_wrong_method_names_the_right_ones() {
 }
 
 #[tokio::test]
+async fn whoever_may_read_may_ask_for_the_head_alone() {
+    for path in ["/", "/livez", "/api/v1/books"] {
+        let answered = Web::new().ask(Method::HEAD, path, &[], "").await;
+        assert_eq!(answered.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_bug_is_answered_500() {
     let web = Web::new().with(|state| state.panics = true);
     check_problem(
