@@ -197,20 +197,18 @@ async fn hold_if_unstartable(station: &Station, reported: &Delivery<Reported>) {
         version: Some(station.handler.inspect().version),
         oops: reported.oops(),
     };
-    station.observe(&Event::StageHeld {
-        stage: stage.clone(),
-        reason: hold.reason.clone(),
-    });
+    // Nothing is being started while the hold comes into force, and nothing is afterwards.
+    let _gate = station.gate.lock().await;
     while let Err(error) = station
         .setup
         .desk
         .change(Change::Hold(stage.clone(), hold.clone()))
         .await
     {
-        station.observe(&Event::StoreFailed {
-            what: "hold",
-            why: error.to_string(),
-        });
+        let why = error.to_string();
+        station.observe(&Event::StoreFailed { what: "hold", why });
         sleep(DURABLE_RETRY).await;
     }
+    let reason = hold.reason;
+    station.observe(&Event::StageHeld { stage, reason });
 }

@@ -118,6 +118,11 @@ async fn start(
     if fresh.is_empty() {
         return;
     }
+    let _gate = station.gate.lock().await;
+    if station.is_held() {
+        // Found to be unstartable while these were on their way; the broker keeps them.
+        return drop(fresh);
+    }
     let start = Start {
         scene: station.scene(),
         at: station.setup.clock.now(),

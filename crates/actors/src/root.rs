@@ -1,5 +1,6 @@
 //! The root: starts a supervisor for each stage and starts it again when it is lost.
 
+use crate::attempt::DURABLE_RETRY;
 use crate::station::Station;
 use crate::supervisor::{End, Panic, Ping, Supervisor, Watch};
 use actix::{Actor, Addr};
@@ -49,6 +50,19 @@ pub struct Setup {
     pub holder: Holder,
     /// On which host.
     pub hostname: String,
+}
+
+impl Setup {
+    /// Releases the tickets that waited for this stage's handler to change, however long it takes
+    /// to make that durable.
+    pub(crate) async fn unhold_waits(&self, stage: &StageName) {
+        while let Err(error) = self.waits.unhold(stage, self.clock.now()).await {
+            let why = error.to_string();
+            let event = Event::StoreFailed { what: "unhold", why };
+            self.observer.observe(self.clock.now(), &event);
+            sleep(DURABLE_RETRY).await;
+        }
+    }
 }
 
 /// Where a stage's actors live. Asked again when its supervisor was lost; after a freeze the answer
@@ -181,6 +195,7 @@ impl Keeper {
 /// Returns once the supervisor is lost, and how.
 async fn watch_over(supervisor: &Addr<Supervisor>) -> Loss {
     tokio::select! {
+        biased;
         // It answers this only by being gone.
         _ = supervisor.send(Watch) => Loss::Stopped,
         () = ping_for_ever(supervisor) => Loss::Frozen,

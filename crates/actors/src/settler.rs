@@ -8,6 +8,7 @@ use domain::delivery::{Decision, Delivery, Disposition, Reported, Settlement};
 use domain::event::{Event, SettledAs};
 use domain::ports::{Settled, Unsettled};
 use domain::ticket::Name;
+use domain::wait::Reason;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
@@ -186,6 +187,7 @@ async fn settle(station: Arc<Station>, group: Group) {
             }
         }
     };
+    let has_held = told.iter().any(|(_, to)| *to == SettledAs::Waiting(Reason::Held));
     for ((name, settled_as), settled) in told.into_iter().zip(settled) {
         let stage = station.rules.name.clone();
         station.observe(&match settled {
@@ -198,6 +200,10 @@ async fn settle(station: Arc<Station>, group: Group) {
         });
     }
     drop(group.permits);
+    // The stage may have been opened while this was on its way; then nobody else releases it.
+    if has_held && !station.is_held() {
+        station.setup.unhold_waits(&station.rules.name).await;
+    }
 }
 
 fn where_to(settlement: &Settlement) -> (Name, SettledAs) {

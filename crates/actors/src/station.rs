@@ -14,7 +14,7 @@ use domain::names::Holder;
 use domain::oops::Scene;
 use domain::ports::{Handler, Inspection, StopReason};
 use domain::ticket::{Generation, TicketId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, watch};
@@ -33,8 +33,10 @@ pub(crate) struct Station {
     pub(crate) slots: Arc<Semaphore>,
     /// One permit an outcome that is not durable yet.
     pub(crate) settling: Arc<Semaphore>,
+    /// Held while a group is started, and while a hold comes into force: never both at once.
+    pub(crate) gate: tokio::sync::Mutex<()>,
     attempts: Mutex<JoinSet<()>>,
-    in_hand: Mutex<HashMap<TicketId, InHand>>,
+    in_hand: Mutex<BTreeMap<TicketId, InHand>>,
     settler: Mutex<Option<Addr<Settler>>>,
     held: watch::Sender<bool>,
     quiet: watch::Sender<bool>,
@@ -54,6 +56,7 @@ impl Station {
             rules,
             setup,
             handler,
+            gate: tokio::sync::Mutex::default(),
             attempts: Mutex::default(),
             in_hand: Mutex::default(),
             settler: Mutex::default(),
@@ -165,6 +168,11 @@ impl Station {
     /// the hold as soon as it is durable; this covers the moment before.
     pub(crate) async fn unheld(&self) {
         self.held.subscribe().wait_for(|held| !held).await.ok(); // The sender is ours.
+    }
+
+    /// Whether the handler is known to be one that cannot be started.
+    pub(crate) fn is_held(&self) -> bool {
+        *self.held.borrow()
     }
 
     pub(crate) fn unhold(&self) {

@@ -69,17 +69,27 @@ fn exec(folder: &std::path::Path) -> Result<Exec, Box<dyn Error>> {
 async fn measure(heap: &str, slots: usize, exec: &Arc<Exec>) -> Result<(), Box<dyn Error>> {
     let ticket = Arc::new(ticket()?);
     let mut rates = (Vec::new(), Vec::new());
-    let mut cpu=[0u64;6];
+    let mut cpu = [0u64; 6];
     for _ in 0..ROUNDS {
-        let a=cpus();
+        let a = cpus();
         rates.0.push(bare(slots)?);
-        let b=cpus();
+        let b = cpus();
         rates.1.push(ours(slots, exec, &ticket).await?);
-        let c=cpus();
-        for i in 0..3 {cpu[i]+=b[i]-a[i]; cpu[3+i]+=c[i]-b[i];}
+        let c = cpus();
+        for i in 0..3 {
+            cpu[i] += b[i] - a[i];
+            cpu[3 + i] += c[i] - b[i];
+        }
     }
-    let n=(ROUNDS*RUNS) as u64;
-    println!("us per run: bare self {} children {} | ours self {} spawner {} spawnerchildren {}", cpu[0]*10000/n,cpu[1]*10000/n, cpu[3]*10000/n, (cpu[5]>>32)*10000/n, (cpu[5]&0xffffffff)*10000/n);
+    let n = (ROUNDS * RUNS) as u64;
+    println!(
+        "us per run: bare self {} children {} | ours self {} spawner {} spawnerchildren {}",
+        cpu[0] * 10000 / n,
+        cpu[1] * 10000 / n,
+        cpu[3] * 10000 / n,
+        (cpu[5] >> 32) * 10000 / n,
+        (cpu[5] & 0xffffffff) * 10000 / n
+    );
     let (bare, ours) = (median(rates.0), median(rates.1));
     println!(
         "{heap}: bare {bare:.0}/s, ours {ours:.0}/s, ratio {:.2}",
@@ -155,9 +165,32 @@ fn ticket() -> Result<Ticket, Box<dyn Error>> {
     })
 }
 
-fn cpus()->[u64;3]{
-  fn st(p:&str)->(u64,u64){ let t=std::fs::read_to_string(format!("/proc/{p}/stat")).unwrap(); let f:Vec<u64>=t.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(4).map(|x|x.parse().unwrap()).collect(); (f[0]+f[1],f[2]+f[3]) }
-  let own=std::process::id();
-  let mut k=0u64; for t in std::fs::read_dir("/proc/self/task").unwrap(){ let t=t.unwrap().path(); for c in std::fs::read_to_string(t.join("children")).unwrap_or_default().split_whitespace(){ let (a,b)=st(c); k=(a<<32)+b; } }
-  let (a,b)=st(&own.to_string()); [a,b,k]
+fn cpus() -> [u64; 3] {
+    fn st(p: &str) -> (u64, u64) {
+        let t = std::fs::read_to_string(format!("/proc/{p}/stat")).unwrap();
+        let f: Vec<u64> = t
+            .rsplit_once(") ")
+            .unwrap()
+            .1
+            .split(' ')
+            .skip(11)
+            .take(4)
+            .map(|x| x.parse().unwrap())
+            .collect();
+        (f[0] + f[1], f[2] + f[3])
+    }
+    let own = std::process::id();
+    let mut k = 0u64;
+    for t in std::fs::read_dir("/proc/self/task").unwrap() {
+        let t = t.unwrap().path();
+        for c in std::fs::read_to_string(t.join("children"))
+            .unwrap_or_default()
+            .split_whitespace()
+        {
+            let (a, b) = st(c);
+            k = (a << 32) + b;
+        }
+    }
+    let (a, b) = st(&own.to_string());
+    [a, b, k]
 }

@@ -3,7 +3,7 @@
 use crate::ending::{self, Terms};
 use crate::environment::{self, Facts};
 use crate::helper::Spawner;
-use crate::link::{self, Attempt, Word};
+use crate::link::{Attempt, Word};
 use crate::processes::Mark;
 use crate::program::Program;
 use async_trait::async_trait;
@@ -69,6 +69,17 @@ impl Default for Limits {
             stderr_bytes_max: 64 * 1024,
             result_bytes_max: 1024 * 1024,
             memory_bytes_max: None,
+        }
+    }
+}
+
+impl Limits {
+    const fn to_wire(&self) -> InvocationLimits {
+        InvocationLimits {
+            stdout_bytes_max: self.stdout_bytes_max,
+            stderr_bytes_max: self.stderr_bytes_max,
+            result_bytes_max: self.result_bytes_max,
+            memory_bytes_max: self.memory_bytes_max,
         }
     }
 }
@@ -144,14 +155,15 @@ impl Exec {
         })
     }
 
+    /// Everything of the attempt but its number, and the mark of its processes.
     fn invocation(
         &self,
-        id: u64,
         program: &Path,
+        place: u64,
         ticket: &Ticket,
         context: &Context,
     ) -> (Invocation, Mark) {
-        let file = |suffix| self.work_folder.join(file_name(id, suffix));
+        let file = |suffix| self.work_folder.join(file_name(place, suffix));
         let (result, progress) = (file("result"), file("progress"));
         let facts = Facts {
             deadline: context.deadline,
@@ -162,18 +174,13 @@ impl Exec {
         let (env, mark) = environment::of(ticket, &facts, &self.env);
         let args = self.program.args().iter();
         let invocation = Invocation {
-            id,
+            id: 0,
             program: bytes(program.as_os_str()),
             args: args.map(|arg| bytes(arg.as_ref())).collect(),
             folder: bytes(self.program.folder().as_os_str()),
             env,
             stdin: ticket.payload.bytes.clone(),
-            limits: Some(InvocationLimits {
-                stdout_bytes_max: self.limits.stdout_bytes_max,
-                stderr_bytes_max: self.limits.stderr_bytes_max,
-                result_bytes_max: self.limits.result_bytes_max,
-                memory_bytes_max: self.limits.memory_bytes_max,
-            }),
+            limits: Some(self.limits.to_wire()),
             result_path: bytes(result.as_os_str()),
             progress_path: bytes(progress.as_os_str()),
         };
@@ -186,18 +193,11 @@ impl Exec {
             Ok(path) => path,
             Err(why) => return Outcome::Unstartable(Failure::new("CannotStart", why)).into(),
         };
-        let id = self.spawner.next_id();
-        let (invocation, mark) = self.invocation(id, &path, ticket, context);
-        let frame = match link::frame(invocation) {
-            Ok(frame) => frame,
-            Err(error) => return too_large(&error.to_string()).into(),
-        };
         let begun = tokio::select! {
             biased;
-            begun = self.spawner.begin(id, mark, &frame) => begun,
+            begun = self.begin(&path, ticket, context) => begun,
             reason = context.stop.stopped() => return never_begun(reason).into(),
         };
-        drop(frame);
         let mut stopped = None;
         let word = match begun {
             Ok(attempt) => wait(attempt, context, &mut stopped).await,
@@ -206,9 +206,27 @@ impl Exec {
         self.judge(word, stopped, ticket)
     }
 
+    /// # Cancel safety
+    /// Safe: what was not returned was not sent.
+    async fn begin(
+        &self,
+        program: &Path,
+        ticket: &Ticket,
+        context: &Context,
+    ) -> Result<Attempt, Word> {
+        let place = self.spawner.place().await?;
+        let (invocation, mark) = self.invocation(program, place.number(), ticket, context);
+        self.spawner.begin(invocation, mark, place).await
+    }
+
     fn judge(&self, word: Word, stopped: Option<StopReason>, ticket: &Ticket) -> Attempted {
         match word {
             Word::Closed => Outcome::Abandoned.into(),
+            Word::Unsendable(error) => Outcome::Rejected(Failure::new(
+                "PayloadTooLarge",
+                format!("the payload cannot be given to a command: {error}"),
+            ))
+            .into(),
             Word::SpawnerDied(why) => Outcome::Crashed(Failure::new(
                 "SpawnerDied",
                 format!(
@@ -312,8 +330,8 @@ fn file_prefix() -> String {
     format!("{:016x}-", *INCARNATION)
 }
 
-fn file_name(id: u64, suffix: &str) -> String {
-    format!("{}{id}.{suffix}", file_prefix())
+fn file_name(place: u64, suffix: &str) -> String {
+    format!("{}{place}.{suffix}", file_prefix())
 }
 
 fn bytes(text: &OsStr) -> Bytes {
@@ -323,13 +341,6 @@ fn bytes(text: &OsStr) -> Bytes {
 /// At least one, since none means "at once, without asking".
 fn millis(grace: Duration) -> u64 {
     u64::try_from(grace.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-fn too_large(why: &str) -> Outcome {
-    Outcome::Rejected(Failure::new(
-        "PayloadTooLarge",
-        format!("the payload cannot be given to a command: {why}"),
-    ))
 }
 
 fn never_begun(reason: StopReason) -> Outcome {

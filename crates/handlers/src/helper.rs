@@ -1,6 +1,7 @@
 //! The spawner as a worker has it: one process, started again when it dies.
 
-use crate::link::{Attempt, Dead, Link, Word};
+use crate::link::{self, Attempt, Dead, Link, Word};
+use crate::places::{Place, Places};
 use crate::processes::{self, Mark};
 use crate::spawner::ATTEMPTS_MAX;
 use std::ffi::OsString;
@@ -12,9 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use wire::child::Invocation;
 
 /// How long the first restart waits, and how long any waits at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -43,7 +46,7 @@ struct Shared {
     command: SpawnerCommand,
     line: watch::Sender<Line>,
     closing: watch::Sender<bool>,
-    places: Arc<Semaphore>,
+    places: Places,
     next_id: AtomicU64,
 }
 
@@ -62,6 +65,7 @@ enum Line {
 struct Life {
     child: Child,
     link: Arc<Link>,
+    reader: OwnedReadHalf,
     since: Instant,
 }
 
@@ -81,7 +85,7 @@ impl Spawner {
             command,
             line: watch::Sender::new(Line::Up(Arc::clone(&life.link))),
             closing: watch::Sender::new(false),
-            places: Arc::new(Semaphore::new(ATTEMPTS_MAX)),
+            places: Places::new(ATTEMPTS_MAX),
             next_id: AtomicU64::new(1),
         });
         let mut keeper = JoinSet::new();
@@ -105,26 +109,36 @@ impl Spawner {
         while keeper.join_next().await.is_some() {}
     }
 
-    /// A number for an attempt.
-    pub(crate) fn next_id(&self) -> u64 {
-        self.shared.next_id.fetch_add(1, Ordering::Relaxed)
+    /// A place for an attempt, once there is one.
+    ///
+    /// # Cancel safety
+    /// Safe: a place that was not returned was not taken.
+    pub(crate) async fn place(&self) -> Result<Place, Word> {
+        let place = self.shared.places.take();
+        place.await.map_err(|_| Word::Closed)
     }
 
-    /// Sends an attempt out, once there is a spawner and a place for it.
+    /// Sends an attempt out, once there is a spawner.
     ///
     /// # Errors
     /// The attempt's last word, when it never began.
     ///
     /// # Cancel safety
     /// Safe: what was not returned was not sent.
-    pub(crate) async fn begin(&self, id: u64, mark: Mark, frame: &[u8]) -> Result<Attempt, Word> {
-        let places = Arc::clone(&self.shared.places);
-        let mut place = places.acquire_owned().await.map_err(|_| Word::Closed)?;
+    pub(crate) async fn begin(
+        &self,
+        mut invocation: Invocation,
+        mark: Mark,
+        mut place: Place,
+    ) -> Result<Attempt, Word> {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        invocation.id = id;
+        let frame = link::frame(invocation).map_err(Word::Unsendable)?;
         let mut line = self.shared.line.subscribe();
         loop {
             let now = line.borrow_and_update().clone();
             match now {
-                Line::Up(link) => match link.begin(id, mark.clone(), frame, place) {
+                Line::Up(link) => match link.begin(id, mark.clone(), &frame, place) {
                     Ok(attempt) => return Ok(attempt),
                     Err((Dead, unused)) => place = unused,
                 },
@@ -146,18 +160,19 @@ impl Life {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()?;
-        let link = Arc::new(Link::new(UnixStream::from_std(ours)?));
+        let (link, reader) = Link::new(UnixStream::from_std(ours)?);
         Ok(Self {
             child,
-            link,
+            link: Arc::new(link),
+            reader,
             since: Instant::now(),
         })
     }
 
     /// Talks with it until one of them has enough; says why.
-    async fn talk(&self, closing: &mut watch::Receiver<bool>) -> String {
+    async fn talk(&mut self, closing: &mut watch::Receiver<bool>) -> String {
         let why = tokio::select! {
-            why = self.link.listen() => Some(why),
+            why = self.link.listen(&mut self.reader) => Some(why),
             _ = self.link.pump() => None,
             () = closed(closing) => {
                 self.link.hang_up();
@@ -167,7 +182,7 @@ impl Life {
         match why {
             Some(why) => why,
             // What it said before it stopped to listen still counts.
-            None => self.link.listen().await,
+            None => self.link.listen(&mut self.reader).await,
         }
     }
 

@@ -18,6 +18,7 @@ mod result;
 
 mod helper;
 mod link;
+mod places;
 
 mod processes;
 pub mod spawner;

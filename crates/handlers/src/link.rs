@@ -1,15 +1,17 @@
 //! The worker's end of the socket to its spawner: requests go out, replies come in, and what is out
 //! is known until nothing of it runs any more.
 
+use crate::places::Place;
 use crate::processes::{Brood, Mark};
 use bytes::{Bytes, BytesMut};
 use rustix::process::Pid;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::Interest;
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, oneshot};
 use wire::child::{
     BadFrame, End, Event, Frames, Invocation, PROTOCOL, Request, SpawnerEvent, SpawnerRequest, Stop,
 };
@@ -24,13 +26,15 @@ pub(crate) enum Word {
     End(End),
     /// The spawner died, and everything of the attempt was killed.
     SpawnerDied(Arc<str>),
+    /// It was never sent, since it does not fit into a frame.
+    Unsendable(BadFrame),
     /// We are going down, and everything of the attempt was killed.
     Closed,
 }
 
 /// A connection to one life of the spawner.
 pub(crate) struct Link {
-    socket: UnixStream,
+    writer: OwnedWriteHalf,
     outbox: Mutex<BytesMut>,
     outbox_filled: Notify,
     /// The attempts that are out; `None` once the spawner is dead and all of them have their word.
@@ -41,8 +45,7 @@ pub(crate) struct Link {
 struct Out {
     word: oneshot::Sender<Word>,
     brood: Brood,
-    /// The place among those that may run at once, given back when nothing of it runs any more.
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// An attempt that somebody waits for. Dropped, everything of it is killed.
@@ -64,13 +67,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Link {
-    pub(crate) fn new(socket: UnixStream) -> Self {
-        Self {
-            socket,
+    /// A link, and the half of the socket that [`Link::listen`] reads.
+    pub(crate) fn new(socket: UnixStream) -> (Self, OwnedReadHalf) {
+        let (reader, writer) = socket.into_split();
+        let link = Self {
+            writer,
             outbox: Mutex::default(),
             outbox_filled: Notify::new(),
             attempts: Mutex::new(Some(HashMap::new())),
-        }
+        };
+        (link, reader)
     }
 
     /// Sends an attempt out.
@@ -82,17 +88,17 @@ impl Link {
         id: u64,
         mark: Mark,
         frame: &[u8],
-        place: OwnedSemaphorePermit,
-    ) -> Result<Attempt, (Dead, OwnedSemaphorePermit)> {
+        place: Place,
+    ) -> Result<Attempt, (Dead, Place)> {
         let (sender, word) = oneshot::channel();
         let out = Out {
             word: sender,
             brood: Brood { group: None, mark },
-            _place: place,
+            place,
         };
         match lock(&self.attempts).as_mut() {
             Some(attempts) => attempts.insert(id, out),
-            None => return Err((Dead, out._place)),
+            None => return Err((Dead, out.place)),
         };
         self.send(frame);
         Ok(Attempt {
@@ -108,7 +114,7 @@ impl Link {
     fn send(&self, frame: &[u8]) {
         let mut outbox = lock(&self.outbox);
         let sent = match outbox.is_empty() {
-            true => self.socket.try_write(frame).unwrap_or(0),
+            true => self.writer.try_write(frame).unwrap_or(0),
             false => 0,
         };
         if sent < frame.len() {
@@ -138,14 +144,14 @@ impl Link {
 
     async fn flush(&self) -> io::Result<()> {
         loop {
-            self.socket.writable().await?;
+            self.writer.writable().await?;
             let mut outbox = lock(&self.outbox);
             if outbox.is_empty() {
                 // What one burst needed is not kept for ever.
                 *outbox = BytesMut::new();
                 return Ok(());
             }
-            match self.socket.try_write(&outbox) {
+            match self.writer.try_write(&outbox) {
                 Ok(sent) => drop(outbox.split_to(sent)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -154,7 +160,7 @@ impl Link {
     }
 
     /// Hands out replies until the spawner is dead; says why it is.
-    pub(crate) async fn listen(&self) -> String {
+    pub(crate) async fn listen(&self, reader: &mut OwnedReadHalf) -> String {
         let mut frames = Frames::default();
         let mut was_greeted = false;
         loop {
@@ -168,22 +174,10 @@ impl Link {
                     Err(error) => return format!("it talks nonsense: {error}"),
                 }
             }
-            match self.fill(&mut frames).await {
+            match fill(reader, frames.buffer()).await {
                 Ok(0) => return epitaph(was_greeted, &frames),
                 Ok(_) => {}
                 Err(error) => return format!("its socket broke: {error}"),
-            }
-        }
-    }
-
-    async fn fill(&self, frames: &mut Frames) -> io::Result<usize> {
-        loop {
-            self.socket.ready(Interest::READABLE).await?;
-            frames.buffer().reserve(READ_BYTES);
-            match self.socket.try_read_buf(frames.buffer()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
-                read => return read,
             }
         }
     }
@@ -209,6 +203,7 @@ impl Link {
                 let out = attempts.as_mut().and_then(|all| all.remove(&reply.id));
                 drop(attempts);
                 if let (Some(out), Some(end)) = (out, reply.end) {
+                    out.place.give_back();
                     // Nobody waits any more for an attempt whose future was dropped.
                     out.word.send(Word::End(end)).ok();
                 }
@@ -236,7 +231,15 @@ impl Link {
     /// Ends the conversation, whereupon the spawner kills everything and exits.
     pub(crate) fn hang_up(&self) {
         // One that is dead already has hung up itself.
-        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).ok();
+        rustix::net::shutdown(self.writer.as_ref(), rustix::net::Shutdown::Write).ok();
+    }
+}
+
+async fn fill(reader: &mut OwnedReadHalf, buffer: &mut BytesMut) -> io::Result<usize> {
+    buffer.reserve(READ_BYTES);
+    match reader.read_buf(buffer).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+        read => read,
     }
 }
 

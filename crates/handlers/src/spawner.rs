@@ -2,23 +2,24 @@
 //!
 //! It is small, so that its commands start fast and their peak memory is their own; it leads its
 //! own session, so that a signal to the worker's group does not reach it; and it adopts what its
-//! commands leave behind. Its threads take turns at reading requests: who has read an invocation
-//! lets the next one read and runs it, so nothing is handed from thread to thread. When the worker
-//! is gone, the socket ends, and everything is killed.
+//! commands leave behind. Each of its threads waits for a request and runs it itself, so nothing is
+//! handed from thread to thread. When the worker is gone, the socket ends, and everything is
+//! killed.
 
 mod attempt;
 mod files;
+mod house;
+mod inbox;
 mod orphans;
 mod pipes;
-mod turns;
 
+use house::House;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use turns::House;
 
 /// The most commands that run at once.
 pub const ATTEMPTS_MAX: usize = 16 * 1024;

@@ -103,7 +103,9 @@ impl Bench {
             flow: flow.cloned(),
             stage: stage.clone(),
             key: None,
-            payload: Payload::untyped(&b"sixty-four bytes of payload, as in the other measurements here.."[..]),
+            payload: Payload::untyped(
+                &b"sixty-four bytes of payload, as in the other measurements here.."[..],
+            ),
             deadline: None,
             created_at: self.clock.now(),
             lineage: Lineage::root(id),
@@ -198,7 +200,9 @@ async fn futures_join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
         }
         match is_pending {
             true => std::task::Poll::Pending,
-            false => std::task::Poll::Ready(running.iter_mut().filter_map(|r| r.1.take()).collect()),
+            false => {
+                std::task::Poll::Ready(running.iter_mut().filter_map(|r| r.1.take()).collect())
+            }
         }
     })
     .await
@@ -207,14 +211,23 @@ async fn futures_join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
 /// CPU time of the threads whose name begins so, from the kernel's accounting.
 fn cpu(prefix: &str) -> Duration {
     let mut ticks = 0;
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+    for task in std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
         let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else {
             continue;
         };
         if stat[open + 1..close].starts_with(prefix) {
             let fields: Vec<&str> = stat[close + 2..].split(' ').collect();
-            let field = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+            let field = |at: usize| {
+                fields
+                    .get(at)
+                    .and_then(|f| f.parse::<u64>().ok())
+                    .unwrap_or(0)
+            };
             ticks += field(11) + field(12);
         }
     }
@@ -280,7 +293,10 @@ async fn run(folder: &Path, count: usize) -> Res<()> {
     ];
     bench.submit(count, Some(&ci), &stages[0]).await?;
     let watch = Stopwatch::begin();
-    let drains = stages.iter().map(|stage| bench.drain(stage, count)).collect();
+    let drains = stages
+        .iter()
+        .map(|stage| bench.drain(stage, count))
+        .collect();
     for drained in futures_join(drains).await {
         drained?;
     }
@@ -290,7 +306,9 @@ async fn run(folder: &Path, count: usize) -> Res<()> {
     single_submitters(&bench, count / 2, &one).await?;
     watch.tell("64 submitters, one ticket each", count / 2);
     let watch = Stopwatch::begin();
-    bench.drain(&one, count / 2 / SUBMITTERS * SUBMITTERS).await?;
+    bench
+        .drain(&one, count / 2 / SUBMITTERS * SUBMITTERS)
+        .await?;
     watch.tell("drain again, with history", count / 2);
     let began = Instant::now();
     bench.submit(count, None, &one).await?;
@@ -306,9 +324,13 @@ async fn run(folder: &Path, count: usize) -> Res<()> {
 
 fn main() -> Res<()> {
     let mut arguments = std::env::args().skip(1);
-    let count = arguments.next().map_or(Ok(200_000), |count| count.parse())?;
+    let count = arguments
+        .next()
+        .map_or(Ok(200_000), |count| count.parse())?;
     let folder = tempfile::tempdir()?;
-    let place = arguments.next().map_or(folder.path().to_owned(), PathBuf::from);
+    let place = arguments
+        .next()
+        .map_or(folder.path().to_owned(), PathBuf::from);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(run(&place, count))
 }

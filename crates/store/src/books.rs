@@ -3,12 +3,11 @@
 
 use crate::codes::Count;
 use crate::control::Control;
+use crate::effects::{Commits, Effects};
 use crate::error::Fault;
-use crate::queue::{Coverage, Loaded, ReadAhead, StageQueue};
-use crate::feeder::Feed;
+use crate::queues::Queues;
 use crate::requests::Request;
 use crate::writer::Work;
-use domain::books::{Entry, Place};
 use domain::flow::{Flows, Journal, Unique};
 use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::Scene;
@@ -17,121 +16,11 @@ use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// How many names of stages and scenes are remembered; beyond it they are looked up again.
 const NAMES_MAX: usize = 4_096;
-
-/// The queues of the stages that somebody consumes.
-pub(crate) struct Queues {
-    map: RwLock<HashMap<StageName, Arc<StageQueue>>>,
-    /// The newest position that is durable, of all stages.
-    latest: AtomicI64,
-    feed: Feed,
-    read_ahead: ReadAhead,
-}
-
-impl Queues {
-    pub(crate) fn new(feed: Feed, read_ahead: ReadAhead, latest: i64) -> Self {
-        Self {
-            map: RwLock::default(),
-            latest: AtomicI64::new(latest),
-            feed,
-            read_ahead,
-        }
-    }
-
-    /// The queue of a stage, if somebody consumes or consumed it.
-    pub(crate) fn find(&self, stage: &StageName) -> Option<Arc<StageQueue>> {
-        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.get(stage).cloned()
-    }
-
-    /// The queue of a stage; a new one begins with everything that is durable now.
-    pub(crate) fn of(&self, stage: &StageName) -> Arc<StageQueue> {
-        if let Some(queue) = self.find(stage) {
-            return queue;
-        }
-        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        let make = || {
-            let feed = self.feed.clone();
-            Arc::new(StageQueue::new(stage.clone(), self.read_ahead, feed))
-        };
-        let queue = Arc::clone(map.entry(stage.clone()).or_insert_with(make));
-        // Under the lock of the map, and the writer publishes before it looks into the map: so
-        // either it finds this queue, or this finds what it published.
-        queue.advance(self.latest.load(Ordering::SeqCst));
-        queue
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<StageQueue>> {
-        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.values().cloned().collect()
-    }
-
-    /// Everything that is running now.
-    pub(crate) fn running(&self) -> Vec<crate::queue::InHand> {
-        let mut running = Vec::new();
-        for queue in self.all() {
-            queue.running(&mut running);
-        }
-        running
-    }
-
-    /// Marks an entry as running if this process runs it.
-    pub(crate) fn mark_running(&self, seq: i64, entry: &mut Entry) {
-        let is_runnable = matches!(entry.place, Place::Runnable { .. });
-        let queue = self.find(&entry.ticket.stage).filter(|_| is_runnable);
-        if let Some(had) = queue.and_then(|queue| queue.runner(seq, &entry.ticket.name)) {
-            entry.place = Place::Running {
-                since: had.started_at,
-                holder: had.holder,
-            };
-        }
-    }
-
-    fn publish(&self, latest: i64) {
-        self.latest.fetch_max(latest, Ordering::SeqCst);
-    }
-
-    /// Ends every subscription.
-    pub(crate) fn close(&self) {
-        for queue in self.all() {
-            queue.close();
-        }
-    }
-}
-
-/// Counts the commits of the books, so that sums are counted again only when something changed.
-#[derive(Default)]
-pub(crate) struct Commits {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl Commits {
-    fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn end(&self) {
-        let begun = self.begun.load(Ordering::SeqCst);
-        self.ended.store(begun, Ordering::SeqCst);
-    }
-
-    /// How many commits have begun. Whoever looks after its read transaction has begun and finds
-    /// the same number as another did, sees the same books.
-    pub(crate) fn begun(&self) -> u64 {
-        self.begun.load(Ordering::SeqCst)
-    }
-
-    /// How many have ended: each read transaction that begins from now on sees those.
-    pub(crate) fn ended(&self) -> u64 {
-        self.ended.load(Ordering::SeqCst)
-    }
-}
 
 /// A stage as the books know it.
 #[derive(Clone, Copy, Debug)]
@@ -142,48 +31,6 @@ pub(crate) struct Stop {
     takes_all: bool,
     pub(crate) is_unique: bool,
     pub(crate) journal: Journal,
-}
-
-/// Tickets of one stage that become runnable with this transaction.
-struct Rise {
-    stage: i64,
-    name: StageName,
-    queue: Option<Arc<StageQueue>>,
-    /// Whether the queue takes tickets directly; decided once a transaction, and over with the
-    /// first ticket that is only in the books.
-    is_hungry: bool,
-    items: Vec<Loaded>,
-    latest: i64,
-}
-
-impl Rise {
-    /// The positions are durable and published already.
-    fn tell(self, queues: &Queues) {
-        let items = self.items.into_iter();
-        match (self.queue, self.is_hungry) {
-            (Some(queue), true) => queue.offer(items, self.latest, Coverage::Whole),
-            (Some(queue), false) => queue.offer(items, self.latest, Coverage::Beginning),
-            // It may have come to be while the transaction ran.
-            (None, _) => {
-                if let Some(queue) = queues.find(&self.name) {
-                    queue.advance(self.latest);
-                }
-            }
-        }
-    }
-}
-
-/// What is told once the transaction is durable.
-#[derive(Default)]
-struct Effects {
-    rises: Vec<Rise>,
-    withdrawn: Vec<(Arc<StageQueue>, i64)>,
-    voided: Vec<(Arc<StageQueue>, i64)>,
-    counts: Vec<(i64, Count, i64)>,
-    until_min: Option<Timestamp>,
-    has_case: bool,
-    /// A round of releases found that this is the next wait to end; `Some(None)` means none.
-    next_until: Option<Option<Timestamp>>,
 }
 
 /// The state of the writer of `books.db`.
@@ -290,11 +137,7 @@ impl Books {
     }
 
     pub(crate) fn count(&mut self, stage: i64, what: Count, by: i64) {
-        let counts = &mut self.effects.counts;
-        match counts.iter_mut().find(|(s, w, _)| (*s, *w) == (stage, what)) {
-            Some((_, _, n)) => *n += by,
-            None => counts.push((stage, what, by)),
-        }
+        self.effects.count(stage, what, by);
     }
 
     /// A ticket becomes runnable: the position that it gets. `ticket` is asked for a copy only if
@@ -307,42 +150,9 @@ impl Books {
     ) -> i64 {
         let ready_seq = self.next_ready;
         self.next_ready += 1;
-        let rise = self.rise_of(stage, name);
-        rise.latest = ready_seq;
-        if rise.is_hungry {
-            match ticket() {
-                Some(ticket) => rise.items.push(Loaded {
-                    seq,
-                    ready_seq,
-                    ticket,
-                    had: None,
-                }),
-                // The order must not be broken: what follows is read from the books as well.
-                None => rise.is_hungry = false,
-            }
-        }
+        let rise = self.effects.rise(&self.queues, stage, name);
+        rise.push((seq, ready_seq), ticket);
         ready_seq
-    }
-
-    fn rise_of(&mut self, stage: i64, name: &StageName) -> &mut Rise {
-        let rises = &mut self.effects.rises;
-        let at = match rises.iter().position(|rise| rise.stage == stage) {
-            Some(at) => at,
-            None => {
-                let queue = self.queues.find(name);
-                let is_hungry = queue.as_ref().is_some_and(|queue| queue.is_hungry());
-                rises.push(Rise {
-                    stage,
-                    name: name.clone(),
-                    queue,
-                    is_hungry,
-                    items: Vec::new(),
-                    latest: 0,
-                });
-                rises.len() - 1
-            }
-        };
-        &mut rises[at]
     }
 
     /// There is something new for the controller to judge.
@@ -368,9 +178,7 @@ impl Books {
 
     /// The ticket does not become runnable after all.
     pub(crate) fn fall(&mut self, seq: i64) {
-        for rise in &mut self.effects.rises {
-            rise.items.retain(|loaded| loaded.seq != seq);
-        }
+        self.effects.fall(seq);
     }
 
     /// Takes a runnable ticket out of its queue; false when somebody has it.
@@ -397,29 +205,22 @@ impl Books {
 
     fn tell(&mut self) {
         let effects = std::mem::take(&mut self.effects);
-        for (queue, seq) in effects.withdrawn {
-            queue.confirm(seq);
-        }
-        for (queue, seq) in effects.voided {
-            queue.void(seq);
-        }
-        self.queues.publish(self.next_ready - 1);
-        for rise in effects.rises {
-            rise.tell(&self.queues);
-        }
+        let (until, next_until) = (effects.until_min, effects.next_until);
+        let has_case = effects.has_case;
+        effects.tell(&self.queues, self.next_ready - 1);
         self.control.tell(&self.queues);
-        if let Some(next) = effects.next_until {
+        if let Some(next) = next_until {
             self.earliest = next;
         }
-        let is_earlier = match (effects.until_min, self.earliest) {
+        let is_earlier = match (until, self.earliest) {
             (Some(until), Some(earliest)) => until < earliest,
             (until, None) => until.is_some(),
             (None, Some(_)) => false,
         };
         if is_earlier {
-            self.earliest = effects.until_min;
+            self.earliest = until;
         }
-        if is_earlier || effects.has_case {
+        if is_earlier || has_case {
             self.attention.notify_one();
         }
     }
@@ -462,10 +263,7 @@ impl Work for Books {
 
     fn undone(&mut self) {
         self.commits.end();
-        let effects = std::mem::take(&mut self.effects);
-        for (queue, seq) in effects.withdrawn {
-            queue.restore(seq);
-        }
+        std::mem::take(&mut self.effects).undo();
         // Their rows may have been made in the transaction that is no more.
         self.stops.clear();
         self.scenes.clear();
@@ -498,10 +296,14 @@ fn scene_id(db: &Connection, scene: &Scene) -> Result<i64, Fault> {
         &scene.hostname,
         scene.version.as_str(),
     );
-    db.prepare_cached("INSERT OR IGNORE INTO scenes (holder, hostname, version) VALUES (?1, ?2, ?3)")?
-        .execute(values)?;
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO scenes (holder, hostname, version) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(values)?;
     let id = db
-        .prepare_cached("SELECT id FROM scenes WHERE holder = ?1 AND hostname = ?2 AND version = ?3")?
+        .prepare_cached(
+            "SELECT id FROM scenes WHERE holder = ?1 AND hostname = ?2 AND version = ?3",
+        )?
         .query_row(values, |row| row.get(0))?;
     Ok(id)
 }

@@ -1,18 +1,16 @@
 //! [`Broker`]: lends runnable tickets and takes back settled ones.
 
-use crate::books::Queues;
 use crate::consumer::{SnapshotFollower, StageConsumer};
 use crate::control::held;
 use crate::embedded::Embedded;
 use crate::error::closed;
-use crate::queue::{Had, Subscription};
+use crate::lease::{Had, Subscription};
+use crate::queues::Queues;
 use crate::requests::{Request, Settle};
 use async_trait::async_trait;
 use domain::delivery::{Delivery, Received, Settlement, Start, Started};
 use domain::names::StageName;
-use domain::ports::{
-    Broker, Consumer, Follower, NotStarted, Settled, StoreError, Unsettled,
-};
+use domain::ports::{Broker, Consumer, Follower, NotStarted, Settled, StoreError, Unsettled};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};

@@ -1,7 +1,8 @@
 //! [`Consumer`] and [`Follower`]: woken, never polling.
 
 use crate::error::closed;
-use crate::queue::{Subscription, Taken};
+use crate::lease::Subscription;
+use crate::queue::Taken;
 use async_trait::async_trait;
 use domain::control::Snapshot;
 use domain::delivery::Incoming;

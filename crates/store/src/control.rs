@@ -1,8 +1,8 @@
 //! The desired state: one row, one snapshot, and everybody who follows it.
 
-use crate::books::Queues;
 use crate::error::Fault;
 use crate::queue::HeldNow;
+use crate::queues::Queues;
 use domain::control::{Change, Hold, Snapshot};
 use domain::names::{StageName, Version};
 use domain::oops::OopsId;

@@ -1,10 +1,10 @@
 //! The sums. What is in hand is counted from the partial indexes, what has ended from the
 //! counters: so the sums cost with the work in hand, and agree only if nothing was lost.
 
-use crate::books::Commits;
 use crate::codes::{self, Count};
+use crate::effects::Commits;
 use crate::error::Fault;
-use crate::queue::InHand;
+use crate::lease::InHand;
 use crate::rows::parsed;
 use domain::books::{Balance, StageCounts};
 use domain::names::StageName;

@@ -1,15 +1,17 @@
 //! Broker, desk, waits and catalog in one: the data folder, open.
 
-use crate::books::{Books, Commits, Parts, Queues};
+use crate::books::{Books, Parts};
 use crate::config::Config;
 use crate::control::Control;
+use crate::effects::Commits;
 use crate::error::{Fault, OpenError, closed};
 use crate::feeder::Feeder;
 use crate::folder::Ownership;
 use crate::intents::{self, IntentFile};
-use crate::opening;
 use crate::oopses::OopsFile;
+use crate::opening;
 use crate::queue::ReadAhead;
+use crate::queues::Queues;
 use crate::readers::Readers;
 use crate::requests::Request;
 use crate::schema::BOOKS;

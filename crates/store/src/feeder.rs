@@ -1,7 +1,8 @@
 //! Reads the stages' queues ahead, on its own thread, so that neither writer nor arbiter does.
 
 use crate::error::Fault;
-use crate::queue::{Loaded, StageQueue};
+use crate::lease::Loaded;
+use crate::queue::StageQueue;
 use crate::rows::{self, Shared, ticket_columns};
 use crate::schema::Schema;
 use rusqlite::Connection;

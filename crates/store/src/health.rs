@@ -31,11 +31,7 @@ pub(crate) async fn check(shared: &Shared) -> Result<Vec<Finding>, StoreError> {
 }
 
 /// The findings about one file.
-pub(crate) fn file(
-    db: &Connection,
-    schema: &Schema,
-    folder: &Path,
-) -> Result<Vec<Finding>, Fault> {
+pub(crate) fn file(db: &Connection, schema: &Schema, folder: &Path) -> Result<Vec<Finding>, Fault> {
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = schema.version();
     let name = schema.name;

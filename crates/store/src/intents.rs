@@ -3,7 +3,7 @@
 //! Written, not fsynced: what was written outlives the process, though not a power loss.
 
 use crate::error::OpenError;
-use crate::queue::InHand;
+use crate::lease::InHand;
 use domain::names::Holder;
 use domain::ports::StoreError;
 use std::fs::{File, OpenOptions};
@@ -84,10 +84,7 @@ impl IntentFile {
     }
 
     /// Appends a group in one write.
-    pub(crate) fn append(
-        &mut self,
-        group: impl Iterator<Item = Begun>,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn append(&mut self, group: impl Iterator<Item = Begun>) -> Result<(), StoreError> {
         self.buffer.clear();
         for begun in group {
             intent::append(&begun, &mut self.buffer);

@@ -23,11 +23,14 @@ mod writer;
 
 mod feeder;
 mod intents;
+mod lease;
 mod queue;
+mod queues;
 
 mod admission;
 mod books;
 mod control;
+mod effects;
 mod opening;
 mod orders;
 mod requests;

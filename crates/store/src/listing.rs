@@ -3,7 +3,7 @@
 
 use crate::codes;
 use crate::error::Fault;
-use crate::queue::InHand;
+use crate::lease::InHand;
 use crate::readers::is_broken_off;
 use crate::rows::{self, ENTRIES, Shared};
 use domain::books::{Entry, State};

@@ -12,9 +12,7 @@ use crate::writer::{Ask, Limits, Work, Writer};
 use async_trait::async_trait;
 use domain::filter::{Field, Op, Pattern, Query, Term};
 use domain::oops::{OopsId, OopsPrefix, Report};
-use domain::ports::{
-    Finding, Listing, OopsError, Oopses, Page, Retention, Sort, StoreError,
-};
+use domain::ports::{Finding, Listing, OopsError, Oopses, Page, Retention, Sort, StoreError};
 use domain::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
@@ -59,7 +57,9 @@ impl OopsFile {
 
     pub(crate) async fn check(&self) -> Result<Vec<Finding>, StoreError> {
         let folder = self.folder.clone();
-        let answer = self.readers.ask(move |db| health::file(db, &OOPSES, &folder));
+        let answer = self
+            .readers
+            .ask(move |db| health::file(db, &OOPSES, &folder));
         answer.await
     }
 
@@ -251,7 +251,12 @@ fn narrow(query: &Query, now: Timestamp) -> (String, Vec<Value>) {
     let mut conditions = vec!["1".to_owned()];
     let mut values = Vec::new();
     for term in &query.all {
-        let Term::Field { field, op, values: patterns } = term else {
+        let Term::Field {
+            field,
+            op,
+            values: patterns,
+        } = term
+        else {
             continue;
         };
         let [pattern] = patterns.as_slice() else {

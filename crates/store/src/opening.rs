@@ -23,7 +23,8 @@ pub(crate) fn numbers(db: &Connection) -> Result<(i64, i64), Fault> {
         row.get(0)
     })?;
     let mut newest = db.prepare(
-        "SELECT ready_seq FROM places WHERE state = 0 AND stage = ?1 ORDER BY ready_seq DESC LIMIT 1",
+        "SELECT ready_seq FROM places WHERE state = 0 AND stage = ?1
+         ORDER BY ready_seq DESC LIMIT 1",
     )?;
     let mut ready = 0;
     for (stage, _) in stages(db)? {
@@ -203,8 +204,8 @@ fn claim(
         kinds.collect::<Result<_, _>>()?
     };
     for kind in kinds {
-        let is_taken = domain::names::Kind::new(&kind)
-            .is_ok_and(|kind| books.flows.claims(stage, &kind));
+        let is_taken =
+            domain::names::Kind::new(&kind).is_ok_and(|kind| books.flows.claims(stage, &kind));
         if is_taken {
             waiting::release_kind(books, db, (stage, &kind), (now, why))?;
         }

@@ -118,7 +118,10 @@ impl Subject<'_> {
         let wait = match &self.entry.place {
             Place::Waiting(wait) => wait,
             Place::Runnable { .. } => {
-                return refused("it is runnable already", "nothing is needed: a worker takes it");
+                return refused(
+                    "it is runnable already",
+                    "nothing is needed: a worker takes it",
+                );
             }
             Place::Running { .. } => {
                 return refused(

@@ -6,34 +6,14 @@
 //! the writer hands newly runnable tickets over directly; else the feeder reads on.
 
 use crate::feeder::Feed;
-use domain::delivery::{Incoming, Lender, Receipt};
-use domain::names::{Holder, StageName};
-use domain::ticket::{Name, Ticket};
-use domain::time::Timestamp;
+use crate::lease::{Had, InHand, Loaded, Subscription, incoming, size};
+use domain::delivery::Incoming;
+use domain::names::StageName;
+use domain::ticket::Name;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
-
-/// A runnable ticket in memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Loaded {
-    /// Its row.
-    pub(crate) seq: i64,
-    /// Its position in the queue.
-    pub(crate) ready_seq: i64,
-    /// The ticket.
-    pub(crate) ticket: Arc<Ticket>,
-    /// Who had it before and did not settle it.
-    pub(crate) had: Option<Had>,
-}
-
-/// Who has a ticket, and since when its attempt runs.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Had {
-    pub(crate) holder: Holder,
-    pub(crate) started_at: Timestamp,
-}
 
 /// The next tag. Tags are told apart in the whole process, so that a delivery of a folder that was
 /// closed is never taken for one of the folder that was opened after it.
@@ -103,14 +83,6 @@ pub(crate) enum Taken {
     Ended(String),
 }
 
-/// A lease that a settlement refers to.
-#[derive(Clone, Debug)]
-pub(crate) struct InHand {
-    pub(crate) seq: i64,
-    pub(crate) name: Name,
-    pub(crate) had: Had,
-}
-
 /// What became of an attempt to take a runnable ticket out of its queue.
 pub(crate) enum Withdrawal {
     /// Somebody has it.
@@ -120,11 +92,7 @@ pub(crate) enum Withdrawal {
 }
 
 impl StageQueue {
-    pub(crate) fn new(
-        stage: StageName,
-        read_ahead: ReadAhead,
-        feed: Feed,
-    ) -> Self {
+    pub(crate) fn new(stage: StageName, read_ahead: ReadAhead, feed: Feed) -> Self {
         Self {
             stage,
             read_ahead,
@@ -208,7 +176,7 @@ impl StageQueue {
 
     /// A delivery was dropped: its ticket goes back to the front. One that was never started is as
     /// fresh as before; one that was is a question for the controller.
-    fn take_back(&self, tag: u64) {
+    pub(crate) fn take_back(&self, tag: u64) {
         let mut inner = self.lock();
         let Some(lease) = inner.leases.remove(&tag) else {
             return;
@@ -263,8 +231,7 @@ impl StageQueue {
     pub(crate) fn runner(&self, seq: i64, name: &Name) -> Option<Had> {
         let inner = self.lock();
         let mut leases = inner.leases.values();
-        let is_it =
-            |lease: &&Lease| lease.loaded.seq == seq && lease.loaded.ticket.name == *name;
+        let is_it = |lease: &&Lease| lease.loaded.seq == seq && lease.loaded.ticket.name == *name;
         leases.find(is_it)?.started.clone()
     }
 
@@ -436,42 +403,9 @@ fn give_room(inner: &mut Inner, subscription: u64) {
     }
 }
 
-fn size(loaded: &Loaded) -> usize {
-    loaded.ticket.payload.bytes.len()
-}
-
-fn incoming(loaded: &Loaded, tag: u64, lender: &Arc<Subscription>) -> Incoming {
-    use domain::delivery::Delivery;
-    let lender: Arc<dyn Lender> = Arc::<Subscription>::clone(lender);
-    let receipt = Receipt::new(tag, lender);
-    let ticket = Arc::clone(&loaded.ticket);
-    match &loaded.had {
-        None => Incoming::Fresh(Delivery::new(ticket, receipt)),
-        Some(had) => Incoming::Suspect(Delivery::suspect(
-            ticket,
-            receipt,
-            had.holder.clone(),
-            Some(had.started_at),
-        )),
-    }
-}
-
 /// Whether a stage is on hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeldNow {
     Held,
     Free,
-}
-
-/// One subscription: to whom deliveries are lent, and who takes them back.
-pub(crate) struct Subscription {
-    pub(crate) id: u64,
-    pub(crate) prefetch: usize,
-    pub(crate) queue: Arc<StageQueue>,
-}
-
-impl Lender for Subscription {
-    fn take_back(&self, tag: u64) {
-        self.queue.take_back(tag);
-    }
 }

@@ -52,13 +52,21 @@ impl Readers {
     /// after this, so that the last connection to it leaves it whole and without a log.
     pub(crate) fn close(&self) {
         let questions = &self.questions;
-        drop(questions.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(
+            questions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         let threads = &self.threads;
         let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (interrupt, thread) in threads.drain(..) {
             interrupt.interrupt();
             if thread.join().is_err() {
-                tracing::error!("a reader of {} had panicked before it was closed", self.file);
+                tracing::error!(
+                    "a reader of {} had panicked before it was closed",
+                    self.file
+                );
             }
         }
     }

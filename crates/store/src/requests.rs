@@ -1,9 +1,10 @@
 //! What the writer of the books can be asked.
 
-use crate::books::{Books, Queues};
+use crate::books::Books;
 use crate::control::Control;
 use crate::error::Fault;
 use crate::orders::{self, Ordered};
+use crate::queues::Queues;
 use crate::settling::Statements;
 use crate::submitting::Inserts;
 use crate::waiting;
@@ -90,7 +91,9 @@ impl Request {
         };
         let by_stage = |a: &Settlement, b: &Settlement| a.ticket().stage == b.ticket().stage;
         for same in settle.settlements.chunk_by(by_stage) {
-            let queue = same.first().and_then(|one| queues.find(&one.ticket().stage));
+            let queue = same
+                .first()
+                .and_then(|one| queues.find(&one.ticket().stage));
             if let Some(queue) = queue {
                 queue.settled(same.iter().map(Settlement::tag));
             }

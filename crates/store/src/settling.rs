@@ -198,8 +198,8 @@ impl Case<'_> {
         let Some(found) = Found::by_seq(db, self.seq)? else {
             return Ok(false);
         };
-        let state = codes::state(found.state)
-            .ok_or_else(|| Fault::row("a ticket's state", found.state))?;
+        let state =
+            codes::state(found.state).ok_or_else(|| Fault::row("a ticket's state", found.state))?;
         let standing = Standing {
             name: found.name,
             state,
@@ -300,7 +300,10 @@ pub(crate) fn complete(
         at: note.at,
     };
     if !case.look_first(books, db)? {
-        return Err(Fault::row("a pending ticket changed meanwhile", ticket.id()));
+        return Err(Fault::row(
+            "a pending ticket changed meanwhile",
+            ticket.id(),
+        ));
     }
     case.keep_payload(db)?;
     note.insert(db, seq)?;

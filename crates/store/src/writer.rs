@@ -154,7 +154,9 @@ impl<W: Work> Desk<W> {
                 }
                 Some(Message::Stop) => {}
                 // As many as last time are likely on their way; alone, nobody is waited for.
-                None if weight >= WEIGHT_WORTH || group.len() * 4 >= self.last_requests * 3 => break,
+                None if weight >= WEIGHT_WORTH || group.len() * 4 >= self.last_requests * 3 => {
+                    break;
+                }
                 None if lingers == LINGERS_MAX || (lingers > 0 && seen == group.len()) => break,
                 None => {
                     lingers += 1;

@@ -78,6 +78,11 @@ impl Frames {
         &mut self.buffer
     }
 
+    /// Whether there is nothing left, not even a part of a message.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// Takes the next message out, if all of it is there.
     ///
     /// # Errors

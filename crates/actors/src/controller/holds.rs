@@ -54,6 +54,7 @@ async fn run(setup: Arc<Setup>, running: Rc<Running>) {
 async fn follow(setup: &Setup, running: &Running) -> Result<(), StoreError> {
     let mut follower = setup.broker.follow().await?;
     let mut snapshot = follower.next().await?;
+    release_left_over(setup, &snapshot).await;
     // What each handler was when its stage was put on hold.
     let mut seen: BTreeMap<StageName, Inspection> = BTreeMap::new();
     loop {
@@ -63,6 +64,15 @@ async fn follow(setup: &Setup, running: &Running) -> Result<(), StoreError> {
             snapshot = next.await?;
         } else if let Ok(newer) = timeout(LOOK_EVERY, next).await {
             snapshot = newer?;
+        }
+    }
+}
+
+/// A process that died between opening a stage and releasing its tickets leaves them waiting.
+async fn release_left_over(setup: &Setup, snapshot: &Snapshot) {
+    for stage in setup.handlers.keys() {
+        if !snapshot.holds.contains_key(stage) {
+            setup.unhold_waits(stage).await;
         }
     }
 }
@@ -95,12 +105,13 @@ async fn open(
     inspection: Inspection,
 ) -> Result<(), StoreError> {
     setup.desk.change(Change::Unhold(stage.clone())).await?;
-    running.unhold(stage);
-    setup.waits.unhold(stage, setup.clock.now()).await?;
     let event = Event::StageUnheld {
         stage: stage.clone(),
         version: inspection.version,
     };
     setup.observer.observe(setup.clock.now(), &event);
+    // In this order: what is settled as held from now on is released by the settler.
+    running.unhold(stage);
+    setup.unhold_waits(stage).await;
     Ok(())
 }

@@ -64,6 +64,7 @@ async fn rest(setup: &Setup, next: Option<Timestamp>) {
         }
     };
     tokio::select! {
+        biased;
         () = setup.waits.attention() => {}
         () = until_next => {}
     }

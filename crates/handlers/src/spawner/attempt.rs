@@ -1,7 +1,7 @@
 //! One command, from its start to the moment when nothing of it runs any more.
 
+use super::house::{Bell, House, not_started};
 use super::pipes::{Capture, Feed, Tail};
-use super::turns::{Bell, House, not_started};
 use super::{Order, files};
 use crate::processes::{self, Brood, Mark};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a command and returns once it and everything that it started are gone.
 pub(super) fn run(house: &House, bell: &Bell, invocation: &Invocation) -> End {
-    let mut running = match Running::start(invocation) {
+    let mut running = match Running::start(house, invocation) {
         Ok(running) => running,
         Err(error) => return not_started(&error),
     };
@@ -59,12 +59,12 @@ struct Woken {
 }
 
 impl Running {
-    fn start(invocation: &Invocation) -> io::Result<Self> {
+    fn start(house: &House, invocation: &Invocation) -> io::Result<Self> {
         let limits = invocation.limits.unwrap_or_default();
         let (stdout, stdout_end) = Capture::new(limits.stdout_bytes_max)?;
         let (stderr, stderr_end) = Tail::new(limits.stderr_bytes_max)?;
         let (feed, stdin) = match invocation.stdin.is_empty() {
-            true => (None, Stdio::null()),
+            true => (None, Stdio::from(house.nothing.try_clone()?)),
             false => Feed::new(invocation.stdin.clone())
                 .map(|(feed, end)| (Some(feed), Stdio::from(end)))?,
         };

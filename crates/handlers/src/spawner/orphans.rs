@@ -3,7 +3,7 @@
 //! The kernel gives orphans to the subreaper's first thread. That thread starts nothing itself, so
 //! its list of children is exactly the list of orphans, and one read tells that there are none.
 
-use super::turns::{House, lock};
+use super::house::{House, lock};
 use crate::processes::{self, Brood, Held};
 use rustix::process::Pid;
 use std::fs::File;

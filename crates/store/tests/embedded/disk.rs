@@ -1,14 +1,10 @@
 //! A full disk: everybody is told, nothing is half done, and it goes on by itself.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-
-mod support;
-
+use crate::support::{Bench, SmallDisk, failed, fresh};
 use domain::outcome::Outcome;
 use domain::ports::{Broker, Catalog, Desk, Oopses, StoreError};
 use domain::ticket::{Payload, Ticket};
 use std::path::Path;
-use support::{Bench, SmallDisk, failed, fresh};
 
 /// Fills the disk to the last byte, and takes that back when it is dropped.
 struct Filler(std::path::PathBuf);
@@ -67,7 +63,10 @@ async fn a_full_disk_loses_nothing_and_ends_by_itself() {
     let two = bench.settlement(started.remove(0), Outcome::done()).await;
     let unsettled = bench.store.settle(vec![one, two]).await.unwrap_err();
     assert_eq!(unsettled.settlements.len(), 2, "the group comes back whole");
-    assert!(matches!(unsettled.error, StoreError::Full(_)), "{unsettled:?}");
+    assert!(
+        matches!(unsettled.error, StoreError::Full(_)),
+        "{unsettled:?}"
+    );
 
     let performed = started.remove(0).performed(failed().into(), bench.now());
     let report = performed.to_report().unwrap();
@@ -77,7 +76,11 @@ async fn a_full_disk_loses_nothing_and_ends_by_itself() {
     // More records than the last page of the intent file has room for.
     let mut many = bench.consume("test", 120).await;
     let more = fresh(&mut *many, 120).await;
-    let refused = bench.store.start(more, &bench.start_now()).await.unwrap_err();
+    let refused = bench
+        .store
+        .start(more, &bench.start_now())
+        .await
+        .unwrap_err();
     assert!(matches!(refused.error, StoreError::Full(_)), "{refused:?}");
     assert_eq!(refused.deliveries.len(), 120);
 
@@ -93,20 +96,28 @@ async fn a_full_disk_loses_nothing_and_ends_by_itself() {
     assert_eq!((now.accepted, now.done), (before.accepted + 1, 2));
     bench.assert_balanced().await;
     let findings = bench.store.check().await.unwrap();
-    assert!(findings.iter().any(|finding| finding.about.contains("free space")));
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.about.contains("free space"))
+    );
 }
 
 #[tokio::test]
 async fn a_disk_without_room_for_the_files_is_told_at_the_start() {
     let Some(disk) = SmallDisk::mount("size=64k") else {
-        eprintln!("skipped: a_disk_without_room_for_the_files_is_told_at_the_start: no right to mount");
+        eprintln!(
+            "skipped: a_disk_without_room_for_the_files_is_told_at_the_start: no right to mount"
+        );
         return;
     };
-    let clock = std::sync::Arc::new(support::StillClock::default());
+    let clock = std::sync::Arc::new(crate::support::StillClock::default());
     let config = store::Config::new(&disk.path);
-    let error = support::try_open(config, &support::STAGES, &clock).err().unwrap();
+    let error = crate::support::try_open(config, &support::STAGES, &clock)
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("the disk is full"), "{error}");
     disk.remount("size=16m");
     let config = store::Config::new(&disk.path);
-    support::try_open(config, &support::STAGES, &clock).unwrap();
+    crate::support::try_open(config, &support::STAGES, &clock).unwrap();
 }

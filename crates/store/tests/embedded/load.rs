@@ -1,9 +1,6 @@
 //! The books under load, and what survives the end of the process in the middle of it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-
-mod support;
-
+use crate::support::{Bench, STAGES, failed, fresh, stage};
 use domain::books::State;
 use domain::outcome::{Emit, Outcome};
 use domain::ports::{Action, Answer, Broker, Catalog, Desk, Settled, Waits};
@@ -12,7 +9,6 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Bench, STAGES, failed, fresh, stage};
 use tokio::task::LocalSet;
 
 const TICKETS: usize = 600;
@@ -43,10 +39,13 @@ async fn work(bench: Arc<Bench>, name: &'static str) {
         let Ok(incoming) = tokio::time::timeout(Duration::from_millis(500), next).await else {
             return;
         };
-        let deliveries = incoming.unwrap().into_iter().map(|incoming| match incoming {
-            domain::delivery::Incoming::Fresh(delivery) => delivery,
-            other => panic!("expected a fresh delivery, got {other:?}"),
-        });
+        let deliveries = incoming
+            .unwrap()
+            .into_iter()
+            .map(|incoming| match incoming {
+                domain::delivery::Incoming::Fresh(delivery) => delivery,
+                other => panic!("expected a fresh delivery, got {other:?}"),
+            });
         let started = bench.start(deliveries.collect()).await;
         let mut group = Vec::new();
         for delivery in started {
@@ -133,16 +132,23 @@ async fn every_ticket_is_found_after_the_process_went_away_in_the_middle() {
     bench.reopen(&STAGES);
     drop((in_hand, consumer));
 
-    let cases = bench.store.cases(bench.now(), NonZeroUsize::new(1_000).unwrap());
-    let cases: HashSet<_> = cases.await.unwrap().iter().map(|case| case.ticket.id()).collect();
+    let cases = bench
+        .store
+        .cases(bench.now(), NonZeroUsize::new(1_000).unwrap());
+    let cases: HashSet<_> = cases
+        .await
+        .unwrap()
+        .iter()
+        .map(|case| case.ticket.id())
+        .collect();
     assert_eq!(cases, running, "exactly what ran is a suspect");
     bench.assert_balanced().await;
     let mut consumer = bench.consume("build", 300).await;
     let untouched = fresh(&mut *consumer, 200).await;
-    assert!(support::is_quiet(&mut *consumer).await);
+    assert!(crate::support::is_quiet(&mut *consumer).await);
     let mut next = bench.consume("test", 300).await;
     let handed_on = fresh(&mut *next, 50).await;
-    assert!(support::is_quiet(&mut *next).await);
+    assert!(crate::support::is_quiet(&mut *next).await);
     drop((untouched, handed_on));
 }
 
@@ -177,11 +183,18 @@ async fn two_subscribers_of_a_stage_never_hold_the_same_ticket() {
     let mut one = bench.consume("build", 40).await;
     let mut two = bench.consume("build", 40).await;
     let (first, second) = tokio::join!(fresh(&mut *one, 30), fresh(&mut *two, 30));
-    let ids = first.iter().chain(&second).map(|delivery| delivery.ticket().id());
+    let ids = first
+        .iter()
+        .chain(&second)
+        .map(|delivery| delivery.ticket().id());
     assert_eq!(ids.collect::<HashSet<_>>().len(), 60);
     drop(first);
     let again = fresh(&mut *two, 10).await;
-    assert_eq!(again.len(), 10, "what the other gave back is there for everybody");
+    assert_eq!(
+        again.len(),
+        10,
+        "what the other gave back is there for everybody"
+    );
 }
 
 #[tokio::test]
@@ -206,7 +219,9 @@ async fn an_intent_file_is_written_anew_before_it_grows_without_end() {
     assert!(size < 4_096, "{size}");
     bench.reopen(&STAGES);
     drop(held);
-    let cases = bench.store.cases(bench.now(), NonZeroUsize::new(10).unwrap());
+    let cases = bench
+        .store
+        .cases(bench.now(), NonZeroUsize::new(10).unwrap());
     let cases = cases.await.unwrap();
     assert_eq!(cases.len(), 1);
     assert_eq!(cases[0].ticket.id(), running);
@@ -243,7 +258,10 @@ async fn a_settlement_whose_caller_went_away_counts_all_the_same() {
     bench.submit(bench.ticket("solo")).await;
     let entry = bench.store.ticket(id).await.unwrap().unwrap();
     assert_eq!(entry.place.state(), State::Done);
-    assert!(support::is_quiet(&mut *consumer).await, "it does not come back");
+    assert!(
+        crate::support::is_quiet(&mut *consumer).await,
+        "it does not come back"
+    );
 }
 
 async fn futures_poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {

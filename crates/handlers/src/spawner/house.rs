@@ -1,42 +1,35 @@
-//! Who reads, who runs, and when the house is empty.
+//! The threads: who waits for a request, who runs one, and when the house is empty.
 
+use super::inbox::{Inbox, Reader, Seen};
 use super::orphans::Orphans;
 use super::{ATTEMPTS_MAX, Order, attempt};
 use rustix::event::{EventfdFlags, eventfd};
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wire::child::{
-    End, Event, Frames, Hello, Invocation, NotStarted, PROTOCOL, Reply, Request, SpawnerEvent,
-    SpawnerRequest,
+    End, Event, Hello, Invocation, NotStarted, PROTOCOL, Reply, Request, SpawnerEvent,
 };
 
 /// A thread runs one command at a time and needs little.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// How much is read from the socket at once.
-const READ_BYTES: usize = 64 * 1024;
-
 /// Everything the threads share.
 pub(super) struct House {
-    reader: Mutex<Reader>,
+    inbox: Inbox,
     writer: Mutex<UnixStream>,
-    /// Threads that read or wait for their turn to.
+    /// Threads that wait for a request, or are about to.
     free: AtomicUsize,
     register: Mutex<Register>,
     emptied: Condvar,
     pub(super) orphans: Orphans,
-}
-
-/// The incoming half of the socket.
-struct Reader {
-    socket: UnixStream,
-    frames: Frames,
-    chunk: Box<[u8]>,
+    /// What a command without a payload reads.
+    pub(super) nothing: File,
 }
 
 /// The commands that run.
@@ -82,19 +75,16 @@ impl House {
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         Ok(Self {
             writer: Mutex::new(socket.try_clone()?),
-            reader: Mutex::new(Reader {
-                socket,
-                frames: Frames::default(),
-                chunk: vec![0; READ_BYTES].into(),
-            }),
+            inbox: Inbox::new(socket)?,
             free: AtomicUsize::new(0),
             register: Mutex::default(),
             emptied: Condvar::new(),
             orphans: Orphans::new(),
+            nothing: File::open("/dev/null")?,
         })
     }
 
-    /// Says hello and lets the first thread read.
+    /// Says hello and lets the first thread wait.
     pub(super) fn open(self: &Arc<Self>) -> io::Result<()> {
         self.tell(Event::Hello(Hello {
             protocol: PROTOCOL,
@@ -127,7 +117,7 @@ impl House {
         hired.map(drop)
     }
 
-    /// One thread's life: read, run, read.
+    /// One thread's life: wait, run, wait.
     fn work(self: Arc<Self>) {
         let Ok(bell) = Bell::new().map(Arc::new) else {
             self.close();
@@ -143,25 +133,43 @@ impl House {
         }
     }
 
-    /// Reads until there is a command to run, and finds another thread to read on.
+    /// Waits for a command to run; `None` when the worker is gone.
     fn next_invocation(self: &Arc<Self>, bell: &Arc<Bell>) -> Option<Invocation> {
-        let mut reader = lock(&self.reader);
         loop {
-            match reader.next() {
-                Ok(Some(Request::Stop(stop))) => self.stop(stop.id, stop.grace_ms),
-                Ok(Some(Request::Invocation(invocation))) => {
+            let mut reader = self.inbox.open();
+            let invocation = match self.read(&mut reader, bell) {
+                Ok(invocation) => invocation,
+                Err(why) => {
+                    eprintln!("goaround spawner: everything is killed: {why}");
+                    self.close();
+                    return None;
+                }
+            };
+            self.inbox.pass_on(&reader);
+            if invocation.is_some() || lock(&self.register).is_closing {
+                return invocation;
+            }
+        }
+    }
+
+    /// Reads until there is a command to run, or nothing more.
+    fn read(
+        self: &Arc<Self>,
+        reader: &mut Reader,
+        bell: &Arc<Bell>,
+    ) -> io::Result<Option<Invocation>> {
+        loop {
+            match reader.look()? {
+                Seen::Request(Request::Stop(stop)) => self.stop(stop.id, stop.grace_ms),
+                Seen::Request(Request::Invocation(invocation)) => {
                     if let Some(invocation) = self.admit(invocation, bell) {
-                        return Some(invocation);
+                        return Ok(Some(invocation));
                     }
                 }
-                Ok(None) => {
+                Seen::Nothing => return Ok(None),
+                Seen::End => {
                     self.close();
-                    return None;
-                }
-                Err(error) => {
-                    eprintln!("goaround spawner: everything is killed: {error}");
-                    self.close();
-                    return None;
+                    return Ok(None);
                 }
             }
         }
@@ -230,29 +238,6 @@ impl House {
             // A worker that does not hear it is gone, and its end is noticed by reading.
             Ok(frame) => lock(&self.writer).write_all(&frame).unwrap_or(()),
             Err(error) => eprintln!("goaround spawner: a reply could not be sent: {error}"),
-        }
-    }
-}
-
-impl Reader {
-    /// The next request, or `None` when the worker is gone.
-    fn next(&mut self) -> io::Result<Option<Request>> {
-        loop {
-            let taken = self.frames.take::<SpawnerRequest>();
-            if let Some(SpawnerRequest { request }) = taken.map_err(io::Error::other)? {
-                match request {
-                    Some(request) => return Ok(Some(request)),
-                    // A kind of request that only a newer worker knows, after a look at our hello.
-                    None => continue,
-                }
-            }
-            match self.socket.read(&mut self.chunk) {
-                Ok(0) => return Ok(None),
-                Ok(read) => self.frames.buffer().extend_from_slice(&self.chunk[..read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-                Err(error) => return Err(error),
-            }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! A store on real files, and the few steps that every test takes.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses some of it")]
-
 use domain::delivery::{Decision, Delivery, Incoming, Received, Settlement, Start, Started};
 use domain::flow::{Flows, Stage, Unique};
 use domain::names::{FlowName, Holder, Key, Kind, StageName, Version};
@@ -75,10 +73,16 @@ pub(crate) fn flows(names: &[&str]) -> Flows {
         },
         ..Stage::new(stage(name))
     });
-    let has_ci = ["build", "test", "publish"].iter().all(|stop| names.contains(stop));
+    let has_ci = ["build", "test", "publish"]
+        .iter()
+        .all(|stop| names.contains(stop));
     let ci = ["build", "test", "publish"].map(stage).to_vec();
     let flows = has_ci.then(|| (FlowName::new("ci").unwrap(), ci));
-    Flows::new(stages.collect(), flows.into_iter().collect::<BTreeMap<_, _>>()).unwrap()
+    Flows::new(
+        stages.collect(),
+        flows.into_iter().collect::<BTreeMap<_, _>>(),
+    )
+    .unwrap()
 }
 
 pub(crate) const STAGES: [&str; 4] = ["build", "test", "publish", "solo"];
@@ -92,7 +96,11 @@ pub(crate) struct Bench {
     _folder: Option<TempDir>,
 }
 
-pub(crate) fn try_open(config: Config, names: &[&str], clock: &Arc<StillClock>) -> Result<Embedded, OpenError> {
+pub(crate) fn try_open(
+    config: Config,
+    names: &[&str],
+    clock: &Arc<StillClock>,
+) -> Result<Embedded, OpenError> {
     let clock: Arc<dyn Clock> = Arc::<StillClock>::clone(clock);
     Embedded::open(config, Arc::new(flows(names)), clock, holder())
 }
@@ -191,7 +199,11 @@ impl Bench {
         self.store.start(fresh, &self.start_now()).await.unwrap()
     }
 
-    pub(crate) async fn settlement(&self, delivery: Delivery<Started>, outcome: Outcome) -> Settlement {
+    pub(crate) async fn settlement(
+        &self,
+        delivery: Delivery<Started>,
+        outcome: Outcome,
+    ) -> Settlement {
         let rules = self.flows.stage(&delivery.ticket().stage).unwrap().clone();
         let decision = Decision {
             stage: &rules,
@@ -259,7 +271,9 @@ pub(crate) async fn fresh(consumer: &mut dyn Consumer, count: usize) -> Vec<Deli
 /// Whether nothing is delivered for a moment.
 pub(crate) async fn is_quiet(consumer: &mut dyn Consumer) -> bool {
     let next = consumer.next(NonZeroUsize::MIN);
-    tokio::time::timeout(Duration::from_millis(50), next).await.is_err()
+    tokio::time::timeout(Duration::from_millis(50), next)
+        .await
+        .is_err()
 }
 
 pub(crate) fn failed() -> Outcome {
@@ -303,6 +317,9 @@ impl Drop for SmallDisk {
             .args(["-l"])
             .arg(self.folder.path())
             .status();
-        assert!(done.unwrap().success(), "the small disk cannot be taken away");
+        assert!(
+            done.unwrap().success(),
+            "the small disk cannot be taken away"
+        );
     }
 }

@@ -1,15 +1,11 @@
 //! What the store says about files that it cannot use, and that it leaves them as they are.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-
-mod support;
-
+use crate::support::{Bench, STAGES, SmallDisk, StillClock, try_open};
 use domain::ports::{Catalog, Desk, StoreError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use store::{Config, Embedded, OpenError};
-use support::{Bench, STAGES, SmallDisk, StillClock, try_open};
 use tempfile::TempDir;
 
 fn open(path: &Path) -> Result<Embedded, OpenError> {
@@ -41,7 +37,10 @@ async fn a_second_process_is_refused_and_told_whose_folder_it_is() {
     let said = refused(&bench.path);
     let pid = std::process::id().to_string();
     assert!(said.contains(&bench.path.display().to_string()), "{said}");
-    assert!(said.contains(&format!("process {pid} has it open")), "{said}");
+    assert!(
+        said.contains(&format!("process {pid} has it open")),
+        "{said}"
+    );
     bench.store.close();
     open(&bench.path).unwrap();
 }
@@ -51,8 +50,11 @@ async fn a_file_that_was_overwritten_is_refused_and_not_made_anew() {
     for name in ["books.db", "oopses.db"] {
         let folder = filled().await;
         let file = folder.path().join(name);
-        std::fs::write(&file, b"this was a database once, long enough for a header".repeat(40))
-            .unwrap();
+        std::fs::write(
+            &file,
+            b"this was a database once, long enough for a header".repeat(40),
+        )
+        .unwrap();
         let before = std::fs::read(&file).unwrap();
         let said = refused(folder.path());
         assert!(said.contains(name), "{said}");
@@ -74,7 +76,10 @@ async fn a_damaged_page_is_found_when_the_folder_is_opened() {
     }
     drop(file);
     let said = refused(folder.path());
-    assert!(said.contains("books.db: expected an intact database"), "{said}");
+    assert!(
+        said.contains("books.db: expected an intact database"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -82,7 +87,8 @@ async fn a_file_that_was_cut_short_is_refused() {
     let folder = filled().await;
     let path = folder.path().join("books.db");
     let file = std::fs::File::options().write(true).open(&path).unwrap();
-    file.set_len(file.metadata().unwrap().len() / 2 / 4_096 * 4_096).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2 / 4_096 * 4_096)
+        .unwrap();
     drop(file);
     let said = refused(folder.path());
     assert!(said.contains("expected an intact database"), "{said}");
@@ -109,7 +115,9 @@ async fn another_programs_database_is_refused() {
     let said = refused(folder.path());
     assert!(said.contains("got another program's database"), "{said}");
     let db = rusqlite::Connection::open(folder.path().join("books.db")).unwrap();
-    let kept: i64 = db.query_row("SELECT count(*) FROM mine", [], |row| row.get(0)).unwrap();
+    let kept: i64 = db
+        .query_row("SELECT count(*) FROM mine", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(kept, 1);
 }
 
@@ -120,13 +128,19 @@ async fn a_folder_that_cannot_be_written_is_refused() {
         return;
     };
     let said = refused(&disk.path);
-    assert!(said.contains("expected a folder that can be written"), "{said}");
+    assert!(
+        said.contains("expected a folder that can be written"),
+        "{said}"
+    );
     assert!(said.contains("--data"), "{said}");
     let file = TempDir::new().unwrap();
     let path = file.path().join("file");
     std::fs::write(&path, b"x").unwrap();
     let said = refused(&path);
-    assert!(said.contains("expected a folder that can be written"), "{said}");
+    assert!(
+        said.contains("expected a folder that can be written"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +149,10 @@ async fn an_intent_file_that_cannot_be_read_is_kept_aside_and_told() {
     std::fs::write(folder.path().join("intents"), b"\0\0\0\0 garbage").unwrap();
     let store = open(folder.path()).unwrap();
     let findings = store.check().await.unwrap();
-    let finding = findings.iter().find(|finding| finding.about == "intent file").unwrap();
+    let finding = findings
+        .iter()
+        .find(|finding| finding.about == "intent file")
+        .unwrap();
     assert!(!finding.is_fine);
     assert!(folder.path().join("intents.damaged").exists());
 }
@@ -156,7 +173,11 @@ async fn damage_that_comes_while_it_runs_is_told_and_not_panicked_about() {
         file.seek(SeekFrom::Start(page * 4_096)).unwrap();
         file.write_all(&[0xA5; 4_096]).unwrap();
     }
-    let error = bench.store.history(bench.ticket("build").id()).await.unwrap_err();
+    let error = bench
+        .store
+        .history(bench.ticket("build").id())
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
     assert!(error.to_string().contains("books.db"), "{error}");
 }
@@ -166,9 +187,16 @@ async fn what_is_asked_after_the_close_is_refused() {
     let bench = Bench::new();
     let mut consumer = bench.consume("build", 1).await;
     bench.store.close();
-    let error = bench.store.submit(vec![bench.ticket("build")]).await.unwrap_err();
+    let error = bench
+        .store
+        .submit(vec![bench.ticket("build")])
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "the store is closed");
-    let ended = consumer.next(std::num::NonZeroUsize::MIN).await.unwrap_err();
+    let ended = consumer
+        .next(std::num::NonZeroUsize::MIN)
+        .await
+        .unwrap_err();
     assert_eq!(
         ended.to_string(),
         "the subscription to stage build ended: the store is closed"
@@ -188,6 +216,9 @@ async fn a_healthy_store_finds_itself_healthy() {
         "books.db: write-ahead log",
     ] {
         let finding = findings.iter().find(|finding| finding.about == about);
-        assert!(finding.is_some_and(|finding| finding.is_fine), "{about}: {findings:?}");
+        assert!(
+            finding.is_some_and(|finding| finding.is_fine),
+            "{about}: {findings:?}"
+        );
     }
 }
