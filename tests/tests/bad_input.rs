@@ -1,5 +1,7 @@
 //! Bad input: each a clear error that names place, expectation and value; nothing accepted is lost.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use acceptance::{Site, show, text};
 use std::fmt::Write as _;
 use std::process::Output;
@@ -65,7 +67,7 @@ fn a_payload_over_the_limit_is_refused_and_says_so() {
     let up = site.up();
     site.write("large", &"x".repeat(2_000));
     let output = site.cli(&["submit", "--flow", "ci", "--file", "large"]);
-    assert_refused(&output, 1, &["1024", "2000"]);
+    assert_refused(&output, 4, &["1024", "2000"]);
     assert_eq!(site.books()["accepted"], 0);
     assert!(up.stop().success());
 }
@@ -83,7 +85,7 @@ fn a_second_process_on_the_same_folder_is_refused() {
     let mut second = std::process::Command::new(acceptance::program());
     second.current_dir(site.path()).args(["up", "--data", "data", "--listen", "127.0.0.1:0"]);
     let output = second.output().expect("the binary starts");
-    assert_refused(&output, 1, &["data", "in use"]);
+    assert_refused(&output, 1, &["data", "only user", "--data"]);
     assert!(up.stop().success());
 }
 

@@ -1,5 +1,7 @@
 //! Real actors on a memory broker, with time that is driven.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use actix_rt::System;
 use actors::controller::Keeping;
 use actors::{Controller, Root, Running, Setup};

@@ -313,17 +313,27 @@ fn absolute(folder: &Path) -> Result<PathBuf, ExecError> {
 /// Makes the folder, and clears it of what killed processes have left there. One process owns it.
 fn prepare(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let own = file_prefix();
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let ending = path.extension().and_then(OsStr::to_str);
-        let is_one = matches!(ending, Some("result" | "progress"));
-        if is_one && !name.starts_with(&own) {
-            std::fs::remove_file(&path)?;
+        let entry = entry?;
+        if is_left_over(&entry.file_name()) {
+            std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
+}
+
+/// Whether a file with this name was made for an attempt of a process before this one.
+fn is_left_over(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.split_once('-'));
+    let Some((incarnation, rest)) = parts else {
+        return false;
+    };
+    let is_one = rest.ends_with(".result") || rest.ends_with(".progress");
+    let is_hex = |c: char| c.is_ascii_hexdigit();
+    is_one
+        && incarnation.len() == 16
+        && incarnation.chars().all(is_hex)
+        && incarnation != file_prefix().trim_end_matches('-')
 }
 
 fn file_prefix() -> String {

@@ -8,6 +8,7 @@
 
 mod attempt;
 mod files;
+mod files_limit;
 mod house;
 mod inbox;
 mod orphans;

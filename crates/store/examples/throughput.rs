@@ -7,7 +7,7 @@ use domain::flow::{Flows, Stage};
 use domain::names::{FlowName, Holder, Kind, StageName, Version};
 use domain::oops::Scene;
 use domain::outcome::Outcome;
-use domain::ports::{Broker, Clock, Desk};
+use domain::ports::{Broker, Catalog, Clock, Desk};
 use domain::retry::Chance;
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
@@ -318,6 +318,16 @@ async fn run(folder: &Path, count: usize) -> Res<()> {
     let began = Instant::now();
     let bench = Bench::open(folder)?;
     println!("open with {count} runnable: {:?}", began.elapsed());
+    let began = Instant::now();
+    let balance = bench.store.balance().await?;
+    let resident = std::fs::read_to_string("/proc/self/status")?;
+    let resident = resident.lines().find(|line| line.starts_with("VmRSS"));
+    println!(
+        "balanced: {} in {:?}",
+        balance.is_balanced(),
+        began.elapsed()
+    );
+    println!("{}", resident.unwrap_or_default());
     bench.store.close();
     Ok(())
 }

@@ -54,20 +54,22 @@ impl<'a> Newcomer<'a> {
         if let Some(key) = lock_key
             && let Some(other) = self.take_lock(books, db, key)?
         {
-            let wait = self.wait(
-                Condition::Unique {
-                    other: other.ticket,
-                },
-                "another ticket with its key is at work",
-            );
-            let mut spot = Spot::waiting(self.stop.id, self.name, wait);
-            spot.next_key = lock_key;
-            return Ok(spot);
+            return Ok(self.in_line(other, key));
         }
         let ready_seq = books.rise((self.stop.id, self.stage), self.seq, copy);
         let mut spot = Spot::runnable(self.stop.id, ready_seq, self.name, self.at);
         spot.lock_key = lock_key;
         Ok(spot)
+    }
+
+    /// The spot of one who waits for another with its key.
+    pub(crate) fn in_line(&self, other: Name, key: &'a str) -> Spot<'a> {
+        let other = other.ticket;
+        let because = "another ticket with its key is at work";
+        let wait = self.wait(Condition::Unique { other }, because);
+        let mut spot = Spot::waiting(self.stop.id, self.name, wait);
+        spot.next_key = Some(key);
+        spot
     }
 
     fn unclaimed(&self) -> Cow<'static, Wait> {
@@ -84,7 +86,7 @@ impl<'a> Newcomer<'a> {
     }
 
     /// Makes room for the newest with this key; else names the one that has to end first.
-    fn take_lock(
+    pub(crate) fn take_lock(
         &self,
         books: &mut Books,
         db: &Connection,

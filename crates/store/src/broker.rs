@@ -28,6 +28,10 @@ impl Broker for Embedded {
         prefetch: NonZeroUsize,
     ) -> Result<Box<dyn Consumer>, StoreError> {
         let queue = self.shared.queues.of(stage);
+        // Asked after the queue was made: a close that comes now ends it like every other.
+        if self.shared.queues.is_closed() {
+            return Err(closed());
+        }
         {
             // While this is borrowed no newer snapshot can come, so the queue cannot be left with
             // an older one than its followers see.

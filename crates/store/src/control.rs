@@ -1,7 +1,6 @@
 //! The desired state: one row, one snapshot, and everybody who follows it.
 
 use crate::error::Fault;
-use crate::queue::HeldNow;
 use crate::queues::Queues;
 use domain::control::{Change, Hold, Snapshot};
 use domain::names::{StageName, Version};
@@ -123,7 +122,14 @@ impl Control {
     }
 }
 
-/// Whether the stage is on hold.
+/// Whether a stage is on hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldNow {
+    Held,
+    Free,
+}
+
+/// Whether this stage is.
 pub(crate) fn held(snapshot: &Snapshot, stage: &StageName) -> HeldNow {
     match snapshot.holds.contains_key(stage) {
         true => HeldNow::Held,

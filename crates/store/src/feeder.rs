@@ -22,6 +22,13 @@ pub(crate) const READ_AHEAD: &str = concat!(
 /// Where `p.ready_seq` is in [`READ_AHEAD`].
 const READY_SEQ_AT: usize = 17;
 
+/// The limits of the read-ahead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadAhead {
+    pub(crate) tickets: usize,
+    pub(crate) bytes_max: usize,
+}
+
 enum Wish {
     Read(Arc<StageQueue>),
     Stop,
@@ -115,4 +122,14 @@ fn read(db: &Connection, queue: &StageQueue, cursor: i64) -> Result<(Vec<Loaded>
     }
     let is_all = read.len() < limit;
     Ok((read, is_all))
+}
+
+#[cfg(test)]
+impl Feed {
+    /// Wishes are taken, and nobody fulfils them.
+    pub(crate) fn unheard() -> Self {
+        let (wishes, inbox) = mpsc::channel();
+        std::mem::forget(inbox);
+        Self(wishes)
+    }
 }

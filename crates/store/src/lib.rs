@@ -15,6 +15,8 @@ mod error;
 mod folder;
 
 mod codes;
+#[cfg(test)]
+mod plans;
 mod rows;
 mod schema;
 

@@ -58,8 +58,9 @@ pub(crate) fn put_right(
     for (id, stage) in stages(db)? {
         unclaim(books, db, (id, &stage), now)?;
         let unique = books.flows.stage(&stage).map(|rules| rules.unique);
-        if unique != Some(Unique::ByKey) {
-            unlock(books, db, (id, &stage), now)?;
+        match unique {
+            Some(Unique::ByKey) => waiting::lock(books, db, id, now)?,
+            Some(Unique::No) | None => unlock(books, db, (id, &stage), now)?,
         }
         let why = "the handler of its stage may have changed while we were down";
         release_all(books, db, (&stage, Reason::Held), (now, why))?;

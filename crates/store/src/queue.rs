@@ -5,7 +5,8 @@
 //! up to `cursor` has been read, `latest` is the newest that is durable. While they are equal,
 //! the writer hands newly runnable tickets over directly; else the feeder reads on.
 
-use crate::feeder::Feed;
+use crate::control::HeldNow;
+use crate::feeder::{Feed, ReadAhead};
 use crate::lease::{Had, InHand, Loaded, Subscription, incoming, size};
 use domain::delivery::Incoming;
 use domain::names::StageName;
@@ -49,13 +50,6 @@ struct Gone {
     is_durable: bool,
     /// The ticket, should taking it out be undone.
     loaded: Option<Loaded>,
-}
-
-/// The limits of the read-ahead.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReadAhead {
-    pub(crate) tickets: usize,
-    pub(crate) bytes_max: usize,
 }
 
 /// The queue of one stage.
@@ -403,9 +397,168 @@ fn give_room(inner: &mut Inner, subscription: u64) {
     }
 }
 
-/// Whether a stage is on hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeldNow {
-    Held,
-    Free,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::names::{Holder, Kind};
+    use domain::ticket::{Lineage, Payload, Ticket, TicketId};
+    use domain::time::Timestamp;
+
+    fn loaded(seq: i64) -> Loaded {
+        let id = TicketId::from_bytes([u8::try_from(seq).unwrap(); 16]);
+        Loaded {
+            seq,
+            ready_seq: seq,
+            ticket: Arc::new(Ticket {
+                name: Name::first(id),
+                kind: Kind::unnamed(),
+                flow: None,
+                stage: StageName::new("build").unwrap(),
+                key: None,
+                payload: Payload::untyped("work"),
+                deadline: None,
+                created_at: Timestamp::EPOCH,
+                lineage: Lineage::root(id),
+                trace: None,
+            }),
+            had: None,
+        }
+    }
+
+    fn queue(tickets: usize) -> (Arc<StageQueue>, Arc<Subscription>) {
+        let read_ahead = ReadAhead {
+            tickets,
+            bytes_max: 1_000,
+        };
+        let stage = StageName::new("build").unwrap();
+        let queue = Arc::new(StageQueue::new(stage, read_ahead, Feed::unheard()));
+        let subscription = Subscription {
+            id: 1,
+            prefetch: 100,
+            queue: Arc::clone(&queue),
+        };
+        (queue, Arc::new(subscription))
+    }
+
+    /// The rows that are handed out; they are given back at once, in their order.
+    fn taken(queue: &Arc<StageQueue>, lender: &Arc<Subscription>) -> Vec<u8> {
+        let mut ids = Vec::new();
+        if let Taken::Some(taken) = queue.take(lender, 100) {
+            for incoming in taken.into_iter().rev() {
+                match incoming {
+                    Incoming::Fresh(delivery) => ids.push(delivery.ticket().id().as_bytes()[0]),
+                    other => panic!("expected a fresh delivery, got {other:?}"),
+                }
+            }
+        }
+        ids.reverse();
+        ids
+    }
+
+    #[test]
+    fn what_is_handed_over_directly_keeps_its_order_and_its_bound() {
+        let (queue, lender) = queue(3);
+        let all = (1..=5).map(loaded);
+        queue.offer(all, 5, Coverage::Whole);
+        assert_eq!(taken(&queue, &lender), [1, 2, 3]);
+        assert_eq!(queue.bounds(), (3, 5), "the rest is read from the books");
+        queue.offer([loaded(6)].into_iter(), 6, Coverage::Whole);
+        assert_eq!(
+            queue.bounds(),
+            (3, 6),
+            "nothing overtakes what is to be read"
+        );
+        assert!(!queue.is_hungry());
+    }
+
+    #[test]
+    fn a_ticket_that_is_only_in_the_books_is_never_skipped() {
+        let (queue, _) = queue(10);
+        queue.offer([loaded(1)].into_iter(), 2, Coverage::Beginning);
+        assert_eq!(queue.bounds(), (1, 2));
+        queue.advance(4);
+        assert_eq!(queue.bounds(), (1, 4));
+    }
+
+    #[test]
+    fn what_a_read_and_a_hand_over_both_bring_comes_once() {
+        let (queue, lender) = queue(10);
+        queue.advance(2);
+        queue.fill(vec![loaded(1), loaded(2), loaded(3)], 3);
+        queue.offer([loaded(3), loaded(4)].into_iter(), 4, Coverage::Whole);
+        assert_eq!(taken(&queue, &lender), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_was_withdrawn_while_it_was_read_does_not_come_in() {
+        let (queue, lender) = queue(10);
+        queue.advance(3);
+        assert!(taken(&queue, &lender).is_empty(), "this asks for a read");
+        assert!(matches!(queue.withdraw(2), Withdrawal::Out));
+        queue.confirm(2);
+        queue.fill(vec![loaded(1), loaded(2), loaded(3)], 3);
+        assert_eq!(taken(&queue, &lender), [1, 3]);
+    }
+
+    #[test]
+    fn a_withdrawal_that_was_undone_changes_nothing() {
+        let (queue, lender) = queue(10);
+        queue.advance(3);
+        assert!(taken(&queue, &lender).is_empty(), "this asks for a read");
+        assert!(matches!(queue.withdraw(2), Withdrawal::Out));
+        queue.fill(vec![loaded(1), loaded(2), loaded(3)], 3);
+        queue.restore(2);
+        let mut all = taken(&queue, &lender);
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_somebody_has_cannot_be_withdrawn_and_does_not_come_back_when_void() {
+        let (queue, lender) = queue(10);
+        queue.offer([loaded(1)].into_iter(), 1, Coverage::Whole);
+        let out = queue.take(&lender, 1);
+        assert!(matches!(queue.withdraw(1), Withdrawal::InHand));
+        queue.void(1);
+        drop(out);
+        assert!(taken(&queue, &lender).is_empty());
+    }
+
+    #[test]
+    fn only_what_was_started_runs_and_comes_back_as_a_suspect() {
+        let (queue, lender) = queue(10);
+        queue.offer((1..=2).map(loaded), 2, Coverage::Whole);
+        let Taken::Some(out) = queue.take(&lender, 2) else {
+            panic!("two were offered");
+        };
+        let Incoming::Fresh(first) = &out[0] else {
+            panic!("nobody had it");
+        };
+        let had = Had {
+            holder: Holder::new("host/1").unwrap(),
+            started_at: Timestamp::EPOCH,
+        };
+        queue.started([first.tag()].into_iter(), &had);
+        let mut running = Vec::new();
+        queue.running(&mut running);
+        assert_eq!(running.len(), 1);
+        drop(out);
+        let Taken::Some(again) = queue.take(&lender, 2) else {
+            panic!("both came back");
+        };
+        let suspects = again.iter().filter(|i| matches!(i, Incoming::Suspect(_)));
+        assert_eq!(suspects.count(), 1);
+    }
+
+    #[test]
+    fn a_stage_on_hold_hands_out_nothing_and_a_closed_one_ends() {
+        let (queue, lender) = queue(10);
+        queue.offer([loaded(1)].into_iter(), 1, Coverage::Whole);
+        queue.hold(HeldNow::Held);
+        assert!(taken(&queue, &lender).is_empty());
+        queue.hold(HeldNow::Free);
+        assert_eq!(taken(&queue, &lender), [1]);
+        queue.close();
+        assert!(matches!(queue.take(&lender, 1), Taken::Ended(_)));
+    }
 }

@@ -1,12 +1,12 @@
 //! The queues of all stages that somebody consumes.
 
-use crate::feeder::Feed;
+use crate::feeder::{Feed, ReadAhead};
 use crate::lease::InHand;
-use crate::queue::{ReadAhead, StageQueue};
+use crate::queue::StageQueue;
 use domain::books::{Entry, Place};
 use domain::names::StageName;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The queues of the stages that somebody consumes.
@@ -16,6 +16,7 @@ pub(crate) struct Queues {
     latest: AtomicI64,
     feed: Feed,
     read_ahead: ReadAhead,
+    is_closed: AtomicBool,
 }
 
 impl Queues {
@@ -25,7 +26,13 @@ impl Queues {
             latest: AtomicI64::new(latest),
             feed,
             read_ahead,
+            is_closed: AtomicBool::new(false),
         }
+    }
+
+    /// Whether every subscription has ended for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     /// The queue of a stage, if somebody consumes or consumed it.
@@ -84,6 +91,7 @@ impl Queues {
 
     /// Ends every subscription.
     pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
         for queue in self.all() {
             queue.close();
         }

@@ -211,3 +211,85 @@ impl<E: Into<Fault>> From<E> for Refusal {
         Self::Fault(fault.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    /// For each version of each file, what such a file may hold. A new migration needs a new entry.
+    const BOOKS_FILLED: &[&str] = &["
+        INSERT INTO stages VALUES (1, 'build');
+        INSERT INTO scenes VALUES (1, 'host/1', 'host', '1.0');
+        INSERT INTO tickets VALUES
+          (1, x'01000000000000000000000000000001', 1, 'ticket', 'ci', 'key', 'text/plain', 9, 1,
+           NULL, NULL, 0, NULL, x'776F726B'),
+          (2, x'01000000000000000000000000000002', 1, 'ticket', NULL, NULL, NULL, NULL, 2,
+           NULL, NULL, 0, NULL, x'');
+        INSERT INTO places (seq, state, stage, ready_seq, generation, hop, attempt, since)
+          VALUES (1, 0, 1, 1, 1, 0, 1, 1);
+        INSERT INTO places (seq, state, stage, ready_seq, generation, hop, attempt, since, reason,
+          until, because) VALUES (2, 2, 1, 0, 1, 0, 2, 2, 1, 99, 'attempt 1 failed');
+        INSERT INTO attempts VALUES (2, 0, 1, 1, 1, 1, 2, 5, 1, NULL, NULL, NULL, NULL);
+        INSERT INTO counters VALUES (0, 1, 2);
+        INSERT INTO control VALUES (1, 7, '{\"holds\":[],\"fences\":[]}');
+    "];
+    const OOPSES_FILLED: &[&str] = &["
+        INSERT INTO oopses VALUES (1, x'01000000000000000000000000000001',
+          x'01000000000000000000000000000001', 1, 'build', NULL, 'ticket', 5, 'T', 'v', '1.0',
+          'host', 'host/1', NULL, 'worker', 1, '{}');
+    "];
+
+    fn shape(db: &Connection) -> Vec<String> {
+        let mut query = db
+            .prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema")
+            .unwrap();
+        let rows = query.query_map([], |row| row.get(0)).unwrap();
+        let mut shape: Vec<String> = rows.collect::<Result<_, _>>().unwrap();
+        shape.sort();
+        shape
+    }
+
+    #[test]
+    fn a_filled_file_of_every_version_is_brought_up_to_date() {
+        for (schema, filled, table) in [
+            (BOOKS, BOOKS_FILLED, "tickets"),
+            (OOPSES, OOPSES_FILLED, "oopses"),
+        ] {
+            assert_eq!(schema.migrations.len(), filled.len(), "{}", schema.name);
+            let fresh = TempDir::new().unwrap();
+            let fresh = schema.open(fresh.path()).unwrap();
+            for (version, rows) in filled.iter().enumerate() {
+                let folder = TempDir::new().unwrap();
+                let old = Schema {
+                    migrations: &schema.migrations[..=version],
+                    ..schema
+                };
+                let db = old.open(folder.path()).unwrap();
+                db.execute_batch(rows).unwrap();
+                drop(db);
+                let db = schema.open(folder.path()).unwrap();
+                assert_eq!(shape(&db), shape(&fresh), "{} {version}", schema.name);
+                let count = format!("SELECT count(*) FROM {table}");
+                let kept: i64 = db.query_row(&count, [], |row| row.get(0)).unwrap();
+                assert!(kept > 0, "{} {version}", schema.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_migration_that_breaks_off_leaves_the_file_as_it_was() {
+        let folder = TempDir::new().unwrap();
+        drop(BOOKS.open(folder.path()).unwrap());
+        let broken = Schema {
+            migrations: &[
+                BOOKS_1,
+                "CREATE TABLE half (id INTEGER); CREATE TABLE stages (x);",
+            ],
+            ..BOOKS
+        };
+        assert!(broken.open(folder.path()).is_err());
+        let db = BOOKS.open(folder.path()).unwrap();
+        assert!(!shape(&db).iter().any(|table| table.contains("half")));
+    }
+}

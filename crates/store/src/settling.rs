@@ -19,9 +19,9 @@ use rusqlite::{CachedStatement, Connection, params};
 use std::sync::Arc;
 use std::time::Duration;
 
-const FINISH: &str = "UPDATE places SET state = 3, since = ?2, scene = ?3
+pub(crate) const FINISH: &str = "UPDATE places SET state = 3, since = ?2, scene = ?3
      WHERE seq = ?1 AND state = 0 AND generation = ?4 AND hop = ?5 AND attempt = ?6";
-const HAND_ON: &str =
+pub(crate) const HAND_ON: &str =
     "UPDATE places SET since = ?2, scene = ?3, stage = ?7, ready_seq = ?8, hop = ?9, attempt = ?10
      WHERE seq = ?1 AND state = 0 AND generation = ?4 AND hop = ?5 AND attempt = ?6";
 

@@ -1,7 +1,7 @@
 //! Waits that end: by time, by a new handler, by a verdict.
 
 use crate::admission::{self, Newcomer};
-use crate::books::{Books, stage_id};
+use crate::books::{Books, Stop, stage_id};
 use crate::codes::{self, Count};
 use crate::error::Fault;
 use crate::rows::{self, parsed};
@@ -54,6 +54,18 @@ impl Waiter {
             kind: ticket.kind.clone(),
             key: ticket.key.clone(),
             until: None,
+        }
+    }
+
+    const fn newcomer(&self, stop: Stop, (name, at): (Name, Timestamp)) -> Newcomer<'_> {
+        Newcomer {
+            seq: self.found.seq,
+            name,
+            stage: &self.stage,
+            stop,
+            kind: &self.kind,
+            key: self.key.as_ref(),
+            at,
         }
     }
 }
@@ -150,6 +162,47 @@ pub(crate) fn release_of_stage(
     Ok(held.len() as u64)
 }
 
+/// Live tickets with a key that have none of the locks that their stage wants; such a stage was
+/// only now configured so. The older make room for the newest, as if it had just come.
+pub(crate) fn lock(
+    books: &mut Books,
+    db: &Connection,
+    stage: i64,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let unlocked = [
+        concat!(
+            waiters!(),
+            "WHERE p.state = 0 AND p.stage = ?1 AND p.lock_key IS NULL AND t.key IS NOT NULL"
+        ),
+        concat!(
+            waiters!(),
+            "WHERE p.state = 2 AND p.reason IN (1, 2, 3, 4, 5, 7) AND p.stage = ?1 \
+             AND p.lock_key IS NULL AND t.key IS NOT NULL"
+        ),
+    ];
+    let mut found = Vec::new();
+    for query in unlocked {
+        found.extend(waiters(db, query, params![stage])?);
+    }
+    found.sort_by_key(|waiter| waiter.found.seq);
+    for waiter in &found {
+        let stop = books.stop(db, &waiter.stage)?;
+        let newcomer = waiter.newcomer(stop, (waiter.found.name, now));
+        let Some(key) = waiter.key.as_ref().map(Key::as_str) else {
+            continue;
+        };
+        match newcomer.take_lock(books, db, key)? {
+            Some(other) => newcomer.in_line(other, key).update(db, waiter.found.seq)?,
+            None => {
+                db.prepare_cached("UPDATE places SET lock_key = ?2 WHERE seq = ?1")?
+                    .execute(params![waiter.found.seq, key])?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Releases the tickets of a stage and kind that waited for somebody to take them.
 pub(crate) fn release_kind(
     books: &mut Books,
@@ -205,15 +258,7 @@ pub(crate) fn admit_again(
             spot
         }
         _ => {
-            let newcomer = Newcomer {
-                seq: found.seq,
-                name,
-                stage: &waiter.stage,
-                stop,
-                kind: &waiter.kind,
-                key: waiter.key.as_ref(),
-                at: now,
-            };
+            let newcomer = waiter.newcomer(stop, (name, now));
             newcomer.admit(books, db, || None)?
         }
     };

@@ -45,6 +45,7 @@ pub fn start(filter: &str, format: Format, colour: Colour) -> Result<(), String>
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colour == Colour::Always)
         .with_writer(std::io::stderr);
     let started = match format {
         Format::Text => lines.with_target(false).try_init(),

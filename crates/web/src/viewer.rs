@@ -6,6 +6,7 @@ mod assets;
 mod frame;
 mod home;
 mod login;
+mod needs;
 mod oops;
 mod recent;
 mod stages;
@@ -43,7 +44,10 @@ pub(crate) const ROUTES: &[Route] = &[
             web::to(home::show)
         })
     },
-    page("/t/{id}", "The page of a ticket.", || web::to(ticket::show)),
+    Route {
+        query: &["ordered"],
+        ..page("/t/{id}", "The page of a ticket.", || web::to(ticket::show))
+    },
     form(
         "/t/{id}/{action}",
         "Gives an order from a ticket's page.",

@@ -22,12 +22,16 @@ pub(super) struct Stages {
 
 impl Stages {
     /// Starts the spawner and makes a handler for each stage.
-    pub(super) fn start(config: &Config, data: &Path, address: SocketAddr) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        config: &Config,
+        folder: &Path,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file")?;
         let command = SpawnerCommand { program, args: vec!["__spawner".into()] };
         let spawner =
             Spawner::start(command).context("cannot start the process that spawns handlers")?;
-        let work_folder = data.join("work");
+        let work_folder = folder.join("work");
         std::fs::create_dir_all(&work_folder)
             .with_context(|| format!("cannot make the folder {}", work_folder.display()))?;
         let work_folder = work_folder.canonicalize()?;

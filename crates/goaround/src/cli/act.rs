@@ -105,7 +105,7 @@ impl Selection {
             }
         }
         if self.output == Told::Json {
-            terminal.print(&json!({ "items": acted }).to_string())?;
+            terminal.print(&Json::from(acted).to_string())?;
         }
         sum_up(failures)
     }

@@ -62,9 +62,7 @@ impl List {
         if is_table && items(&answer).is_empty() {
             terminal.note(&format!("no {noun} match"));
         }
-        // In JSON the answer says so itself, and nothing but JSON may be printed.
-        let is_json = matches!(self.output, Format::Json | Format::Jsonl);
-        if answer["more"] == Json::Bool(true) && !is_json {
+        if answer["more"] == Json::Bool(true) {
             terminal.note(&format!(
                 "these are {} of more; --limit shows up to {}, --filter fewer",
                 items(&answer).len(),

@@ -51,7 +51,7 @@ pub(super) fn print_list(
 ) -> Result<(), Failure> {
     let items = items(answer);
     match format {
-        Format::Json => terminal.print(&answer.to_string()),
+        Format::Json => terminal.print(&Json::from(items).to_string()),
         Format::Jsonl => items
             .iter()
             .try_for_each(|item| terminal.print(&item.to_string())),

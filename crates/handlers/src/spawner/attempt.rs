@@ -2,9 +2,10 @@
 
 use super::house::{Bell, House, not_started};
 use super::pipes::{Capture, Feed, Tail};
-use super::{Order, files};
+use super::{Order, files, files_limit};
 use crate::processes::{self, Brood, Mark};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 use std::ffi::OsStr;
 use std::io;
@@ -24,13 +25,21 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a command and returns once it and everything that it started are gone.
 pub(super) fn run(house: &House, bell: &Bell, invocation: &Invocation) -> End {
-    let mut running = match Running::start(house, invocation) {
+    let started = files_limit::raised_for(|| Running::start(house, invocation));
+    let mut running = match started {
         Ok(running) => running,
         Err(error) => return not_started(&error),
     };
     running.watch(house, bell);
-    running.hear_out(bell);
-    running.finish(house, invocation)
+    running.stop_feeding();
+    // A list that cannot be had may hold anything.
+    let has_heirs = !house.orphans.are_none();
+    if has_heirs {
+        running.hear_out(bell);
+    } else {
+        running.drain(bell);
+    }
+    running.finish(house, invocation, has_heirs)
 }
 
 /// A command at work.
@@ -121,11 +130,15 @@ impl Running {
         }
     }
 
-    /// It has ended: takes what is still in its pipes. What it has left behind may go on writing
-    /// for a moment, as in a pipeline of a shell that did not wait for all of it.
-    fn hear_out(&mut self, bell: &Bell) {
+    /// It has ended, and so nothing is expected of it any more.
+    fn stop_feeding(&mut self) {
         self.command = None;
         self.feed = None;
+    }
+
+    /// Something may have been left behind. It may go on writing for a moment, as in a pipeline of
+    /// a shell that did not wait for all of it.
+    fn hear_out(&mut self, bell: &Bell) {
         let linger = if self.was_killed {
             Duration::ZERO
         } else {
@@ -141,6 +154,17 @@ impl Running {
             if self.stdout.has_overflowed() || is_over(Some(deaf_at)) {
                 return;
             }
+        }
+    }
+
+    /// Nobody is left to write: takes what is in the pipes. They need not end, since a command that
+    /// another thread is just starting holds all our pipes for a moment.
+    fn drain(&mut self, bell: &Bell) {
+        let mut left = u64::MAX;
+        while left > 0 && !self.stdout.has_overflowed() {
+            let before = self.stdout.bytes_seen() + self.stderr.bytes_seen();
+            self.wait(bell, Some(Instant::now()));
+            left = self.stdout.bytes_seen() + self.stderr.bytes_seen() - before;
         }
     }
 
@@ -164,13 +188,8 @@ impl Running {
             }),
         ];
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
-        if poll(&mut polled, timeout.as_ref()).is_err() {
-            // Interrupted; whoever called comes again.
-            return Woken {
-                has_ended: false,
-                is_rung: false,
-            };
-        }
+        // A signal is not an event; the little that a sleep may get longer by it does not matter.
+        while poll(&mut polled, timeout.as_ref()) == Err(Errno::INTR) {}
         let [rung, ended, stdout, stderr, feed] = polled.map(|one| one.revents());
         self.stdout.read(stdout);
         self.stderr.read(stderr);
@@ -204,20 +223,21 @@ impl Running {
     }
 
     /// Makes sure that nothing is left, and tells how it went.
-    fn finish(mut self, house: &House, invocation: &Invocation) -> End {
-        // Before the command is reaped, since its number keeps the group's from being another's.
-        processes::signal_group(self.group, Signal::KILL);
+    fn finish(mut self, house: &House, invocation: &Invocation, has_heirs: bool) -> End {
+        if has_heirs {
+            // Before the command is reaped: its number keeps the group's from being another's.
+            processes::signal_group(self.group, Signal::KILL);
+        }
         let account = match self.child.try_wait4() {
             Ok(Some(account)) => account,
             Ok(None) => return not_started(&io::Error::other("its end was seen but not found")),
             Err(error) => return not_started(&error),
         };
-        let brood = Brood {
-            group: Some(self.group),
-            mark: mark(invocation),
-        };
         let limits = invocation.limits.unwrap_or_default();
-        let leftovers = house.orphans.clear(&brood, house);
+        let leftovers = match has_heirs {
+            true => house.orphans.clear(&self.brood(invocation), house),
+            false => 0,
+        };
         let result = files::take_result(&invocation.result_path, limits.result_bytes_max);
         End::Ended(Ended {
             exit: exit(&account),
@@ -231,6 +251,14 @@ impl Running {
             usage: Some(usage(&account)),
             leftovers,
         })
+    }
+
+    fn brood(&self, invocation: &Invocation) -> Brood {
+        let env = invocation.env.iter();
+        Brood {
+            group: Some(self.group),
+            mark: Mark::in_env(env.map(|variable| (&variable.name[..], &variable.value[..]))),
+        }
     }
 }
 
@@ -248,11 +276,6 @@ fn command(invocation: &Invocation) -> Command {
         command.env(name, OsStr::from_bytes(&variable.value));
     }
     command
-}
-
-fn mark(invocation: &Invocation) -> Mark {
-    let env = invocation.env.iter();
-    Mark::in_env(env.map(|variable| (&variable.name[..], &variable.value[..])))
 }
 
 /// Limits what it may allocate. Not its address space: much that is reserved is never used.

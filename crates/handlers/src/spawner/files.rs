@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
@@ -14,13 +15,13 @@ const PROGRESS_BYTES_MAX: u64 = 4 * 1024;
 
 /// Takes the result away, if there is one.
 pub(super) fn take_result(path: &Bytes, bytes_max: u64) -> Option<ResultFile> {
-    let file = match open(path) {
-        Ok(file) => file?,
-        Err(error) => return Some(unreadable(&error)),
-    };
-    let result = read_result(&file, bytes_max).unwrap_or_else(|error| unreadable(&error));
+    let opened = open(path).transpose()?;
+    let result = opened.and_then(|file| read_result(&file, bytes_max));
     remove(path);
-    Some(result)
+    Some(result.unwrap_or_else(|error| ResultFile {
+        error: error.to_string(),
+        ..ResultFile::default()
+    }))
 }
 
 fn read_result(mut file: &File, bytes_max: u64) -> io::Result<ResultFile> {
@@ -36,21 +37,16 @@ fn read_result(mut file: &File, bytes_max: u64) -> io::Result<ResultFile> {
     Ok(result)
 }
 
-fn unreadable(error: &io::Error) -> ResultFile {
-    ResultFile {
-        error: error.to_string(),
-        ..ResultFile::default()
-    }
-}
-
 /// Takes the last line of progress away; empty when there is none.
 pub(super) fn take_progress(path: &Bytes) -> Bytes {
-    // It is only for people: one that cannot be read is as good as none.
-    let Ok(Some(mut file)) = open(path) else {
+    let Some(opened) = open(path).transpose() else {
         return Bytes::new();
     };
     remove(path);
-    last_line(&mut file).unwrap_or_default()
+    // It is only for people: one that cannot be read is as good as none.
+    opened
+        .and_then(|mut file| last_line(&mut file))
+        .unwrap_or_default()
 }
 
 fn last_line(file: &mut File) -> io::Result<Bytes> {
@@ -79,9 +75,13 @@ fn open(path: &Bytes) -> io::Result<Option<File>> {
     }
 }
 
+/// Removes whatever is there, so that the next attempt with this path finds nothing.
 fn remove(path: &Bytes) {
-    // One that stays is removed with the folder's other leftovers at the next start.
-    std::fs::remove_file(Path::new(std::ffi::OsStr::from_bytes(path))).ok();
+    let path = Path::new(OsStr::from_bytes(path));
+    // One that cannot be removed is found by the next attempt, whose report will name it.
+    if std::fs::remove_file(path).is_err() {
+        std::fs::remove_dir_all(path).ok();
+    }
 }
 
 #[cfg(test)]
@@ -94,10 +94,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_file_is_said_to_be_so() {
+    fn what_is_not_a_file_is_said_to_be_so_and_is_removed_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        let result = take_result(&path(&folder, ""), 10).unwrap();
-        assert_eq!(result.error, "not a regular file");
+        let at = folder.path();
+        std::fs::create_dir_all(at.join("folder/full")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", at.join("link")).unwrap();
+        for (name, said) in [("folder", "not a regular file"), ("link", "symbolic links")] {
+            let result = take_result(&path(&folder, name), 10).unwrap();
+            assert!(result.error.contains(said), "{}", result.error);
+            assert_eq!(take_result(&path(&folder, name), 10), None);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::inbox::{Inbox, Reader, Seen};
 use super::orphans::Orphans;
-use super::{ATTEMPTS_MAX, Order, attempt};
+use super::{ATTEMPTS_MAX, Order, attempt, files_limit};
 use rustix::event::{EventfdFlags, eventfd};
 use std::collections::HashMap;
 use std::fs::File;
@@ -54,15 +54,21 @@ impl Bell {
     }
 
     fn ring(&self, order: Order) {
-        *lock(&self.order) = Some(order);
+        let mut place = lock(&self.order);
+        *place = Some(order);
         // The counter is far from its end, so this can neither block nor fail.
         rustix::io::write(&self.rung, &1u64.to_ne_bytes()).ok();
     }
 
     /// What is to happen, once for each ring.
     pub(super) fn heard(&self) -> Option<Order> {
-        rustix::io::read(&self.rung, &mut [0u8; 8]).ok();
-        lock(&self.order).take()
+        let mut place = lock(&self.order);
+        let order = place.take();
+        if order.is_some() {
+            // Nobody else reads it, so it holds what was rung.
+            rustix::io::read(&self.rung, &mut [0u8; 8]).ok();
+        }
+        order
     }
 }
 
@@ -107,10 +113,11 @@ impl House {
     }
 
     fn hire(self: &Arc<Self>) -> io::Result<()> {
+        let bell = Arc::new(files_limit::raised_for(Bell::new)?);
         self.free.fetch_add(1, Ordering::AcqRel);
         let house = Arc::clone(self);
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let hired = thread.spawn(move || house.work());
+        let hired = thread.spawn(move || house.work(&bell));
         if hired.is_err() {
             self.free.fetch_sub(1, Ordering::AcqRel);
         }
@@ -118,15 +125,12 @@ impl House {
     }
 
     /// One thread's life: wait, run, wait.
-    fn work(self: Arc<Self>) {
-        let Ok(bell) = Bell::new().map(Arc::new) else {
-            self.close();
-            return;
-        };
-        while let Some(invocation) = self.next_invocation(&bell) {
+    fn work(self: Arc<Self>, bell: &Arc<Bell>) {
+        while let Some(invocation) = self.next_invocation(bell) {
             let id = invocation.id;
-            let end = attempt::run(&self, &bell, &invocation);
+            let end = attempt::run(&self, bell, &invocation);
             self.leave(id);
+            // A stop that came too late is not for the next one.
             bell.heard();
             self.free.fetch_add(1, Ordering::AcqRel);
             self.tell(Event::Reply(Reply { id, end: Some(end) }));
@@ -145,7 +149,11 @@ impl House {
                     return None;
                 }
             };
-            self.inbox.pass_on(&reader);
+            let leaves_some = reader.leaves_some();
+            drop(reader);
+            if leaves_some {
+                self.inbox.pass_on();
+            }
             if invocation.is_some() || lock(&self.register).is_closing {
                 return invocation;
             }

@@ -32,6 +32,10 @@ pub(super) struct Reader {
 }
 
 /// What a look into the inbox shows.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "short-lived, and the large variant is the usual one"
+)]
 pub(super) enum Seen {
     Request(Request),
     /// Nothing yet.
@@ -70,16 +74,20 @@ impl Inbox {
         lock(&self.reader)
     }
 
-    /// Lets the next thread read what this one leaves, if it may leave something.
-    pub(super) fn pass_on(&self, reader: &Reader) {
-        if !(reader.is_socket_empty && reader.frames.is_empty()) {
-            // The counter is far from its end, so this can neither block nor fail.
-            rustix::io::write(&self.more, &1u64.to_ne_bytes()).ok();
-        }
+    /// Lets the next thread read what this one leaves. It has to have closed the inbox, or the
+    /// next one would wake up only to wait for that.
+    pub(super) fn pass_on(&self) {
+        // The counter is far from its end, so this can neither block nor fail.
+        rustix::io::write(&self.more, &1u64.to_ne_bytes()).ok();
     }
 }
 
 impl Reader {
+    /// Whether there may be more than was looked at.
+    pub(super) fn leaves_some(&self) -> bool {
+        !(self.is_socket_empty && self.frames.is_empty())
+    }
+
     /// Takes the next request out.
     ///
     /// # Errors

@@ -34,11 +34,17 @@ impl Orphans {
         }
     }
 
+    /// Whether there are surely none at all. Whatever a dead command has left alive is one, or the
+    /// child of one.
+    pub(super) fn are_none(&self) -> bool {
+        self.listed().is_some_and(|listed| listed.is_empty())
+    }
+
     /// Kills and reaps what an attempt whose command is dead has left behind, and returns how
     /// many that were.
     pub(super) fn clear(&self, brood: &Brood, house: &House) -> u32 {
         let mut cleared = 0;
-        while self.listed().is_none_or(|listed| !listed.is_empty()) {
+        while !self.are_none() {
             let found = match house.alone() {
                 // What does not bear its mark any more can then only be its own all the same.
                 Some(_nobody_starts) => self.kill(&Whose::Anybodys),

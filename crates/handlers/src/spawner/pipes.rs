@@ -111,6 +111,10 @@ impl Capture {
         self.listener.pipe.is_some()
     }
 
+    pub(super) const fn bytes_seen(&self) -> u64 {
+        self.said.len() as u64
+    }
+
     pub(super) const fn has_overflowed(&self) -> bool {
         self.has_overflowed
     }

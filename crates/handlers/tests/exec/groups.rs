@@ -1,6 +1,6 @@
 //! When an attempt has ended, nothing of it runs any more.
 
-use crate::common::{Ground, begin, failure, is_gone, payload, until};
+use crate::common::{Ground, begin, failure, handle, is_gone, payload, ticket, until};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::StopReason;
 use std::time::{Duration, Instant};
@@ -99,6 +99,7 @@ async fn what_a_command_leaves_behind_is_listened_to_for_a_moment_and_killed() {
     for script in [
         "echo said; sleep 600 & echo $! > pids; exit 0",
         "echo said; setsid sleep 600 & echo $! > pids; exit 0",
+        "echo said; setsid yes >&2 & echo $! > pids; exit 0",
     ] {
         let begun = Instant::now();
         let attempted = ground.run(script).await;
@@ -144,4 +145,49 @@ async fn the_end_of_one_attempt_leaves_another_alone() {
     std::fs::write(ground.path("go"), "").unwrap();
     let attempted = task.join_next().await.unwrap().unwrap();
     assert_eq!(attempted.outcome.kind(), OutcomeKind::Done);
+}
+
+#[tokio::test]
+async fn hundreds_of_attempts_run_at_once_and_each_gets_its_own_answer() {
+    let ground = Ground::new();
+    let exec = ground.command(&["cat"]);
+    let mut tasks = tokio::task::JoinSet::new();
+    for i in 0..300 {
+        let exec = std::sync::Arc::clone(&exec);
+        tasks.spawn(async move {
+            let text = format!("ticket {i}").repeat(1 + i);
+            let attempted = handle(&exec, ticket(text.clone())).await;
+            assert_eq!(&payload(&attempted).unwrap().bytes[..], text.as_bytes());
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn attempts_may_run_on_other_threads_than_their_spawner() {
+    let ground = Ground::new();
+    let exec = ground.shell("echo there");
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let exec = std::sync::Arc::clone(&exec);
+            std::thread::spawn(move || {
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = runtime.enable_all().build().unwrap();
+                runtime.block_on(handle(&exec, ticket("")))
+            })
+        })
+        .collect();
+    until("the threads to end", || {
+        threads
+            .iter()
+            .all(|thread| thread.is_finished())
+            .then_some(())
+    })
+    .await;
+    for thread in threads {
+        let attempted = thread.join().unwrap();
+        assert_eq!(&payload(&attempted).unwrap().bytes[..], b"there\n");
+    }
 }

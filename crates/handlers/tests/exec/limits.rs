@@ -1,9 +1,9 @@
 //! What is too much, and what was used.
 
-use crate::common::{Ground, failure, handle, ticket};
+use crate::common::{Ground, begin, failure, handle, spawner_command, ticket};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ticket::{Payload, Ticket};
-use handlers::Limits;
+use handlers::{Limits, Spawner, SpawnerCommand};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,4 +90,26 @@ async fn a_failure_below_the_memory_limit_is_an_ordinary_one() {
     };
     let attempted = handle(&ground.exec(config), ticket("")).await;
     assert_eq!(failure(&attempted).error_type, "ExitStatus");
+}
+
+#[tokio::test]
+async fn a_low_limit_of_open_files_is_raised_rather_than_failed_at() {
+    let mut ground = Ground::new();
+    let real = spawner_command().program;
+    ground.spawner = Spawner::start(SpawnerCommand {
+        program: "/bin/sh".into(),
+        args: ["-c", "ulimit -Sn 40; exec \"$0\""]
+            .map(Into::into)
+            .into_iter()
+            .chain([real.into()])
+            .collect(),
+    })
+    .unwrap();
+    let exec = ground.shell("echo $$ >> pids; while [ ! -e go ]; do sleep 0.02; done");
+    let begun: Vec<_> = (0..30).map(|_| begin(&exec, Duration::ZERO)).collect();
+    ground.pids("pids", 30).await;
+    std::fs::write(ground.path("go"), "").unwrap();
+    for attempt in begun {
+        assert_eq!(attempt.ended().await.outcome, Outcome::done());
+    }
 }

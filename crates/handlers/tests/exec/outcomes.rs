@@ -218,11 +218,11 @@ async fn files_of_a_killed_process_are_cleared_away_and_others_are_not() {
     for name in [
         "0000000000000001-7.result",
         "0000000000000001-7.progress",
-        "notes.txt",
+        "notes.result",
     ] {
         std::fs::write(work.join(name), "old").unwrap();
     }
     let attempted = ground.run("exit 0").await;
     assert_eq!(attempted.outcome, Outcome::done());
-    assert_eq!(ground.left_over(), [work.join("notes.txt")]);
+    assert_eq!(ground.left_over(), [work.join("notes.result")]);
 }

@@ -113,11 +113,11 @@ async fn a_disk_without_room_for_the_files_is_told_at_the_start() {
     };
     let clock = std::sync::Arc::new(crate::support::StillClock::default());
     let config = store::Config::new(&disk.path);
-    let error = crate::support::try_open(config, &support::STAGES, &clock)
+    let error = crate::support::try_open(config, &crate::support::STAGES, &clock)
         .err()
         .unwrap();
     assert!(error.to_string().contains("the disk is full"), "{error}");
     disk.remount("size=16m");
     let config = store::Config::new(&disk.path);
-    crate::support::try_open(config, &support::STAGES, &clock).unwrap();
+    crate::support::try_open(config, &crate::support::STAGES, &clock).unwrap();
 }

@@ -1,7 +1,7 @@
 //! What the store says about files that it cannot use, and that it leaves them as they are.
 
 use crate::support::{Bench, STAGES, SmallDisk, StillClock, try_open};
-use domain::ports::{Catalog, Desk, StoreError};
+use domain::ports::{Broker, Catalog, Desk, StoreError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -193,6 +193,12 @@ async fn what_is_asked_after_the_close_is_refused() {
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "the store is closed");
+    let other = crate::support::stage("test");
+    let refused = bench.store.consume(&other, std::num::NonZeroUsize::MIN);
+    assert_eq!(
+        refused.await.err().unwrap().to_string(),
+        "the store is closed"
+    );
     let ended = consumer
         .next(std::num::NonZeroUsize::MIN)
         .await

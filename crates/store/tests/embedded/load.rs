@@ -241,6 +241,25 @@ async fn a_stage_that_is_no_longer_configured_keeps_its_tickets_until_it_is_agai
 }
 
 #[tokio::test]
+async fn a_stage_that_becomes_unique_keeps_only_the_newest_of_each_key() {
+    let mut bench = Bench::new();
+    bench.reopen(&["build", "test", "publish"]);
+    let old = bench.submit(bench.keyed("solo", "rust")).await;
+    let new = bench.submit(bench.keyed("solo", "rust")).await;
+    let other = bench.submit(bench.keyed("solo", "gcc")).await;
+    bench.reopen(&STAGES);
+    for (id, state) in [
+        (old, State::Dropped),
+        (new, State::Runnable),
+        (other, State::Runnable),
+    ] {
+        let entry = bench.store.ticket(id).await.unwrap().unwrap();
+        assert_eq!(entry.place.state(), state, "{id}");
+    }
+    bench.assert_balanced().await;
+}
+
+#[tokio::test]
 async fn a_settlement_whose_caller_went_away_counts_all_the_same() {
     let bench = Bench::new();
     let id = bench.submit(bench.ticket("build")).await;

@@ -6,4 +6,5 @@ mod support;
 
 mod disk;
 mod files;
+mod lists;
 mod load;

@@ -2,9 +2,12 @@
 // @ts-check
 
 const LEAST_PAUSE_MS = 1000;
+/** Also without a change: "3m ago" has to move, and so has a page whose connection is lost. */
+const MOST_PAUSE_MS = 15000;
 const link = document.getElementById("link");
 let isDue = false;
 let isBusy = false;
+let isConnected = false;
 
 /** @param {string} text @param {string} state */
 function say(text, state) {
@@ -18,9 +21,19 @@ function say(text, state) {
 function isInUse(part) {
   const selection = document.getSelection();
   const isSelected = selection && !selection.isCollapsed && selection.containsNode(part, true);
+  const isTyped = [...part.querySelectorAll("input")].some((it) => it.value !== it.defaultValue);
+  return Boolean(isSelected || isTyped);
+}
+
+/** What has the focus in a part, as something that finds it in the fresh one. @param {Element} part */
+function focusIn(part) {
   const focused = document.activeElement;
-  const isFocused = focused && focused !== document.body && part.contains(focused);
-  return Boolean(isSelected || isFocused);
+  if (!focused || focused === document.body || !part.contains(focused)) return null;
+  if (focused.id) return `#${focused.id}`;
+  const href = focused.getAttribute("href");
+  if (href) return `a[href="${CSS.escape(href)}"]`;
+  if (focused.matches(".scroll")) return ".scroll";
+  return "";
 }
 
 /** @param {string} html */
@@ -29,17 +42,23 @@ function replaceParts(html) {
   for (const part of fresh.querySelectorAll("[data-live][id]")) {
     const old = document.getElementById(part.id);
     if (!old || old.outerHTML === part.outerHTML || isInUse(old)) continue;
+    const focus = focusIn(old);
+    if (focus !== null && (focus === "" || !part.querySelector(focus))) continue;
     const scroller = old.querySelector(".scroll");
     const left = scroller ? scroller.scrollLeft : 0;
     old.replaceWith(document.adoptNode(part));
-    const next = document.getElementById(part.id)?.querySelector(".scroll");
+    const next = part.querySelector(".scroll");
     if (next) next.scrollLeft = left;
+    const focused = focus && part.querySelector(focus);
+    if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
   }
 }
 
 function freshAddress() {
   const address = new URL(location.href);
   if (address.pathname === "/") address.searchParams.set("fragment", "live");
+  // The page that says why an order was refused has the address of the order.
+  address.pathname = address.pathname.replace(/^(\/t\/[^/]+)\/.*$/, "$1");
   return address;
 }
 
@@ -53,9 +72,13 @@ async function refresh() {
   try {
     const answer = await fetch(freshAddress(), { headers: { accept: "text/html" } });
     if (answer.redirected && new URL(answer.url).pathname === "/login") location.reload();
-    if (answer.ok) replaceParts(await answer.text());
+    if (!answer.ok) say(`cannot be read again (${answer.status})`, "off");
+    else {
+      replaceParts(await answer.text());
+      if (isConnected) say("live", "on");
+    }
   } catch {
-    isDue = true;
+    // The next tick, or the connection when it is back, tries again.
   }
   setTimeout(() => {
     isBusy = false;
@@ -65,9 +88,15 @@ async function refresh() {
 
 function listen() {
   const events = new EventSource("/api/v1/events");
-  events.addEventListener("open", () => say("live", "on"));
+  events.addEventListener("open", () => {
+    // What happened while nobody listened is on the fresh page.
+    if (link?.dataset.state === "off") refresh();
+    isConnected = true;
+    say("live", "on");
+  });
   events.addEventListener("change", refresh);
   events.addEventListener("error", () => {
+    isConnected = false;
     if (events.readyState === EventSource.CLOSED) {
       say("not live, trying again soon", "off");
       setTimeout(listen, 5000);
@@ -119,4 +148,11 @@ document.addEventListener("visibilitychange", () => {
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
-if (document.querySelector("[data-live]")) listen();
+if (new URL(location.href).searchParams.has("ordered")) {
+  // Said once: loading the page again gives no order, and should not claim so.
+  history.replaceState(null, "", location.pathname);
+}
+if (document.querySelector("[data-live]")) {
+  listen();
+  setInterval(refresh, MOST_PAUSE_MS);
+}

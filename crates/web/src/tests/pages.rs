@@ -66,6 +66,7 @@ async fn an_empty_page_says_what_would_be_there() {
         "No OOPS has arrived yet.",
         "No ticket has arrived yet.",
         "✓ the books balance",
+        "Nothing needs you",
         "nothing waits",
     ] {
         assert!(page.contains(says), "{says}");
@@ -105,7 +106,7 @@ async fn a_fragment_has_every_live_part_of_the_page_and_nothing_else() {
         web.page("/").await.text(),
         web.page("/?fragment=live").await.text(),
     );
-    for id in ["asof", "books", "stages", "tickets", "oopses"] {
+    for id in ["asof", "needs", "books", "stages", "tickets", "oopses"] {
         let mark = format!("id=\"{id}\" data-live");
         assert!(page.contains(&mark) && part.contains(&mark), "{id}");
     }
@@ -153,7 +154,8 @@ async fn an_order_needs_a_form_of_ours() {
     assert!(web.fake.state.lock().unwrap().orders.is_empty());
     let good = format!("form_token={token}&reason=no+use");
     let good = ask_site(site, (Method::POST, &order), &[], &good).await;
-    assert_eq!((good.status, good.header("location")), (303, path.as_str()));
+    let told = format!("{path}?ordered=drop");
+    assert_eq!((good.status, good.header("location")), (303, told.as_str()));
     let state = web.fake.state.lock().unwrap();
     assert_eq!(
         (&state.orders[0].action, state.orders[0].by.as_str()),

@@ -2,7 +2,7 @@
 
 use super::frame::PageProblem;
 use super::login::form;
-use super::ticket;
+use super::ticket::{self, Said};
 use crate::orders::carry_out;
 use crate::problem::Problem;
 use crate::site::Site;
@@ -39,12 +39,13 @@ pub(super) async fn act(
     };
     match carried {
         Ok(_) => {
-            let back = format!("/t/{ticket}");
+            // The page that follows says what was done; a word that it does not know says nothing.
+            let back = format!("/t/{ticket}?ordered={word}");
             Ok(HttpResponse::SeeOther()
                 .insert_header((header::LOCATION, back))
                 .finish())
         }
-        Err(problem) => Ok(ticket::page(&site, &id, Some(&problem)).await?),
+        Err(problem) => Ok(ticket::page(&site, &id, Some(Said::Refused(&problem))).await?),
     }
 }
 

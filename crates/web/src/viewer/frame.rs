@@ -1,7 +1,8 @@
 //! What every page has around it, and the page that says what went wrong.
 
 use super::assets::{ICON_PATH, SCRIPT_PATH, STYLE_PATH};
-use super::words::plain;
+use super::home::search;
+use super::words::{plain, sentence};
 use crate::problem::Problem;
 use crate::site::Site;
 use actix_web::http::{Method, StatusCode, header};
@@ -60,7 +61,9 @@ impl<'a> Page<'a> {
                     a.skip href="#main" { "Skip to the content" }
                     header.top {
                         a.brand href="/" { span.mark aria-hidden="true" { "↻" } "Goaround" }
-                        @if let Some(at) = as_of { (as_of_line(at)) }
+                        @if let Some(at) = as_of {
+                            div.fresh { (as_of_line(at)) p.link #link role="status" {} }
+                        }
                         @if let Some(token) = log_out { (log_out_form(token)) }
                     }
                     main #main { (body) }
@@ -84,7 +87,6 @@ pub(super) fn as_of_line(at: Timestamp) -> Markup {
         p.asof #asof data-live {
             "Data as of " time datetime=(text) title=(text) { (clock) "Z" }
         }
-        p.link #link role="status" {}
     }
 }
 
@@ -133,7 +135,8 @@ fn problem_page(problem: &Problem) -> HttpResponse {
     let body = html! {
         section.card.problem {
             h1 { (problem.title()) }
-            p.said { (plain(problem.detail())) }
+            p.said { (plain(&sentence(problem.detail()))) }
+            @if problem.status_code() == StatusCode::NOT_FOUND { (search("")) }
             p { a href="/" { "Back to the overview" } }
         }
     };

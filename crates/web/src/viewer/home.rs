@@ -1,9 +1,10 @@
 //! The page that shows everything at a glance: the books, the stages, recent tickets and reports.
 
 use super::frame::{Page, PageProblem, as_of_line};
+use super::needs;
 use super::recent;
 use super::stages as stage_table;
-use super::words::{number, plain};
+use super::words::{named, number, plain};
 use crate::list::{self, parameters};
 use crate::problem::Problem;
 use crate::site::Site;
@@ -20,7 +21,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 /// How many recent tickets and reports the page shows.
-const ROWS: usize = 25;
+const ROWS: usize = 20;
 
 #[derive(Deserialize)]
 struct Asked {
@@ -74,6 +75,7 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
         .await?;
     let now = site.now();
     Ok(html! {
+        (needs::section(site, &balance, &views))
         (tiles(&balance))
         (stage_table::section(site, &views))
         section.card aria-labelledby="tickets-title" {
@@ -88,7 +90,7 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
         }
         section.card aria-labelledby="oopses-title" {
             h2 #oopses-title { "OOPSes" }
-            (recent::oopses(&reports.rows, now))
+            (recent::oopses(&reports.rows, reports.more, now))
         }
     })
 }
@@ -127,7 +129,7 @@ fn mistake(bad: &Problem) -> Markup {
     }
 }
 
-fn search(filter: &str) -> Markup {
+pub(super) fn search(filter: &str) -> Markup {
     html! {
         form.search role="search" method="get" action="/" {
             label.hidden for="filter" { "Filter tickets, or paste an id" }
@@ -148,7 +150,9 @@ fn tiles(balance: &Balance) -> Markup {
             (tile("waiting", balance.waiting_total(), html! {
                 @for (at, (reason, count)) in waiting.enumerate() {
                     @if at > 0 { ", " }
-                    a href={ "/?filter=is:" (reason) } { (number(*count)) " " (reason) }
+                    a href={ "/?filter=is:" (reason) "#tickets-title" } {
+                        (number(*count)) " " (named(*reason))
+                    }
                 }
                 @if balance.waiting_total() == 0 { "nothing waits" }
             }))
@@ -162,7 +166,7 @@ fn tiles(balance: &Balance) -> Markup {
 fn tile(state: &str, count: u64, more: Markup) -> Markup {
     html! {
         div class={ "tile " (state) } {
-            a.label href={ "/?filter=is:" (state) } { (state) }
+            a.label href={ "/?filter=is:" (state) "#tickets-title" } { (state) }
             span.count { (number(count)) }
             span.more { (more) }
         }

@@ -17,6 +17,9 @@ use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
 use std::time::Duration;
 
+/// From this length on, a message gets a box that scrolls.
+const MESSAGE_BYTES: usize = 600;
+
 pub(super) async fn show(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, PageProblem> {
     let report = oopses::find(&site, &id).await?;
     if report.id.to_string() != *id {
@@ -53,14 +56,25 @@ fn headline(report: &Report, now: Timestamp) -> Markup {
                 (ago(report.time, now))
             }
             h1 { (quoted(&report.failure.error_type, 120)) }
-            p.said dir="auto" { (plain(&report.failure.message)) }
-            p {
+            (message(&report.failure.message))
+            p.badges {
                 (outcome_badge(report.outcome))
                 @if let Some(exit) = report.failure.exit { " " span.badge { (exit) } }
                 " " span.id #oops-id { (report.id) }
                 " " (copy_button("oops-id", "Copy id"))
             }
         }
+    }
+}
+
+/// What the handler said. A long one scrolls, so that what follows is not out of sight.
+fn message(text: &str) -> Markup {
+    html! {
+        @if text.len() > MESSAGE_BYTES {
+            div.said.long dir="auto" tabindex="0" role="region" aria-label="Message" {
+                (plain(text))
+            }
+        } @else { p.said dir="auto" { (plain(text)) } }
     }
 }
 
@@ -71,7 +85,7 @@ fn messenger(report: &Report) -> Markup {
         Source::Supervisor => "The worker died without a word; its supervisor reported it.",
         Source::Controller => "The whole process was gone; the controller reported it.",
     };
-    html! { p.banner { strong { (said) } } }
+    html! { p.banner { (said) } }
 }
 
 fn since(report: &Report, entry: Option<&Entry>, now: Timestamp) -> Markup {
@@ -96,7 +110,7 @@ fn text(id: &str, title: &str, text: &str, nothing: &str) -> Markup {
                 h2 id={ (id) "-title" } { (title) }
                 @if !text.is_empty() { (copy_button(id, "Copy")) }
             }
-            @if text.is_empty() { p.empty { (nothing) } } @else {
+            @if text.is_empty() { p.nothing { (nothing) } } @else {
                 div id=(id) { (block(title, text)) }
             }
         }

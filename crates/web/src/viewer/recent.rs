@@ -28,7 +28,7 @@ pub(super) fn tickets(rows: &[Entry], more: bool, filter: &str, now: Timestamp) 
                     }
                 }
                 @if more {
-                    p.muted {
+                    p.muted.more {
                         "The newest " (number(rows.len() as u64))
                         "; narrow the filter to see others."
                     }
@@ -59,9 +59,9 @@ fn ticket_row(entry: &Entry, now: Timestamp) -> Markup {
             td { (quoted(ticket.kind.as_str(), 40)) @if let Some(key) = &ticket.key {
                 " " span.muted { (quoted(key.as_str(), 40)) }
             } }
-            td { (ticket.stage) }
-            td { (badge(entry)) (state_note(entry, now)) }
-            td.num { (ticket.name.attempt) }
+            td data-label="Stage" { (ticket.stage) }
+            td.wide { (badge(entry)) (state_note(entry, now)) }
+            td.num data-label="Attempt" { (ticket.name.attempt) }
             td.time { (ago(entry.place.since(), now)) }
         }
     }
@@ -85,7 +85,7 @@ fn state_note(entry: &Entry, now: Timestamp) -> Markup {
     }
 }
 
-pub(super) fn oopses(rows: &[Report], now: Timestamp) -> Markup {
+pub(super) fn oopses(rows: &[Report], more: bool, now: Timestamp) -> Markup {
     html! {
         div #oopses data-live {
             @if rows.is_empty() {
@@ -93,13 +93,21 @@ pub(super) fn oopses(rows: &[Report], now: Timestamp) -> Markup {
                     "No OOPS has arrived yet. When an attempt goes wrong, its report appears here "
                     "before its ticket moves on."
                 }
-            } @else { (table(rows, now)) }
+            } @else {
+                (table(rows, now))
+                @if more {
+                    p.muted.more {
+                        "The newest " (number(rows.len() as u64)) "; "
+                        code { "goaround oops list" } " shows others."
+                    }
+                }
+            }
         }
     }
 }
 
 /// A table of reports.
-pub(super) fn table(rows: &[Report], now: Timestamp) -> Markup {
+fn table(rows: &[Report], now: Timestamp) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="OOPSes" {
             table {
@@ -123,15 +131,15 @@ fn oops_row(report: &Report, now: Timestamp) -> Markup {
     html! {
         tr {
             th scope="row" { (oops_link(report.id)) }
-            td {
+            td.wide {
                 (outcome_badge(report.outcome))
                 " " strong { (quoted(&report.failure.error_type, 60)) }
                 span.note { (quoted(&report.failure.message, MESSAGE_CHARS)) }
             }
-            td { (ticket_link(report.name.ticket)) }
-            td { (report.stage) }
-            td.num { (report.name.attempt) }
-            td { (quoted(report.version.as_str(), 20)) }
+            td data-label="Ticket" { (ticket_link(report.name.ticket)) }
+            td data-label="Stage" { (report.stage) }
+            td.num data-label="Attempt" { (report.name.attempt) }
+            td data-label="Version" { (quoted(report.version.as_str(), 20)) }
             td.time { (ago(report.time, now)) }
         }
     }

@@ -15,7 +15,6 @@ pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
         section.card aria-labelledby="stages-title" {
             h2 #stages-title { "Stages" }
             div #stages data-live {
-                @for view in views { (banner(view, now)) }
                 @if views.is_empty() {
                     p.empty {
                         "No stage is configured. Name one in " code { "goaround.toml" }
@@ -28,31 +27,29 @@ pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
 }
 
 /// What a person has to know before the numbers: this stage does not move, and why.
-fn banner(view: &StageView, now: Timestamp) -> Markup {
-    let obstacle = view
-        .handler
-        .as_ref()
-        .and_then(|handler| handler.obstacle.as_deref());
-    html! {
-        @if let Some(hold) = &view.hold { (held(&view.name, hold, now)) }
-        @else if let Some(obstacle) = obstacle {
-            p.banner {
-                strong { "The handler of stage " (view.name) " cannot be started: " }
-                (quoted(obstacle, 300))
-            }
-        }
+pub(super) fn obstacle(view: &StageView, now: Timestamp) -> Option<Markup> {
+    if let Some(hold) = &view.hold {
+        return Some(held(&view.name, hold, now));
     }
+    let obstacle = view.handler.as_ref()?.obstacle.as_deref()?;
+    Some(html! {
+        strong { "The handler of stage " (view.name) " cannot be started: " }
+        (quoted(obstacle, 300))
+    })
 }
 
 fn held(stage: &StageName, hold: &Hold, now: Timestamp) -> Markup {
     html! {
-        p.banner {
-            strong { "Stage " (stage) " takes no tickets: " }
-            (quoted(&hold.reason, 300)) " (" (quoted(&hold.by, 60)) ", " (ago(hold.since, now)) ")"
-            @if let Some(oops) = hold.oops { " " (oops_link(oops)) }
-            " · it goes on by itself when its handler changes"
-        }
+        strong { "Stage " a href=(tickets_of(stage)) { (stage) } " takes no tickets: " }
+        (quoted(&hold.reason, 300)) " (" (quoted(&hold.by, 60)) ", " (ago(hold.since, now)) ")"
+        @if let Some(oops) = hold.oops { " " (oops_link(oops)) }
+        "; it goes on by itself when its handler changes"
     }
+}
+
+/// Where the tickets of a stage are shown.
+fn tickets_of(stage: &StageName) -> String {
+    format!("/?filter=stage:{stage}#tickets-title")
 }
 
 fn flows(site: &Site) -> Markup {
@@ -85,7 +82,7 @@ fn table(site: &Site, views: &[StageView], now: Timestamp) -> Markup {
                     th.num scope="col" {
                         abbr title="done a second, over the last 10 seconds" { "Rate/s" }
                     }
-                    th scope="col" { "Oldest ready" }
+                    th.num scope="col" { "Oldest ready" }
                     th scope="col" { "Version" }
                 } }
                 tbody { @for view in views { (row(site, view, now)) } }
@@ -105,24 +102,29 @@ fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
     let name = &view.name;
     html! {
         tr {
-            th scope="row" { a href={ "/?filter=stage:" (name) } { (name) } }
+            th scope="row" { a href=(tickets_of(name)) { (name) } }
             td { (state(site, view)) }
-            td.num { (number(count(|counts| counts.ready))) }
-            td.num {
+            (sum("Ready", count(|counts| counts.ready)))
+            td.num data-label="Running" {
                 (number(count(|counts| counts.running)))
                 @if let Some(slots) = slots { span.muted { " of " (slots) } }
             }
-            td.num { (number(count(|counts| counts.waiting.values().sum()))) }
-            td.num { (number(count(|counts| counts.done))) }
-            td.num { (number(count(|counts| counts.failed))) }
-            td.num { (rate(site.parts.live.rate(name, now))) }
-            td.time {
+            (sum("Waiting", count(|counts| counts.waiting.values().sum())))
+            (sum("Done", count(|counts| counts.done)))
+            (sum("Failed", count(|counts| counts.failed)))
+            td.num data-label="Rate/s" { (rate(site.parts.live.rate(name, now))) }
+            td.num data-label="Oldest ready" {
                 @if let Some(at) = oldest { (show_duration(now.since(at))) }
                 @else { span.muted { "–" } }
             }
-            td { (version(view)) }
+            td data-label="Version" { (version(view)) }
         }
     }
+}
+
+/// A sum, paler when there is nothing to it.
+fn sum(label: &str, count: u64) -> Markup {
+    html! { td.num.muted[count == 0] data-label=(label) { (number(count)) } }
 }
 
 fn state(site: &Site, view: &StageView) -> Markup {
@@ -140,18 +142,21 @@ fn state(site: &Site, view: &StageView) -> Markup {
     html! { span class={ "badge " (class) } { (word) } }
 }
 
-fn rate(rate: Option<f64>) -> String {
-    match rate {
-        None => "–".into(),
-        Some(rate) if rate < 10.0 => format!("{rate:.1}"),
-        Some(rate) => number(rate.round() as u64),
+fn rate(rate: Option<f64>) -> Markup {
+    html! {
+        @match rate {
+            None => span.muted { "–" },
+            Some(rate) if rate < 0.05 => span.muted { "0" },
+            Some(rate) if rate < 10.0 => (format!("{rate:.1}")),
+            Some(rate) => (number(rate.round() as u64)),
+        }
     }
 }
 
 fn version(view: &StageView) -> Markup {
     html! {
         @if let Some(handler) = &view.handler {
-            bdi title=(line(handler.version.as_str(), 128)) { (line(handler.version.as_str(), 16)) }
+            bdi title=(line(handler.version.as_str(), 128)) { (line(handler.version.as_str(), 20)) }
         } @else { span.muted { "–" } }
     }
 }

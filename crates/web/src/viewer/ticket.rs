@@ -5,18 +5,20 @@ use super::words::{
     ago, badge, block, copy_button, copy_of, fact, known, number, oops_link, outcome_badge, plain,
     quoted, ticket_link, until,
 };
+use crate::list::parameters;
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::tickets;
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Entry, Fact, Line, State};
 use domain::explain::Explanation;
 use domain::oops::OopsId;
 use domain::ticket::Ticket;
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
+use serde::Deserialize;
 use wire::json::{DropJson, Extent, payload_shown};
 
 /// The most of a payload that the page shows, in bytes; the API has it whole.
@@ -24,22 +26,54 @@ const PAYLOAD_BYTES_SHOWN: usize = 256 * 1024;
 /// The most lines of history that the page shows, the latest; the API has them all.
 const LINES_SHOWN: usize = 200;
 
-pub(super) async fn show(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, PageProblem> {
-    Ok(page(&site, &id, None).await?)
+#[derive(Deserialize)]
+struct Asked {
+    ordered: Option<String>,
 }
 
-/// The page, with what came of an order if one was refused.
+pub(super) async fn show(
+    site: Data<Site>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, PageProblem> {
+    let Asked { ordered } = parameters(&request)?;
+    let said = ordered.as_deref().and_then(carried_out);
+    Ok(page(&site, &id, said).await?)
+}
+
+/// What the page says about the order that led to it.
+pub(super) enum Said<'a> {
+    /// It was carried out.
+    CarriedOut(&'static str),
+    /// It was not, and why.
+    Refused(&'a Problem),
+}
+
+fn carried_out(word: &str) -> Option<Said<'static>> {
+    match word {
+        "retry" => Some(Said::CarriedOut("Retry: it does not wait any more.")),
+        "cancel" => Some(Said::CarriedOut("Cancel: whatever ran of it is stopped.")),
+        "drop" => Some(Said::CarriedOut("Drop: it is given up, with your reason.")),
+        _ => None,
+    }
+}
+
+/// The page, with what came of an order if one led to it.
 pub(super) async fn page(
     site: &Site,
     id: &str,
-    refused: Option<&Problem>,
+    said: Option<Said<'_>>,
 ) -> Result<HttpResponse, Problem> {
     let entry = tickets::find(site, id).await?;
     let (explanation, history) = tickets::explained(site, &entry).await?;
     let now = site.now();
     let body = html! {
         (headline(&entry))
-        @if let Some(problem) = refused { p.said.bad role="alert" { (plain(problem.detail())) } }
+        @match &said {
+            Some(Said::CarriedOut(what)) => p.said.good role="status" { (what) },
+            Some(Said::Refused(problem)) => p.said.bad role="alert" { (plain(problem.detail())) },
+            None => {}
+        }
         (why(&explanation, now))
         (orders(&entry, site.gate.form_token()))
         (facts(&entry, now))
@@ -47,7 +81,7 @@ pub(super) async fn page(
         (past(&history, now))
     };
     let title = format!("Ticket {}", entry.ticket.id());
-    let status = if refused.is_some() {
+    let status = if matches!(said, Some(Said::Refused(_))) {
         StatusCode::CONFLICT
     } else {
         StatusCode::OK
@@ -61,7 +95,7 @@ fn headline(entry: &Entry) -> Markup {
         div.headline {
             p.muted { "Ticket · " (quoted(entry.ticket.kind.as_str(), 80)) }
             h1.id #ticket-id { (id) }
-            p { (badge(entry)) " " (copy_button("ticket-id", "Copy id")) }
+            p.badges { span #state data-live { (badge(entry)) } " " (copy_button("ticket-id", "Copy id")) }
         }
     }
 }
@@ -85,9 +119,9 @@ fn orders(entry: &Entry, token: &str) -> Markup {
     let state = entry.place.state();
     let to = |action: &str| format!("/t/{}/{action}", entry.ticket.id());
     html! {
-        @if !state.is_terminal() {
-            section.card.orders aria-labelledby="orders-title" {
-                h2 #orders-title { "Orders" }
+        @if state.is_terminal() { div #orders data-live {} } @else {
+            section.card.orders #orders data-live aria-labelledby="orders-title" {
+                h2 #orders-title { "What you can do" }
                 @if state == State::Waiting {
                     form method="post" action=(to("retry")) {
                         input type="hidden" name="form_token" value=(token);
@@ -105,6 +139,10 @@ fn orders(entry: &Entry, token: &str) -> Markup {
                         maxlength=(DropJson::REASON_BYTES_MAX);
                     button.bad { "Drop for good" }
                 }
+                p.muted {
+                    @if state == State::Waiting { "Retry ends the wait now. " }
+                    "Cancel stops it wherever it is. Cancelled or dropped, it ends for good."
+                }
             }
         }
     }
@@ -113,7 +151,7 @@ fn orders(entry: &Entry, token: &str) -> Markup {
 fn facts(entry: &Entry, now: Timestamp) -> Markup {
     let ticket = &entry.ticket;
     html! {
-        section.card aria-labelledby="facts-title" {
+        section.card #facts data-live aria-labelledby="facts-title" {
             h2 #facts-title { "Facts" }
             dl.facts {
                 (fact("Stage", &html! { (ticket.stage) }))
@@ -151,7 +189,7 @@ fn payload(ticket: &Ticket) -> Markup {
     html! {
         section.card aria-labelledby="payload-title" {
             h2 #payload-title { "Payload" }
-            @if size == 0 { p.empty { "It carries nothing." } } @else {
+            @if size == 0 { p.nothing { "It carries nothing." } } @else {
                 p.muted {
                     (number(size as u64)) " bytes"
                     @if let Some(named) = &ticket.payload.content_type {
@@ -171,7 +209,7 @@ fn past(history: &[Line], now: Timestamp) -> Markup {
     html! {
         section.card #history data-live aria-labelledby="history-title" {
             h2 #history-title { "History" }
-            @if history.is_empty() { p.empty { "Nothing has happened to it yet." } } @else {
+            @if history.is_empty() { p.nothing { "Nothing has happened to it yet." } } @else {
                 @if from > 0 {
                     p.muted { "The latest " (LINES_SHOWN) " of " (history.len()) " lines." }
                 }
@@ -197,21 +235,21 @@ fn past_row(line: &Line, now: Timestamp) -> Markup {
     html! {
         tr {
             th.time scope="row" { (ago(line.at, now)) }
-            td { (line.stage) }
-            td.num { (line.name.attempt) }
+            td data-label="Stage" { (line.stage) }
+            td.num data-label="Attempt" { (line.name.attempt) }
             @match &line.fact {
                 Fact::Noted { what, why } => {
-                    td { (quoted(what, 80)) span.note { (quoted(why, 200)) } }
-                    td { span.muted { "–" } }
+                    td.wide { (quoted(what, 80)) span.note { (quoted(why, 200)) } }
+                    td.none { span.muted { "–" } }
                 }
                 Fact::Attempted { started_at, outcome, version, holder, oops, .. } => {
-                    td {
+                    td.wide {
                         (outcome_badge(*outcome))
                         " after " (show_duration(line.at.since(*started_at)))
                         @if let Some(id) = oops { " " (oops_link(*id)) }
                         span.note { (quoted(holder.as_str(), 80)) }
                     }
-                    td { (quoted(version.as_str(), 20)) }
+                    td data-label="Version" { (quoted(version.as_str(), 20)) }
                 }
             }
         }

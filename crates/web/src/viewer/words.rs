@@ -5,6 +5,7 @@ use domain::oops::OopsId;
 use domain::outcome::OutcomeKind;
 use domain::ticket::{Name, TicketId};
 use domain::time::{Timestamp, show_duration};
+use domain::wait::Reason;
 use maud::{Markup, html};
 use std::time::Duration;
 
@@ -122,8 +123,22 @@ pub(super) fn badge(entry: &Entry) -> Markup {
     html! {
         span class={ "badge " (state) } {
             (state)
-            @if let Place::Waiting(wait) = &entry.place { " · " (wait.condition.reason()) }
+            @if let Place::Waiting(wait) = &entry.place { " · " (named(wait.condition.reason())) }
         }
+    }
+}
+
+/// A reason as a word that is read, not typed.
+pub(super) fn named(reason: Reason) -> String {
+    reason.as_str().replace('_', " ")
+}
+
+/// A sentence begins with a capital letter.
+pub(super) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
     }
 }
 

@@ -1,0 +1,91 @@
+//! Whether anything needs a person: the first question of whoever opens the page.
+
+use super::stages::obstacle;
+use super::words::number;
+use crate::site::Site;
+use crate::stages::StageView;
+use domain::books::Balance;
+use domain::wait::Reason;
+use maud::{Markup, html};
+
+/// How many needs are listed; beyond that a count says how many more there are.
+const NEEDS_SHOWN: usize = 12;
+
+pub(super) fn section(site: &Site, balance: &Balance, views: &[StageView]) -> Markup {
+    let needs = needs(site, balance, views);
+    let more = needs.len().saturating_sub(NEEDS_SHOWN);
+    html! {
+        section.needs.bad[!needs.is_empty()] #needs data-live aria-labelledby="needs-title" {
+            h2 #needs-title {
+                span.sign aria-hidden="true" { @if needs.is_empty() { "✓" } @else { "!" } }
+                @match needs.len() {
+                    0 => "Nothing needs you",
+                    1 => "One thing needs you",
+                    several => { (several) " things need you" },
+                }
+            }
+            @if !needs.is_empty() {
+                ul {
+                    @for need in needs.iter().take(NEEDS_SHOWN) { li { (need) } }
+                    @if more > 0 { li { "… and " (number(more as u64)) " more" } }
+                }
+            }
+            p.muted { (by_itself(balance)) }
+        }
+    }
+}
+
+fn needs(site: &Site, balance: &Balance, views: &[StageView]) -> Vec<Markup> {
+    let mut needs = Vec::new();
+    if !balance.is_balanced() {
+        needs.push(html! {
+            strong { "The books do not balance." } " Run " code { "goaround doctor" } "."
+        });
+    }
+    needs.extend(views.iter().filter_map(|view| obstacle(view, site.now())));
+    let parked = count(balance, Reason::Parked);
+    if parked > 0 {
+        needs.push(html! {
+            strong { a href="/?filter=is:parked#tickets-title" { (tickets(parked)) " parked" } }
+            ": retry, cancel or drop; nothing happens before you decide"
+        });
+    }
+    let unclaimed = count(balance, Reason::Unclaimed);
+    if unclaimed > 0 {
+        needs.push(html! {
+            strong {
+                a href="/?filter=is:unclaimed#tickets-title" { (tickets(unclaimed)) " unclaimed" }
+            }
+            ": no stage is configured that takes such a ticket"
+        });
+    }
+    needs
+}
+
+/// What waits without needing anybody, so that its number frightens nobody.
+fn by_itself(balance: &Balance) -> Markup {
+    let again = count(balance, Reason::Backoff) + count(balance, Reason::NotNow);
+    let outside = count(balance, Reason::Pending);
+    html! {
+        @match (again, outside) {
+            (0, 0) => "Whatever is here moves by itself.",
+            (again, 0) => { (tickets(again)) " will be tried again by themselves." },
+            (0, outside) => { (tickets(outside)) " waiting for a call-back." },
+            (again, outside) => {
+                (tickets(again)) " will be tried again by themselves, "
+                (number(outside)) " waiting for a call-back."
+            },
+        }
+    }
+}
+
+fn tickets(count: u64) -> String {
+    match count {
+        1 => "1 ticket".into(),
+        several => format!("{} tickets", number(several)),
+    }
+}
+
+fn count(balance: &Balance, reason: Reason) -> u64 {
+    balance.waiting.get(&reason).copied().unwrap_or_default()
+}
