@@ -27,8 +27,8 @@ fn fill(db: &mut Connection, count: usize, group: usize) -> rusqlite::Result<f64
     while left > 0 {
         let transaction = db.transaction()?;
         {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO queue (stage, body) VALUES (0, ?1)")?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO queue (stage, body) VALUES (0, ?1)")?;
             for _ in 0..left.min(group) {
                 insert.execute(params![&BODY[..]])?;
             }
@@ -76,7 +76,9 @@ fn step(db: &mut Connection, stage: i64, is_last: bool) -> rusqlite::Result<usiz
     let transaction = db.transaction()?;
     let group: Vec<(i64, Vec<u8>)> = transaction
         .prepare_cached("SELECT seq, body FROM queue WHERE stage = ?1 ORDER BY seq LIMIT ?2")?
-        .query_map(params![stage, GROUP as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![stage, GROUP as i64], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
     {
         let mut delete = transaction.prepare_cached("DELETE FROM queue WHERE seq = ?1")?;

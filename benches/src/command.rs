@@ -19,8 +19,18 @@ pub(crate) fn small(size: &Size, table: &mut Table) -> anyhow::Result<()> {
 
 pub(crate) fn large(size: &Size, table: &mut Table) -> anyhow::Result<()> {
     let heap = vec![1u8; 1 << 30];
-    compare("the same with a heap of 1 GiB in the parent", 0.75, size, table)?;
-    anyhow::ensure!(std::hint::black_box(&heap).iter().step_by(4096).all(|b| *b == 1));
+    compare(
+        "the same with a heap of 1 GiB in the parent",
+        0.75,
+        size,
+        table,
+    )?;
+    anyhow::ensure!(
+        std::hint::black_box(&heap)
+            .iter()
+            .step_by(4096)
+            .all(|b| *b == 1)
+    );
     Ok(())
 }
 
@@ -42,8 +52,10 @@ fn through_the_line(folder: &Path, count: usize, cores: usize) -> anyhow::Result
         let (line, finished) = noop::line(folder, noop::flows(1, cores))?;
         noop::submit(&line, count).await?;
         let program = std::env::current_exe()?;
-        let spawner =
-            Spawner::start(SpawnerCommand { program, args: vec!["--spawner".into()] })?;
+        let spawner = Spawner::start(SpawnerCommand {
+            program,
+            args: vec!["--spawner".into()],
+        })?;
         let stage: StageName = noop::constant("s1");
         let handlers = BTreeMap::from([(stage, exec(folder, &spawner)?)]);
         let arbiter = Arbiter::new();

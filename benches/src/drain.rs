@@ -24,7 +24,11 @@ fn compare(
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..size.rounds {
         let folder = tempfile::tempdir()?;
-        bare.push(bare::drain(folder.path(), size.tickets, i64::try_from(stages)?)?);
+        bare.push(bare::drain(
+            folder.path(),
+            size.tickets,
+            i64::try_from(stages)?,
+        )?);
         let folder = tempfile::tempdir()?;
         ours.push(drained(folder.path(), stages, size.tickets)?);
     }
@@ -44,7 +48,10 @@ pub(crate) fn drained(folder: &Path, stages: usize, tickets: usize) -> anyhow::R
         finished.wait_for(tickets).await;
         let seconds = start.elapsed().as_secs_f64();
         let balance = line.catalog().balance().await?;
-        anyhow::ensure!(balance.is_balanced(), "the books do not balance: {balance:?}");
+        anyhow::ensure!(
+            balance.is_balanced(),
+            "the books do not balance: {balance:?}"
+        );
         running.drain(Duration::from_secs(10)).await;
         arbiter.stop();
         line.close();

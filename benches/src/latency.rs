@@ -22,16 +22,25 @@ struct Stopwatch {
 #[async_trait]
 impl Handler for Stopwatch {
     async fn handle(&self, ticket: Arc<Ticket>, _: Context) -> Attempted {
-        let submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let submitted = self
+            .submitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = submitted.get(&ticket.id()) {
             let micros = at.elapsed().as_secs_f64() * 1e6;
-            self.micros.lock().unwrap_or_else(PoisonError::into_inner).push(micros);
+            self.micros
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(micros);
         }
         Outcome::done().into()
     }
 
     fn inspect(&self) -> Inspection {
-        Inspection { version: noop::constant("stopwatch-1"), obstacle: None }
+        Inspection {
+            version: noop::constant("stopwatch-1"),
+            obstacle: None,
+        }
     }
 }
 
@@ -40,8 +49,18 @@ pub(crate) fn at_200_a_second(_: &Size, table: &mut Table) -> anyhow::Result<()>
     micros.sort_by(f64::total_cmp);
     let at = |share: f64| micros[((micros.len() - 1) as f64 * share) as usize] / 1_000.0;
     let (p50, p99) = (at(0.5), at(0.99));
-    table.bound("submit to start at 200/s, p50", format!("{p50:.2} ms"), "<= 1 ms", p50 <= 1.0);
-    table.bound("submit to start at 200/s, p99", format!("{p99:.2} ms"), "<= 5 ms", p99 <= 5.0);
+    table.bound(
+        "submit to start at 200/s, p50",
+        format!("{p50:.2} ms"),
+        "<= 1 ms",
+        p50 <= 1.0,
+    );
+    table.bound(
+        "submit to start at 200/s, p99",
+        format!("{p99:.2} ms"),
+        "<= 5 ms",
+        p99 <= 5.0,
+    );
     Ok(())
 }
 
@@ -61,7 +80,11 @@ fn measure() -> anyhow::Result<Vec<f64>> {
         for ticket in noop::tickets(&line, count) {
             tick.tick().await;
             let at = Instant::now();
-            watch.submitted.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.id(), at);
+            watch
+                .submitted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(ticket.id(), at);
             desk.submit(vec![ticket]).await?;
         }
         finished.wait_for(count).await;

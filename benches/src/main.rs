@@ -40,13 +40,18 @@ const BENCHES: &[(&str, Bench)] = &[
 ];
 
 fn main() -> anyhow::Result<()> {
-    let mut size = Size { tickets: 200_000, rounds: 5 };
+    let mut size = Size {
+        tickets: 200_000,
+        rounds: 5,
+    };
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || -> anyhow::Result<usize> {
             let value = arguments.next().unwrap_or_default();
-            value.parse().map_err(|_| anyhow::anyhow!("{argument}: expected a number, got {value:?}"))
+            value
+                .parse()
+                .map_err(|_| anyhow::anyhow!("{argument}: expected a number, got {value:?}"))
         };
         match argument.as_str() {
             "--rounds" => size.rounds = number()?,
@@ -72,6 +77,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn exit(code: std::process::ExitCode) -> anyhow::Result<()> {
-    anyhow::ensure!(code == std::process::ExitCode::SUCCESS, "the spawner failed");
+    anyhow::ensure!(
+        code == std::process::ExitCode::SUCCESS,
+        "the spawner failed"
+    );
     Ok(())
 }

@@ -26,7 +26,10 @@ impl Handler for Noop {
     }
 
     fn inspect(&self) -> Inspection {
-        Inspection { version: constant("noop-1"), obstacle: None }
+        Inspection {
+            version: constant("noop-1"),
+            obstacle: None,
+        }
     }
 }
 
@@ -59,7 +62,11 @@ impl Finished {
 
 impl Observer for Finished {
     fn observe(&self, _: Timestamp, event: &Event) {
-        if let Event::TicketSettled { settled: SettledAs::Finished, .. } = event {
+        if let Event::TicketSettled {
+            settled: SettledAs::Finished,
+            ..
+        } = event
+        {
             let count = self.count.fetch_add(1, Ordering::AcqRel) + 1;
             if count == self.target.load(Ordering::Acquire) {
                 self.reached.notify_waiters();
@@ -85,7 +92,9 @@ pub(crate) fn flows(stages: usize, concurrency: usize) -> Flows {
 pub(crate) fn line(folder: &Path, flows: Flows) -> anyhow::Result<(Line, Arc<Finished>)> {
     let finished = Arc::new(Finished::default());
     let mut config = LineConfig::new(folder.to_owned(), flows);
-    config.observers.push(Arc::clone(&finished) as Arc<dyn Observer>);
+    config
+        .observers
+        .push(Arc::clone(&finished) as Arc<dyn Observer>);
     Ok((Line::open(config)?, finished))
 }
 

@@ -29,7 +29,12 @@ pub(crate) fn from_file(size: &Size, table: &mut Table) -> anyhow::Result<()> {
         up.goaround(&["submit", "--jsonl", &file.to_string_lossy()])?;
         ours.push(size.tickets as f64 / start.elapsed().as_secs_f64());
     }
-    table.rates("submit of one JSONL file by the command line", &mut bare, &mut ours, 0.5);
+    table.rates(
+        "submit of one JSONL file by the command line",
+        &mut bare,
+        &mut ours,
+        0.5,
+    );
     Ok(())
 }
 
@@ -41,7 +46,12 @@ pub(crate) fn concurrent(size: &Size, table: &mut Table) -> anyhow::Result<()> {
     }
     let rate = median(&mut rounds);
     let what = "64 submitters at once, each answered after its fsync";
-    table.bound(what, format!("{rate:.0}/s"), ">= 50,000/s", rate >= 50_000.0);
+    table.bound(
+        what,
+        format!("{rate:.0}/s"),
+        ">= 50,000/s",
+        rate >= 50_000.0,
+    );
     Ok(())
 }
 

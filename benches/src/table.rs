@@ -32,13 +32,17 @@ impl Table {
     /// A figure with a bound of its own.
     pub(crate) fn bound(&mut self, what: &str, ours: String, bound: &str, is_kept: bool) {
         let verdict = if is_kept { "yes" } else { "NO" };
-        self.rows.push([what.into(), "-".into(), ours, bound.into(), verdict.into()]);
+        self.rows
+            .push([what.into(), "-".into(), ours, bound.into(), verdict.into()]);
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| measurement | bare | goaround | ratio or bound | kept |")?;
+        writeln!(
+            f,
+            "| measurement | bare | goaround | ratio or bound | kept |"
+        )?;
         writeln!(f, "|---|---|---|---|---|")?;
         for [what, bare, ours, ratio, kept] in &self.rows {
             writeln!(f, "| {what} | {bare} | {ours} | {ratio} | {kept} |")?;

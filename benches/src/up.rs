@@ -14,14 +14,20 @@ pub(crate) struct Up {
 /// The binary that was built beside this one.
 pub(crate) fn program() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?.with_file_name("goaround");
-    anyhow::ensure!(program.exists(), "{} is missing: run make bench", program.display());
+    anyhow::ensure!(
+        program.exists(),
+        "{} is missing: run make bench",
+        program.display()
+    );
     Ok(program)
 }
 
 impl Up {
     /// Starts it on a free port and waits until it is ready; returns how long that took.
     pub(crate) fn start(config: &Path, data: &Path) -> anyhow::Result<(Self, Duration)> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
         let start = Instant::now();
         let child = Command::new(program()?)
             .arg("up")
@@ -32,9 +38,15 @@ impl Up {
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .stderr(Stdio::null())
             .spawn()?;
-        let up = Self { child, url: format!("http://127.0.0.1:{port}") };
+        let up = Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+        };
         while !up.is_ready() {
-            anyhow::ensure!(start.elapsed() < Duration::from_secs(60), "goaround up is not ready");
+            anyhow::ensure!(
+                start.elapsed() < Duration::from_secs(60),
+                "goaround up is not ready"
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok((up, start.elapsed()))
@@ -52,23 +64,37 @@ impl Up {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()?;
-        anyhow::ensure!(status.success(), "goaround {arguments:?} ended with {status}");
+        anyhow::ensure!(
+            status.success(),
+            "goaround {arguments:?} ended with {status}"
+        );
         Ok(())
     }
 
     /// Resident memory now, in bytes.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .context("no number")?
+            .parse()?;
         Ok(kib * 1024)
     }
 
     /// CPU time so far, in clock ticks of 10 ms.
     pub(crate) fn cpu_ticks(&self) -> anyhow::Result<u64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> =
-            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
         let ticks = |n: usize| fields.get(n).and_then(|ticks| ticks.parse::<u64>().ok());
         Ok(ticks(11).context("no utime")? + ticks(12).context("no stime")?)
     }

@@ -21,11 +21,17 @@ struct Later;
 #[async_trait]
 impl Handler for Later {
     async fn handle(&self, _: Arc<Ticket>, _: Context) -> Attempted {
-        Outcome::NotNow { after: Some(Duration::from_secs(3_600)) }.into()
+        Outcome::NotNow {
+            after: Some(Duration::from_secs(3_600)),
+        }
+        .into()
     }
 
     fn inspect(&self) -> Inspection {
-        Inspection { version: noop::constant("later-1"), obstacle: None }
+        Inspection {
+            version: noop::constant("later-1"),
+            obstacle: None,
+        }
     }
 }
 
@@ -46,9 +52,19 @@ pub(crate) fn a_million(_: &Size, table: &mut Table) -> anyhow::Result<()> {
     let before = up.cpu_ticks()?;
     std::thread::sleep(IDLE);
     let busy = (up.cpu_ticks()? - before) as f64 / (IDLE.as_secs_f64() * 100.0);
-    table.bound("idle CPU with them", format!("{:.2} %", busy * 100.0), "< 1 %", busy < 0.01);
+    table.bound(
+        "idle CPU with them",
+        format!("{:.2} %", busy * 100.0),
+        "< 1 %",
+        busy < 0.01,
+    );
     let mib = up.resident_bytes()? >> 20;
-    table.bound("resident memory with them", format!("{mib} MiB"), "< 286 MiB", mib < 286);
+    table.bound(
+        "resident memory with them",
+        format!("{mib} MiB"),
+        "< 286 MiB",
+        mib < 286,
+    );
     Ok(())
 }
 

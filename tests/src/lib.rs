@@ -22,13 +22,20 @@ pub fn program() -> PathBuf {
         folder.pop();
     }
     let program = folder.join("goaround");
-    assert!(program.exists(), "{} is missing: build the workspace first", program.display());
+    assert!(
+        program.exists(),
+        "{} is missing: build the workspace first",
+        program.display()
+    );
     program
 }
 
 /// The root of the checkout.
 pub fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the checkout is there")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .expect("the checkout is there")
 }
 
 /// A folder with a configuration, handlers and data of its own.
@@ -91,14 +98,22 @@ impl Site {
             .append(true)
             .open(self.path().join("up.log"))
             .expect("the scratch folder can be written");
-        let child = self.up_command().stderr(log).spawn().expect("the binary starts");
+        let child = self
+            .up_command()
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
         let mut up = Up { child };
         let url = format!("http://{}/readyz", self.listen());
         let is_ready = eventually(|| {
             assert!(up.is_running(), "goaround up ended:\n{}", self.log());
             ureq::get(&url).call().is_ok().then_some(())
         });
-        assert!(is_ready.is_some(), "goaround up is not ready:\n{}", self.log());
+        assert!(
+            is_ready.is_some(),
+            "goaround up is not ready:\n{}",
+            self.log()
+        );
         up
     }
 
@@ -135,7 +150,11 @@ impl Site {
     /// Runs a command that must succeed; returns what it printed.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let output = self.cli(arguments);
-        assert!(output.status.success(), "goaround {arguments:?}: {}", show(&output));
+        assert!(
+            output.status.success(),
+            "goaround {arguments:?}: {}",
+            show(&output)
+        );
         text(&output.stdout)
     }
 
@@ -156,7 +175,11 @@ impl Site {
     pub fn books_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let found = eventually(|| Some(self.books()).filter(&is_so));
         found.unwrap_or_else(|| {
-            panic!("{what} did not come about: {}\n{}", self.books(), self.log_tail())
+            panic!(
+                "{what} did not come about: {}\n{}",
+                self.books(),
+                self.log_tail()
+            )
         })
     }
 
@@ -164,10 +187,13 @@ impl Site {
     pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().rev().take(40).collect();
-        lines.into_iter().rev().fold(String::new(), |mut tail, line| {
-            writeln!(tail, "{line}").ok(); // Writing to a string does not fail.
-            tail
-        })
+        lines
+            .into_iter()
+            .rev()
+            .fold(String::new(), |mut tail, line| {
+                writeln!(tail, "{line}").ok(); // Writing to a string does not fail.
+                tail
+            })
     }
 }
 
@@ -219,8 +245,16 @@ fn within_patience(mut child: Child) -> Output {
     let status = child.wait().expect("ours");
     let [stdout, stderr] =
         [stdout, stderr].map(|reader| reader.join().expect("the reader does not panic"));
-    let output = Output { status, stdout, stderr };
-    assert!(ended.is_some(), "the command did not end: {}", show(&output));
+    let output = Output {
+        status,
+        stdout,
+        stderr,
+    };
+    assert!(
+        ended.is_some(),
+        "the command did not end: {}",
+        show(&output)
+    );
     output
 }
 
@@ -253,5 +287,10 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// An output as text, for messages.
 pub fn show(output: &Output) -> String {
-    format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
+    format!(
+        "{}\n{}\n{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    )
 }

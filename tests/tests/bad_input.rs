@@ -31,7 +31,12 @@ fn a_bad_line_does_not_stop_the_others() {
     site.write("tickets.jsonl", &lines);
     let output = site.cli(&["submit", "--jsonl", "tickets.jsonl"]);
     assert_refused(&output, 1, &["tickets.jsonl:7:"]);
-    assert_eq!(text(&output.stdout).lines().count(), 19, "{}", show(&output));
+    assert_eq!(
+        text(&output.stdout).lines().count(),
+        19,
+        "{}",
+        show(&output)
+    );
     let books = site.books_until("all but line 7", |books| books["done"] == 19);
     assert_eq!(books["balanced"], true);
     assert!(up.stop().success());
@@ -40,16 +45,43 @@ fn a_bad_line_does_not_stop_the_others() {
 #[test]
 fn a_configuration_that_cannot_work_is_refused_with_every_reason_and_its_place() {
     let cases: &[(&str, &[&str])] = &[
-        ("[stage.build]\nrun = [\"true\"]\nconcurency = 2\n", &["concurency", "concurrency", "3"]),
-        ("[stage.build]\nrun = [\"true\"]\nconcurrency = 0\n", &["stage.build.concurrency", "1..=4096", "0"]),
-        ("[stage.build]\nrun = [\"true\"]\nconcurrency = \"two\"\n", &["stage.build.concurrency", "two"]),
-        ("[flow.ci]\nstages = [\"build\", \"test\"]\n[stage.build]\nrun = [\"true\"]\n", &["flow.ci.stages", "test"]),
-        ("[flow.ci]\nstages = [\"build\", \"build\"]\n[stage.build]\nrun = [\"true\"]\n", &["flow.ci.stages", "twice", "cycle"]),
-        ("[stage.build]\nrun = [\"true\"]\n[stage.build]\nrun = [\"true\"]\n", &["build", "3"]),
-        ("[stage.build]\nrun = [\"true\"]\ndeadline = \"soon\"\n", &["stage.build.deadline", "soon"]),
+        (
+            "[stage.build]\nrun = [\"true\"]\nconcurency = 2\n",
+            &["concurency", "concurrency", "3"],
+        ),
+        (
+            "[stage.build]\nrun = [\"true\"]\nconcurrency = 0\n",
+            &["stage.build.concurrency", "1..=4096", "0"],
+        ),
+        (
+            "[stage.build]\nrun = [\"true\"]\nconcurrency = \"two\"\n",
+            &["stage.build.concurrency", "two"],
+        ),
+        (
+            "[flow.ci]\nstages = [\"build\", \"test\"]\n[stage.build]\nrun = [\"true\"]\n",
+            &["flow.ci.stages", "test"],
+        ),
+        (
+            "[flow.ci]\nstages = [\"build\", \"build\"]\n[stage.build]\nrun = [\"true\"]\n",
+            &["flow.ci.stages", "twice", "cycle"],
+        ),
+        (
+            "[stage.build]\nrun = [\"true\"]\n[stage.build]\nrun = [\"true\"]\n",
+            &["build", "3"],
+        ),
+        (
+            "[stage.build]\nrun = [\"true\"]\ndeadline = \"soon\"\n",
+            &["stage.build.deadline", "soon"],
+        ),
         ("[stage.build]\n", &["stage.build", "run"]),
-        ("[http]\nlisten = \"0.0.0.0:7878\"\n[stage.build]\nrun = [\"true\"]\n", &["http.listen", "token"]),
-        ("[broker]\nurl = \"amqp://localhost\"\n[stage.build]\nrun = [\"true\"]\n", &["broker.url", "not available"]),
+        (
+            "[http]\nlisten = \"0.0.0.0:7878\"\n[stage.build]\nrun = [\"true\"]\n",
+            &["http.listen", "token"],
+        ),
+        (
+            "[broker]\nurl = \"amqp://localhost\"\n[stage.build]\nrun = [\"true\"]\n",
+            &["broker.url", "not available"],
+        ),
         ("this is not toml\n", &["goaround.toml"]),
     ];
     for (config, words) in cases {
@@ -83,7 +115,9 @@ fn a_second_process_on_the_same_folder_is_refused() {
     let output = output.expect("the binary starts");
     assert!(!output.status.success(), "{}", show(&output));
     let mut second = std::process::Command::new(acceptance::program());
-    second.current_dir(site.path()).args(["up", "--data", "data", "--listen", "127.0.0.1:0"]);
+    second
+        .current_dir(site.path())
+        .args(["up", "--data", "data", "--listen", "127.0.0.1:0"]);
     let output = second.output().expect("the binary starts");
     assert_refused(&output, 1, &["data", "only user", "--data"]);
     assert!(up.stop().success());
@@ -94,7 +128,9 @@ fn a_port_in_use_is_refused() {
     let site = Site::new(CONFIG);
     let up = site.up();
     let mut second = std::process::Command::new(acceptance::program());
-    second.current_dir(site.path()).args(["up", "--data", "data2", "--listen", &site.listen()]);
+    second
+        .current_dir(site.path())
+        .args(["up", "--data", "data2", "--listen", &site.listen()]);
     let output = second.output().expect("the binary starts");
     assert_refused(&output, 1, &[&site.listen(), "--listen"]);
     assert!(up.stop().success());
@@ -104,7 +140,10 @@ fn a_port_in_use_is_refused() {
 fn a_damaged_or_foreign_file_is_refused_and_left_alone() {
     let site = Site::new(CONFIG);
     std::fs::create_dir(site.path().join("data")).unwrap();
-    site.write("data/books.db", "this is no database, and somebody may want it back\n");
+    site.write(
+        "data/books.db",
+        "this is no database, and somebody may want it back\n",
+    );
     let output = site.up_command().output().expect("the binary starts");
     assert_refused(&output, 1, &["books.db"]);
     let kept = std::fs::read_to_string(site.path().join("data/books.db")).unwrap();
@@ -132,13 +171,25 @@ fn exit_codes_are_those_of_the_documentation() {
     ];
     for (arguments, code) in cases {
         let output = site.cli(arguments);
-        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {}", show(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(*code),
+            "{arguments:?}: {}",
+            show(&output)
+        );
     }
     let id = site.ok(&["submit", "--flow", "ci", "--wait", "--timeout", "60s"]);
     let id = id.lines().next().unwrap_or_default().to_owned();
     let output = site.cli(&["ticket", "retry", &id]);
     assert_refused(&output, 4, &["done"]);
-    let output = site.cli(&["submit", "--stage", "nobody", "--wait", "--timeout", "200ms"]);
+    let output = site.cli(&[
+        "submit",
+        "--stage",
+        "nobody",
+        "--wait",
+        "--timeout",
+        "200ms",
+    ]);
     assert_eq!(output.status.code(), Some(6), "{}", show(&output));
     assert!(up.stop().success());
 }
@@ -146,10 +197,16 @@ fn exit_codes_are_those_of_the_documentation() {
 #[test]
 fn errors_in_json_mode_are_one_json_object() {
     let site = Site::new(CONFIG);
-    let output = site.cli(&["ticket", "show", "01900000-0000-7000-8000-000000000000", "-o", "json"]);
+    let output = site.cli(&[
+        "ticket",
+        "show",
+        "01900000-0000-7000-8000-000000000000",
+        "-o",
+        "json",
+    ]);
     assert!(output.stdout.is_empty(), "{}", show(&output));
-    let said: serde_json::Value =
-        serde_json::from_slice(&output.stderr).unwrap_or_else(|error| panic!("{error}: {}", show(&output)));
+    let said: serde_json::Value = serde_json::from_slice(&output.stderr)
+        .unwrap_or_else(|error| panic!("{error}: {}", show(&output)));
     assert!(said.is_object(), "{said}");
 }
 
@@ -161,6 +218,8 @@ fn a_ticket_submitted_twice_under_one_id_is_one_ticket() {
     for _ in 0..2 {
         assert_eq!(site.ok(&["submit", "--flow", "ci", "--id", id]).trim(), id);
     }
-    site.books_until("one is done", |books| books["done"] == 1 && books["accepted"] == 1);
+    site.books_until("one is done", |books| {
+        books["done"] == 1 && books["accepted"] == 1
+    });
     assert!(up.stop().success());
 }

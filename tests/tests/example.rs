@@ -8,7 +8,11 @@ use std::process::Command;
 
 #[test]
 fn the_example_crashes_is_repaired_and_lands_by_itself() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let scratch = tempfile::tempdir().unwrap();
     let output = Command::new(checkout().join("examples/ci/play.sh"))
         .env("PLAY_SCRIPTED", "1")

@@ -35,7 +35,11 @@ fn explain_never_says_unknown() {
     let mut ids = Vec::new();
     for n in 0..30 {
         let payload = format!("{n}\n");
-        ids.push(site.ok(&["submit", "--flow", "all", "--payload", &payload]).trim().to_owned());
+        ids.push(
+            site.ok(&["submit", "--flow", "all", "--payload", &payload])
+                .trim()
+                .to_owned(),
+        );
     }
     ids.push(site.ok(&["submit", "--stage", "nowhere"]).trim().to_owned());
     ids.push(site.ok(&["submit", "--stage", "broken"]).trim().to_owned());
@@ -49,20 +53,35 @@ fn explain_never_says_unknown() {
         let ticket = site.json(&["ticket", "show", id, "-o", "json"]);
         format!("{} {}", ticket["state"], ticket["reason"])
     };
-    site.books_until("the rejected ones are parked", |books| books["waiting"]["parked"] == 3);
-    site.books_until("the pending ones wait", |books| books["waiting"]["pending"] == 3);
+    site.books_until("the rejected ones are parked", |books| {
+        books["waiting"]["parked"] == 3
+    });
+    site.books_until("the pending ones wait", |books| {
+        books["waiting"]["pending"] == 3
+    });
     assert_eq!(states(&ids[30]), "\"waiting\" \"unclaimed\"");
     site.books_until("one is held", |books| books["waiting"]["held"] == 1);
     let oopses = site.json(&["oops", "list", "--filter", "stage:broken", "-o", "json"]);
-    assert_eq!(oopses.as_array().map(Vec::len), Some(1), "one OOPS, no loop: {oopses}");
+    assert_eq!(
+        oopses.as_array().map(Vec::len),
+        Some(1),
+        "one OOPS, no loop: {oopses}"
+    );
     assert_eq!(site.books()["balanced"], true);
     // The handler is repaired: the stage goes on by itself.
     site.script("missing.sh", "#!/bin/sh\n");
-    site.books_until("the held ones are done", |books| books["waiting"]["held"] == 0);
+    site.books_until("the held ones are done", |books| {
+        books["waiting"]["held"] == 0
+    });
     assert!(up.stop().success());
     // The stage that nobody had is configured: its ticket goes on by itself.
-    site.write("goaround.toml", &format!("{CONFIG}[stage.nowhere]\nrun = [\"/bin/true\"]\n"));
+    site.write(
+        "goaround.toml",
+        &format!("{CONFIG}[stage.nowhere]\nrun = [\"/bin/true\"]\n"),
+    );
     let up = site.up();
-    site.books_until("the unclaimed one is done", |books| books["waiting"]["unclaimed"] == 0);
+    site.books_until("the unclaimed one is done", |books| {
+        books["waiting"]["unclaimed"] == 0
+    });
     assert!(up.stop().success());
 }

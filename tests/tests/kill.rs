@@ -35,7 +35,10 @@ retry = { first = "50ms", max = "200ms" }
 
 #[test]
 fn twenty_thousand_tickets_survive_five_sigkills_and_one_in_a_hundred_crashing() {
-    let site = Site::new(&CONFIG.replace("[stage.build]", "[stage.build]\nretry = { first = \"50ms\", max = \"200ms\" }"));
+    let site = Site::new(&CONFIG.replace(
+        "[stage.build]",
+        "[stage.build]\nretry = { first = \"50ms\", max = \"200ms\" }",
+    ));
     site.script("crasher.sh", CRASHER);
     let mut lines = String::new();
     for n in 0..TICKETS {
@@ -44,7 +47,11 @@ fn twenty_thousand_tickets_survive_five_sigkills_and_one_in_a_hundred_crashing()
     site.write("tickets.jsonl", &lines);
     let mut up = site.up();
     let ids = site.ok(&["submit", "--jsonl", "tickets.jsonl"]);
-    assert_eq!(ids.lines().collect::<BTreeSet<_>>().len(), TICKETS, "each has an id of its own");
+    assert_eq!(
+        ids.lines().collect::<BTreeSet<_>>().len(),
+        TICKETS,
+        "each has an id of its own"
+    );
     for kill in 1..=KILLS {
         // At a moment of its own: after a share of the work that no round hits twice.
         let share = kill * (TICKETS as u64) / (KILLS + 2) - 137 * kill;
@@ -67,23 +74,41 @@ fn assert_balanced(books: &Value) {
 /// Each attempt that went wrong has exactly one OOPS, and each OOPS is about one such attempt.
 fn audit(site: &Site) {
     let oopses = site.json(&["oops", "list", "--limit", "10000", "-o", "json"]);
-    let oopses = oopses.as_array().unwrap_or_else(|| panic!("a list, got {oopses}")).clone();
-    let ids: BTreeSet<&str> = oopses.iter().filter_map(|oops| oops["id"].as_str()).collect();
+    let oopses = oopses
+        .as_array()
+        .unwrap_or_else(|| panic!("a list, got {oopses}"))
+        .clone();
+    let ids: BTreeSet<&str> = oopses
+        .iter()
+        .filter_map(|oops| oops["id"].as_str())
+        .collect();
     assert_eq!(ids.len(), oopses.len(), "no OOPS is listed twice");
-    let of_crashes = oopses.iter().filter(|oops| oops["outcome"] == "crashed").count();
-    assert!(of_crashes >= TICKETS / 100, "{of_crashes} crashes were reported");
+    let of_crashes = oopses
+        .iter()
+        .filter(|oops| oops["outcome"] == "crashed")
+        .count();
+    assert!(
+        of_crashes >= TICKETS / 100,
+        "{of_crashes} crashes were reported"
+    );
     let mut by_ticket: BTreeMap<&str, usize> = BTreeMap::new();
     for oops in &oopses {
         for field in ["ticket", "stage", "version", "attempt"] {
             assert!(!oops[field].is_null(), "{field} is missing in {oops}");
         }
-        *by_ticket.entry(oops["ticket"].as_str().unwrap_or_default()).or_default() += 1;
+        *by_ticket
+            .entry(oops["ticket"].as_str().unwrap_or_default())
+            .or_default() += 1;
     }
     for (ticket, reported) in by_ticket {
         let history = site.json(&["ticket", "history", ticket, "-o", "json"]);
-        let lines = history.as_array().unwrap_or_else(|| panic!("a list, got {history}"));
-        let with_oops: BTreeSet<&str> =
-            lines.iter().filter_map(|line| line["oops"].as_str()).collect();
+        let lines = history
+            .as_array()
+            .unwrap_or_else(|| panic!("a list, got {history}"));
+        let with_oops: BTreeSet<&str> = lines
+            .iter()
+            .filter_map(|line| line["oops"].as_str())
+            .collect();
         assert_eq!(with_oops.len(), reported, "history of {ticket}: {history}");
     }
 }
@@ -93,13 +118,18 @@ fn a_ticket_that_was_running_when_the_process_was_killed_is_reported_and_goes_ar
     let site = Site::new(
         "[stage.work]\nrun = [\"./once.sh\"]\nretry = { first = \"50ms\", max = \"100ms\" }\n",
     );
-    let script = "#!/bin/sh\nif [ \"$GOAROUND_ATTEMPT\" = 1 ]; then echo $$ > running; exec sleep 600; fi\n";
+    let script =
+        "#!/bin/sh\nif [ \"$GOAROUND_ATTEMPT\" = 1 ]; then echo $$ > running; exec sleep 600; fi\n";
     site.script("once.sh", script);
     let up = site.up();
     let id = site.ok(&["submit", "--stage", "work"]).trim().to_owned();
     let pid = site.path().join("running");
-    let pid = eventually(|| std::fs::read_to_string(&pid).ok().filter(|text| text.ends_with('\n')))
-        .expect("the handler runs");
+    let pid = eventually(|| {
+        std::fs::read_to_string(&pid)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+    })
+    .expect("the handler runs");
     let books = site.books();
     assert_eq!(books["running"], 1, "{books}");
     up.kill();
@@ -121,7 +151,10 @@ fn a_ticket_that_was_running_when_the_process_was_killed_is_reported_and_goes_ar
 #[test]
 fn a_graceful_stop_finishes_what_is_in_hand_and_charges_nothing() {
     let site = Site::new("[stage.work]\nrun = [\"./slow.sh\"]\nconcurrency = 2\n");
-    site.script("slow.sh", "#!/bin/sh\ntouch started.$GOAROUND_TICKET_ID\nsleep 1\n");
+    site.script(
+        "slow.sh",
+        "#!/bin/sh\ntouch started.$GOAROUND_TICKET_ID\nsleep 1\n",
+    );
     let up = site.up();
     for _ in 0..6 {
         site.ok(&["submit", "--stage", "work"]);

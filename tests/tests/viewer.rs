@@ -7,13 +7,22 @@ const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 fn browser() -> Option<&'static str> {
     let is_there = |name: &&str| {
-        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+        Command::new(name)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
     };
     let found = BROWSERS.into_iter().find(|name| is_there(name));
     if found.is_none() {
-        #[expect(clippy::disallowed_methods, reason = "whether this is CI is told by the environment")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "whether this is CI is told by the environment"
+        )]
         let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-        assert!(!is_ci, "no browser: in CI a missing partner is a failure; make test installs chromium");
+        assert!(
+            !is_ci,
+            "no browser: in CI a missing partner is a failure; make test installs chromium"
+        );
         eprintln!("skipped: no chromium on this machine; `make test` installs it where apt is");
     }
     found
@@ -22,8 +31,18 @@ fn browser() -> Option<&'static str> {
 fn dump(browser: &str, site: &Site, path: &str) -> String {
     let profile = site.path().join("profile");
     let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ])
         .args(["--timeout=5000", "--virtual-time-budget=2000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg(format!("http://{}{path}", site.listen()))
@@ -42,7 +61,10 @@ fn a_browser_shows_stages_tickets_and_oopses_and_hostile_text_stays_text() {
     let hostile = "#!/bin/sh\necho '<script>document.title=\"owned\"</script><img src=x onerror=alert(1)>' >&2\nexit 65\n";
     site.script("fail.sh", hostile);
     let up = site.up();
-    let id = site.ok(&["submit", "--stage", "work", "--payload", "<b>bold</b>"]).trim().to_owned();
+    let id = site
+        .ok(&["submit", "--stage", "work", "--payload", "<b>bold</b>"])
+        .trim()
+        .to_owned();
     site.books_until("it is parked", |books| books["waiting"]["parked"] == 1);
     let page = dump(browser, &site, "/");
     for word in ["work", "parked", "OOPS-", "&lt;script&gt;"] {

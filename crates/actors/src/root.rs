@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// Without an answer for so long it counts as frozen, and another takes over its intake.
 const FROZEN_AFTER: Duration = Duration::from_secs(15);
-/// How many losses within [`INTENSITY_WINDOW`] are repaired at once; more are repaired with a pause.
+/// How many losses within [`INTENSITY_WINDOW`] are repaired at once; more wait for a pause.
 const INTENSITY: usize = 5;
 const INTENSITY_WINDOW: Duration = Duration::from_secs(60);
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
@@ -58,7 +58,10 @@ impl Setup {
     pub(crate) async fn unhold_waits(&self, stage: &StageName) {
         while let Err(error) = self.waits.unhold(stage, self.clock.now()).await {
             let why = error.to_string();
-            let event = Event::StoreFailed { what: "unhold", why };
+            let event = Event::StoreFailed {
+                what: "unhold",
+                why,
+            };
             self.observer.observe(self.clock.now(), &event);
             sleep(DURABLE_RETRY).await;
         }
@@ -147,7 +150,11 @@ impl Keeper {
                 Ok(supervisor) => watch_over(&supervisor).await,
                 Err(why) => why,
             };
-            let why = if self.station.has_panicked() { Loss::Panicked } else { why };
+            let why = if self.station.has_panicked() {
+                Loss::Panicked
+            } else {
+                why
+            };
             if why == Loss::Frozen {
                 self.station.leave_settler();
             }
@@ -169,7 +176,9 @@ impl Keeper {
         if !is_alive {
             return Err(Loss::Stopped);
         }
-        let told = timeout(FROZEN_AFTER, told).await.map_err(|_| Loss::Frozen)?;
+        let told = timeout(FROZEN_AFTER, told)
+            .await
+            .map_err(|_| Loss::Frozen)?;
         let supervisor = told.map_err(|_| Loss::Stopped)?;
         crate::station::lock(&self.supervisors).insert(stage.clone(), supervisor.clone());
         Ok(supervisor)
@@ -234,7 +243,9 @@ impl Running {
                 return Err("going down: finishing what is in hand, taking no more".into());
             }
             let supervisors = crate::station::lock(&supervisors);
-            match stages.iter().find(|stage| !supervisors.get(*stage).is_some_and(Addr::connected))
+            match stages
+                .iter()
+                .find(|stage| !supervisors.get(*stage).is_some_and(Addr::connected))
             {
                 Some(stage) => Err(format!("stage {stage} has no supervisor at the moment")),
                 None => Ok(()),

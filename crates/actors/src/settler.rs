@@ -187,7 +187,9 @@ async fn settle(station: Arc<Station>, group: Group) {
             }
         }
     };
-    let has_held = told.iter().any(|(_, to)| *to == SettledAs::Waiting(Reason::Held));
+    let has_held = told
+        .iter()
+        .any(|(_, to)| *to == SettledAs::Waiting(Reason::Held));
     for ((name, settled_as), settled) in told.into_iter().zip(settled) {
         let stage = station.rules.name.clone();
         station.observe(&match settled {

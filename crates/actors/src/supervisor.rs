@@ -123,6 +123,9 @@ impl actix::Handler<Panic> for Supervisor {
 
     #[expect(clippy::panic, reason = "it is what this message asks for")]
     fn handle(&mut self, Panic: Panic, _: &mut Self::Context) {
-        panic!("the supervisor of stage {} was told to panic", self.station.rules.name);
+        panic!(
+            "the supervisor of stage {} was told to panic",
+            self.station.rules.name
+        );
     }
 }

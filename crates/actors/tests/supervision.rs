@@ -47,7 +47,8 @@ impl World {
         let memory = Memory::new(Arc::clone(&flows), Arc::clone(&clock) as Arc<dyn Clock>);
         let recorder = Arc::new(Recorder::default());
         let checker = Arc::new(Checker::new(Scope::Everything));
-        let ears: Vec<Arc<dyn Observer>> = vec![Arc::clone(&recorder) as _, Arc::clone(&checker) as _];
+        let ears: Vec<Arc<dyn Observer>> =
+            vec![Arc::clone(&recorder) as _, Arc::clone(&checker) as _];
         let script = Arc::new(script);
         let handlers = BTreeMap::from([(work(), Arc::clone(&script) as Arc<dyn Handler>)]);
         let setup = Arc::new(Setup {
@@ -62,7 +63,14 @@ impl World {
             holder: Holder::new("here:1:1").unwrap(),
             hostname: "here".into(),
         });
-        Self { memory, clock, recorder, checker, script, setup }
+        Self {
+            memory,
+            clock,
+            recorder,
+            checker,
+            script,
+            setup,
+        }
     }
 
     fn start(&self) -> (Rc<Running>, Controller) {
@@ -82,7 +90,10 @@ impl World {
         let tickets: Vec<Ticket> = (0..count).map(|_| self.ticket()).collect();
         let ids: Vec<TicketId> = tickets.iter().map(Ticket::id).collect();
         for id in &ids {
-            let event = Event::TicketAccepted { ticket: *id, stage: work() };
+            let event = Event::TicketAccepted {
+                ticket: *id,
+                stage: work(),
+            };
             self.setup.observer.observe(self.clock.now(), &event);
         }
         self.memory.submit(tickets).await.unwrap();
@@ -107,8 +118,15 @@ impl World {
 
     async fn finished(&self, count: usize) {
         for _ in 0..count {
-            let is_finished =
-                |event: &Event| matches!(event, Event::TicketSettled { settled: SettledAs::Finished, .. });
+            let is_finished = |event: &Event| {
+                matches!(
+                    event,
+                    Event::TicketSettled {
+                        settled: SettledAs::Finished,
+                        ..
+                    }
+                )
+            };
             self.recorder.expect(is_finished).await;
         }
     }
@@ -120,22 +138,39 @@ impl World {
             sort: domain::ports::Sort::NewestFirst,
             now: self.clock.now(),
         };
-        Oopses::list(&self.memory, listing).await.unwrap().rows.len()
+        Oopses::list(&self.memory, listing)
+            .await
+            .unwrap()
+            .rows
+            .len()
     }
 
     async fn assert_sound(&self) {
         let balance = self.memory.balance().await.unwrap();
         assert!(balance.is_balanced(), "{balance:?}");
         let violations = self.checker.violations();
-        assert!(violations.is_empty(), "{violations:?}\n{}", self.recorder.tail());
-        assert_eq!(self.script.doubles(), 0, "never two attempts at one ticket at once");
+        assert!(
+            violations.is_empty(),
+            "{violations:?}\n{}",
+            self.recorder.tail()
+        );
+        assert_eq!(
+            self.script.doubles(),
+            0,
+            "never two attempts at one ticket at once"
+        );
     }
 }
 
 /// Runs a test on one arbiter whose time is driven.
 fn driven(test: impl Future<Output = ()>) {
-    let runtime =
-        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
     System::with_tokio_rt(runtime).block_on(test);
 }
 
@@ -162,7 +197,11 @@ fn a_panic_is_an_outcome_too_and_goes_around() {
         let (_running, _controller) = world.start();
         let ids = world.submit(3).await;
         world.finished(3).await;
-        assert_eq!(world.oopses().await, 6, "two panics a ticket, one report each");
+        assert_eq!(
+            world.oopses().await,
+            6,
+            "two panics a ticket, one report each"
+        );
         let entry = world.memory.ticket(ids[0]).await.unwrap().unwrap();
         assert_eq!(entry.ticket.name.attempt.0, 3);
         world.assert_sound().await;
@@ -184,7 +223,9 @@ fn a_handler_that_hangs_is_stopped_at_its_deadline_and_let_go_before_it_is_settl
                 .recorder
                 .expect(|event| matches!(event, Event::AttemptEnded { .. }))
                 .await;
-            let Event::AttemptEnded { outcome, took, .. } = ended else { unreachable!() };
+            let Event::AttemptEnded { outcome, took, .. } = ended else {
+                unreachable!()
+            };
             assert_eq!(outcome, OutcomeKind::TimedOut);
             assert!(took >= Duration::from_secs(60), "{took:?}");
             world.finished(1).await;
@@ -204,15 +245,23 @@ fn a_supervisor_that_panics_or_ends_disturbs_no_attempt_and_loses_no_ticket() {
             });
             let (running, _controller) = world.start();
             world.submit(6).await;
-            world.recorder.expect(|event| matches!(event, Event::AttemptStarted { .. })).await;
+            world
+                .recorder
+                .expect(|event| matches!(event, Event::AttemptStarted { .. }))
+                .await;
             match how {
                 Loss::Panicked => running.make_panic(&work()),
                 _ => running.make_end(&work()),
             }
-            let lost = |event: &Event| matches!(event, Event::SupervisorLost { why, .. } if *why == how);
+            let lost =
+                |event: &Event| matches!(event, Event::SupervisorLost { why, .. } if *why == how);
             world.recorder.expect(lost).await;
             world.finished(6).await;
-            assert_eq!(world.oopses().await, 0, "nothing went wrong with any ticket");
+            assert_eq!(
+                world.oopses().await,
+                0,
+                "nothing went wrong with any ticket"
+            );
             assert_eq!(world.script.calls(), 6, "nothing ran twice");
             assert_eq!(running.readiness()(), Ok(()));
             world.assert_sound().await;
@@ -228,10 +277,17 @@ fn a_handler_that_cannot_be_started_holds_its_stage_with_one_oops_until_it_chang
         });
         let (_running, _controller) = world.start();
         world.submit(8).await;
-        world.recorder.expect(|event| matches!(event, Event::StageHeld { .. })).await;
+        world
+            .recorder
+            .expect(|event| matches!(event, Event::StageHeld { .. }))
+            .await;
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         assert_eq!(world.oopses().await, 1, "one for all that found the same");
-        assert!(world.script.calls() <= 8, "no loop: {} calls", world.script.calls());
+        assert!(
+            world.script.calls() <= 8,
+            "no loop: {} calls",
+            world.script.calls()
+        );
         let balance = world.memory.balance().await.unwrap();
         assert_eq!(balance.waiting.get(&Reason::Held), Some(&1), "{balance:?}");
         world.script.repair();
@@ -247,7 +303,10 @@ fn a_drain_finishes_what_is_in_hand_and_takes_no_more() {
         let world = World::new(Script::steps(vec![step]), |_| {});
         let (running, _controller) = world.start();
         world.submit(3).await;
-        world.recorder.expect(|event| matches!(event, Event::AttemptStarted { .. })).await;
+        world
+            .recorder
+            .expect(|event| matches!(event, Event::AttemptStarted { .. }))
+            .await;
         assert!(running.drain(Duration::from_secs(20)).await);
         let balance = world.memory.balance().await.unwrap();
         assert_eq!((balance.done, balance.runnable), (1, 2), "{balance:?}");
@@ -261,7 +320,10 @@ fn what_outlives_the_drain_is_handed_back_and_nothing_is_charged() {
         let world = World::new(Script::steps(vec![Step::Hang]).that_listens(), |_| {});
         let (running, controller) = world.start();
         let ids = world.submit(1).await;
-        world.recorder.expect(|event| matches!(event, Event::AttemptStarted { .. })).await;
+        world
+            .recorder
+            .expect(|event| matches!(event, Event::AttemptStarted { .. }))
+            .await;
         assert!(running.drain(Duration::from_secs(20)).await);
         drop((running, controller));
         let entry = world.memory.ticket(ids[0]).await.unwrap().unwrap();
@@ -281,9 +343,15 @@ fn waits_end_by_themselves_and_not_now_spends_no_attempt() {
         let begin = world.clock.now();
         world.finished(1).await;
         let took = world.clock.now().since(begin);
-        assert!(took >= Duration::from_secs(301) && took < Duration::from_secs(302), "{took:?}");
+        assert!(
+            took >= Duration::from_secs(301) && took < Duration::from_secs(302),
+            "{took:?}"
+        );
         let entry = world.memory.ticket(ids[0]).await.unwrap().unwrap();
-        assert_eq!(entry.ticket.name.attempt.0, 2, "only the failure is charged");
+        assert_eq!(
+            entry.ticket.name.attempt.0, 2,
+            "only the failure is charged"
+        );
         assert_eq!(world.oopses().await, 1);
         world.assert_sound().await;
     });
@@ -292,16 +360,33 @@ fn waits_end_by_themselves_and_not_now_spends_no_attempt() {
 #[test]
 fn a_rejected_ticket_is_parked_and_a_pending_one_times_out_with_a_report() {
     driven(async {
-        let world = World::new(Script::steps(vec![Step::Pending(Duration::from_secs(60)), Step::Reject]), |_| {});
+        let world = World::new(
+            Script::steps(vec![Step::Pending(Duration::from_secs(60)), Step::Reject]),
+            |_| {},
+        );
         let (_running, _controller) = world.start();
         world.submit(1).await;
         let parked = |event: &Event| {
-            matches!(event, Event::TicketSettled { settled: SettledAs::Waiting(Reason::Parked), .. })
+            matches!(
+                event,
+                Event::TicketSettled {
+                    settled: SettledAs::Waiting(Reason::Parked),
+                    ..
+                }
+            )
         };
         world.recorder.expect(parked).await;
-        assert_eq!(world.oopses().await, 2, "the overdue wait, and the rejection");
+        assert_eq!(
+            world.oopses().await,
+            2,
+            "the overdue wait, and the rejection"
+        );
         tokio::time::sleep(Duration::from_secs(86_400)).await;
-        assert_eq!(world.script.calls(), 2, "a parked ticket is not tried by itself");
+        assert_eq!(
+            world.script.calls(),
+            2,
+            "a parked ticket is not tried by itself"
+        );
         world.assert_sound().await;
     });
 }

@@ -9,7 +9,8 @@
 //!
 //! The right order compiles, which also shows that what follows fails for its own reason:
 //! ```
-//! # use domain::delivery::{Decision, Delivery, Performed, Received, Reported, Settlement, Start, Started, Suspected};
+//! # use domain::delivery::{Decision, Delivery, Settlement, Start};
+//! # use domain::delivery::{Performed, Received, Reported, Started, Suspected};
 //! fn start(delivery: Delivery<Received>, start: Start) -> Delivery<Started> {
 //!     delivery.started(start)
 //! }

@@ -1,4 +1,4 @@
-//! Time as a value: a point in time and how lengths of time are written. Nothing here reads a clock.
+//! Time as a value: a point in time, and how lengths of time are written. Nothing reads a clock.
 
 use std::fmt;
 use std::str::FromStr;

@@ -5,8 +5,8 @@ mod stages;
 
 use crate::config::Config;
 use crate::line::{Line, LineConfig, RunningLine};
-use serve::Serving;
 use anyhow::Context as _;
+use serve::Serving;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,13 +51,14 @@ async fn run(
     let live = web::Live::new();
     let mut line_config = LineConfig::new(options.data.clone(), config.flows.clone());
     line_config.keeping = config.keeping;
-    line_config.observers.push(std::sync::Arc::new(live.clone()));
+    line_config
+        .observers
+        .push(std::sync::Arc::new(live.clone()));
     let line = Line::open(line_config)?;
     let address = listener.local_addr()?;
     let stages = stages::Stages::start(&config, &options.data, address)?;
     let running = line.start(stages.handlers(), stages.arbiters());
-    let serving =
-        Serving::start(&config, listener, &line, &running, (&stages, live)).await?;
+    let serving = Serving::start(&config, listener, &line, &running, (&stages, live)).await?;
     greet(&config, &options, address);
     wait_for_the_end().await?;
     let landed = go_down(running, config.drain).await;
@@ -65,12 +66,20 @@ async fn run(
     stages.close().await;
     line.close();
     info!("goaround has stopped");
-    Ok(if landed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if landed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn greet(config: &Config, options: &UpOptions, address: std::net::SocketAddr) {
-    let stages: Vec<String> =
-        config.flows.stages().iter().map(|stage| stage.name.to_string()).collect();
+    let stages: Vec<String> = config
+        .flows
+        .stages()
+        .iter()
+        .map(|stage| stage.name.to_string())
+        .collect();
     info!(
         "goaround {} is up: http://{address}  stages: {}  data: {}",
         env!("CARGO_PKG_VERSION"),

@@ -6,7 +6,8 @@
 //! # use std::collections::BTreeMap;
 //! # use std::sync::Arc;
 //! # use goaround::line::{Line, LineConfig};
-//! # async fn run(flows: domain::flow::Flows, handler: Arc<dyn domain::ports::Handler>) -> anyhow::Result<()> {
+//! # use domain::{flow::Flows, ports::Handler};
+//! # async fn run(flows: Flows, handler: Arc<dyn Handler>) -> anyhow::Result<()> {
 //! let stage = "resize".parse()?;
 //! let handlers = BTreeMap::from([(stage, handler)]);
 //! let line = Line::open(LineConfig::new(".goaround".into(), flows))?;
@@ -60,7 +61,12 @@ impl LineConfig {
             oopses_for: Duration::from_secs(90 * 86_400),
             oopses_max: 200_000,
         };
-        Self { folder, flows, keeping, observers: Vec::new() }
+        Self {
+            folder,
+            flows,
+            keeping,
+            observers: Vec::new(),
+        }
     }
 }
 
@@ -88,8 +94,11 @@ impl Line {
         let flows = Arc::new(config.flows);
         let hostname = hostname();
         let holder = holder(&hostname)?;
-        let stages: Vec<StageName> =
-            flows.stages().iter().map(|stage| stage.name.clone()).collect();
+        let stages: Vec<StageName> = flows
+            .stages()
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect();
         let metrics = Arc::new(Metrics::new(&stages, env!("CARGO_PKG_VERSION"))?);
         let mut ears: Vec<Arc<dyn Observer>> = config.observers;
         ears.push(Arc::clone(&metrics) as Arc<dyn Observer>);
@@ -97,13 +106,27 @@ impl Line {
         let watchful = Watchful::new(Checker::new(Scope::InHand), Arc::clone(&metrics));
         ears.push(Arc::new(watchful));
         let store_config = store::Config::new(config.folder);
-        let embedded =
-            Embedded::open(store_config, Arc::clone(&flows), Arc::clone(&clock), holder.clone())?;
+        let embedded = Embedded::open(
+            store_config,
+            Arc::clone(&flows),
+            Arc::clone(&clock),
+            holder.clone(),
+        )?;
         let ears = Arc::new(Ears::new(ears));
         let desk = Announced::new(embedded.clone(), Arc::clone(&clock), Arc::clone(&ears));
         let keeping = config.keeping;
         let desk = Arc::new(desk);
-        Ok(Self { embedded, desk, flows, clock, ears, metrics, holder, hostname, keeping })
+        Ok(Self {
+            embedded,
+            desk,
+            flows,
+            clock,
+            ears,
+            metrics,
+            holder,
+            hostname,
+            keeping,
+        })
     }
 
     /// Where tickets are submitted and orders given.
@@ -157,7 +180,10 @@ impl Line {
         });
         let running = Rc::new(Root::new(Arc::clone(&setup), arbiters).start());
         let controller = Controller::start(&setup, &running, self.keeping);
-        RunningLine { running, controller }
+        RunningLine {
+            running,
+            controller,
+        }
     }
 
     /// Closes the files. Everything that was confirmed is in them already.
@@ -186,9 +212,16 @@ impl RunningLine {
 }
 
 fn hostname() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     let printable: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-    if printable.is_empty() { "localhost".into() } else { printable }
+    if printable.is_empty() {
+        "localhost".into()
+    } else {
+        printable
+    }
 }
 
 /// Names this process and its incarnation: a process id alone comes around again.

@@ -187,9 +187,19 @@ impl Exec {
         (invocation, mark)
     }
 
+    /// Where the program is. A start by way of a shim would give a file that is no program to a
+    /// shell, so with a limit, what is there is looked at first.
+    fn path(&self) -> Result<PathBuf, String> {
+        let is_limited = self.limits.memory_bytes_max.is_some();
+        if is_limited && let Some(why) = self.program.obstacle() {
+            return Err(why);
+        }
+        self.program.path()
+    }
+
     /// Sends the attempt out and waits for its end.
     async fn run(&self, ticket: &Ticket, context: &Context) -> Attempted {
-        let path = match self.program.path() {
+        let path = match self.path() {
             Ok(path) => path,
             Err(why) => return Outcome::Unstartable(Failure::new("CannotStart", why)).into(),
         };

@@ -3,7 +3,8 @@
 use crate::link::{self, Attempt, Dead, Link, Word};
 use crate::places::{Place, Places};
 use crate::processes::{self, Mark};
-use crate::spawner::ATTEMPTS_MAX;
+use crate::spawner::{ATTEMPTS_MAX, shim};
+use rustix::process::Pid;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -157,6 +158,8 @@ impl Life {
         ours.set_nonblocking(true)?;
         let child = Command::new(&command.program)
             .args(&command.args)
+            // A spawner must not take itself for a shim of some other one, whose command we are.
+            .env_remove(shim::MEMORY)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()?;
@@ -192,11 +195,12 @@ impl Life {
             mut child, link, ..
         } = self;
         let broods = link.broods();
+        let session = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let burial = tokio::task::spawn_blocking(move || {
             // One that talks nonsense may still live. Its orphans come to us when it is reaped.
             child.kill().ok();
             child.wait().ok();
-            processes::bury(&broods)
+            processes::bury(session, &broods)
         });
         match burial.await {
             Ok(0) => {}

@@ -110,7 +110,7 @@ impl Link {
     }
 
     /// Sends at once what the socket takes; the rest is sent by [`Link::pump`]. What waits is
-    /// bounded by the attempts that may be out, each of which sends an invocation and a stop or two.
+    /// bounded by the attempts that may be out: an invocation and a stop or two for each.
     fn send(&self, frame: &[u8]) {
         let mut outbox = lock(&self.outbox);
         let sent = match outbox.is_empty() {

@@ -37,12 +37,31 @@ impl Mark {
         if self.0.is_empty() {
             return false;
         }
-        let Ok(environ) = std::fs::read(format!("/proc/{pid}/environ")) else {
-            return false;
-        };
+        let environ = environ_of(pid);
         let bears = |entry: &Vec<u8>| environ.split(|byte| *byte == 0).any(|have| have == entry);
         self.0.iter().all(bears)
     }
+}
+
+/// The environment that a process began with; empty for a dead one.
+fn environ_of(pid: Pid) -> Vec<u8> {
+    loop {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if !environ.is_empty() || !is_in_exec(pid) {
+            return environ;
+        }
+        // For some microseconds of its exec, a process has no environment to be seen.
+        std::thread::yield_now();
+    }
+}
+
+/// Whether a process is just becoming another program: alive, and its environment nowhere.
+fn is_in_exec(pid: Pid) -> bool {
+    const STATE: usize = 0;
+    const ENV_END: usize = 48;
+    let Some(stat) = stat(pid) else { return false };
+    let is_alive = !matches!(stat.get(STATE).map(String::as_str), Some("Z" | "X") | None);
+    is_alive && stat.get(ENV_END).is_some_and(|end| end == "0")
 }
 
 /// What is known of an attempt's processes.
@@ -125,19 +144,33 @@ pub(crate) fn processes() -> impl Iterator<Item = Pid> {
 
 /// Who started it, or took it over.
 fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command's name is in brackets and may hold anything, brackets too.
-    let after_name = stat.rsplit_once(')')?.1;
-    Pid::from_raw(after_name.split_ascii_whitespace().nth(1)?.parse().ok()?)
+    const PARENT: usize = 1;
+    Pid::from_raw(stat(pid)?.get(PARENT)?.parse().ok()?)
 }
 
-/// Kills everything of these attempts, wherever it is, and returns once it is gone. Only for a
-/// process that is the parent of what the attempts have left behind.
-pub(crate) fn bury(broods: &[Brood]) -> usize {
+/// The fields of `/proc/<pid>/stat` that come after its name; the first is its state.
+fn stat(pid: Pid) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in brackets and may hold anything, brackets too.
+    let after_name = stat.rsplit_once(')')?.1;
+    Some(
+        after_name
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+/// Kills everything of a session and of these attempts, and returns once it is gone. Only for a
+/// process that has adopted what they have left behind.
+pub(crate) fn bury(session: Option<Pid>, broods: &[Brood]) -> usize {
     let mut buried = 0;
     loop {
         let children = children();
-        let is_theirs = |pid: &Pid| broods.iter().any(|brood| brood.has(*pid));
+        let session_of = |pid: &Pid| rustix::process::getsid(Some(*pid)).ok();
+        let is_in_session = |pid: &Pid| session.is_some() && session == session_of(pid);
+        let is_theirs =
+            |pid: &Pid| is_in_session(pid) || broods.iter().any(|brood| brood.has(*pid));
         let dead = children.iter().filter(|pid| is_theirs(pid));
         let held: Vec<Held> = dead.filter_map(|pid| Held::new(*pid)).collect();
         if held.is_empty() {
@@ -188,7 +221,7 @@ mod tests {
             group: None,
             mark: Mark::in_env(env.into_iter()),
         };
-        assert_eq!(bury(&[brood]), 1);
+        assert_eq!(bury(None, &[brood]), 1);
         assert!(child.try_wait().is_err(), "it was reaped already");
     }
 }

@@ -13,6 +13,7 @@ mod house;
 mod inbox;
 mod orphans;
 mod pipes;
+pub(crate) mod shim;
 
 use house::House;
 use std::os::fd::AsFd;
@@ -26,7 +27,14 @@ use tokio::signal::unix::{SignalKind, signal};
 pub const ATTEMPTS_MAX: usize = 16 * 1024;
 
 /// The spawner: talks on the socket that is its standard input, until that ends.
+///
+/// Call it first: a command with a memory limit is started by way of it, with the same arguments.
 pub fn main() -> ExitCode {
+    if let Err(error) = shim::become_command() {
+        let (status, excuse) = shim::excuse(&error);
+        eprintln!("{excuse}");
+        std::process::exit(status);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

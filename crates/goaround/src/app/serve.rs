@@ -41,7 +41,13 @@ impl Serving {
             handlers: stages.inspections(),
             metrics: Arc::new({
                 let (metrics, catalog, clock) = (line.metrics(), line.catalog(), line.clock());
-                move || Box::pin(page(Arc::clone(&metrics), Arc::clone(&catalog), Arc::clone(&clock)))
+                move || {
+                    Box::pin(page(
+                        Arc::clone(&metrics),
+                        Arc::clone(&catalog),
+                        Arc::clone(&clock),
+                    ))
+                }
             }),
             ready: running.stages().readiness(),
             live: live.clone(),
@@ -69,7 +75,9 @@ async fn page(metrics: Arc<Metrics>, catalog: Arc<dyn Catalog>, clock: Arc<dyn C
     if let Err(error) = take_sums(&metrics, &*catalog, &*clock).await {
         tracing::warn!("the metrics page shows older sums: {error}");
     }
-    metrics.render().unwrap_or_else(|error| format!("# the page could not be made: {error}\n"))
+    metrics
+        .render()
+        .unwrap_or_else(|error| format!("# the page could not be made: {error}\n"))
 }
 
 async fn take_sums(

@@ -28,7 +28,10 @@ impl Stages {
         address: SocketAddr,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file")?;
-        let command = SpawnerCommand { program, args: vec!["__spawner".into()] };
+        let command = SpawnerCommand {
+            program,
+            args: vec!["__spawner".into()],
+        };
         let spawner =
             Spawner::start(command).context("cannot start the process that spawns handlers")?;
         let work_folder = folder.join("work");
@@ -50,7 +53,11 @@ impl Stages {
                 .with_context(|| format!("stage.{stage}.run cannot be used"))?;
             handlers.insert(stage.clone(), Arc::new(handler));
         }
-        Ok(Self { handlers, spawner, threads: Arc::default() })
+        Ok(Self {
+            handlers,
+            spawner,
+            threads: Arc::default(),
+        })
     }
 
     pub(super) fn handlers(&self) -> BTreeMap<StageName, Arc<dyn Handler>> {
@@ -81,15 +88,17 @@ impl Stages {
     ) -> Arc<dyn Fn() -> BTreeMap<StageName, Inspection> + Send + Sync> {
         let handlers = self.handlers.clone();
         Arc::new(move || {
-            handlers.iter().map(|(stage, handler)| (stage.clone(), handler.inspect())).collect()
+            handlers
+                .iter()
+                .map(|(stage, handler)| (stage.clone(), handler.inspect()))
+                .collect()
         })
     }
 
     /// Ends the threads and the spawner with everything that it started.
     pub(super) async fn close(self) {
-        let threads = std::mem::take(
-            &mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for arbiter in threads.into_values() {
             arbiter.stop();
         }

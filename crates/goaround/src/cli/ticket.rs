@@ -154,6 +154,10 @@ impl One {
     ) -> Result<(), Failure> {
         let answer = client.get(&format!("tickets/{}{part}", self.id))?;
         match self.output {
+            // A list is printed as a list, here as everywhere.
+            Form::Json if answer["items"].is_array() => {
+                terminal.print(&answer["items"].to_string())
+            }
             Form::Json => terminal.print(&answer.to_string()),
             Form::Table => print(&answer, terminal),
         }

@@ -5,9 +5,7 @@ use async_trait::async_trait;
 use domain::control::{Change, Snapshot};
 use domain::event::Event;
 use domain::names::StageName;
-use domain::ports::{
-    Accepted, Action, Answer, Clock, Desk, Observer, Order, StoreError,
-};
+use domain::ports::{Accepted, Action, Answer, Clock, Desk, Observer, Order, StoreError};
 use domain::ticket::Ticket;
 use std::sync::Arc;
 
@@ -36,19 +34,29 @@ impl<D: Desk> Desk for Announced<D> {
         let accepted = self.desk.submit(tickets).await?;
         for (accepted, stage) in accepted.iter().zip(stages) {
             if let Accepted::New(ticket) = accepted {
-                self.tell(&Event::TicketAccepted { ticket: *ticket, stage });
+                self.tell(&Event::TicketAccepted {
+                    ticket: *ticket,
+                    stage,
+                });
             }
         }
         Ok(accepted)
     }
 
     async fn carry_out(&self, orders: Vec<Order>) -> Result<Vec<Answer>, StoreError> {
-        let told: Vec<_> = orders.iter().map(|order| (order.ticket, word(&order.action))).collect();
+        let told: Vec<_> = orders
+            .iter()
+            .map(|order| (order.ticket, word(&order.action)))
+            .collect();
         let answers = self.desk.carry_out(orders).await?;
         for (answer, (ticket, action)) in answers.iter().zip(told) {
             if let Answer::Done(entry) = answer {
                 let ended = entry.place.state().is_terminal();
-                self.tell(&Event::OrderCarriedOut { ticket, action, ended });
+                self.tell(&Event::OrderCarriedOut {
+                    ticket,
+                    action,
+                    ended,
+                });
             }
         }
         Ok(answers)

@@ -160,7 +160,11 @@ fn a_list_is_a_plain_table_in_which_nothing_from_outside_has_power() {
     let ran = fake.run(&["ticket", "list", "-o", "json"]);
     let list: Json = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(list[0]["id"], ID);
-    assert_eq!(ran.stderr.trim_end(), expected, "data on stdout, all else on stderr");
+    assert_eq!(
+        ran.stderr.trim_end(),
+        expected,
+        "data on stdout, all else on stderr"
+    );
 }
 
 #[test]

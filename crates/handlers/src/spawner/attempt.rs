@@ -2,11 +2,11 @@
 
 use super::house::{Bell, House, not_started};
 use super::pipes::{Capture, Feed, Tail};
-use super::{Order, files, files_limit};
+use super::{Order, files, files_limit, shim};
 use crate::processes::{self, Brood, Mark};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -77,7 +77,7 @@ impl Running {
             false => Feed::new(invocation.stdin.clone())
                 .map(|(feed, end)| (Some(feed), Stdio::from(end)))?,
         };
-        let mut command = command(invocation);
+        let mut command = command(invocation, &limits);
         command.stdin(stdin).stdout(stdout_end).stderr(stderr_end);
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
@@ -89,7 +89,6 @@ impl Running {
                 return Err(error.into());
             }
         };
-        limit_memory(group, &limits);
         Ok(Self {
             id: invocation.id,
             child,
@@ -239,7 +238,7 @@ impl Running {
             false => 0,
         };
         let result = files::take_result(&invocation.result_path, limits.result_bytes_max);
-        End::Ended(Ended {
+        let ended = Ended {
             exit: exit(&account),
             was_asked: self.was_asked,
             stdout_overflowed: self.stdout.has_overflowed(),
@@ -250,7 +249,11 @@ impl Running {
             progress: files::take_progress(&invocation.progress_path),
             usage: Some(usage(&account)),
             leftovers,
-        })
+        };
+        match shim::failure(&ended) {
+            Some(failure) if limits.memory_bytes_max.is_some() => End::NotStarted(failure),
+            _ => End::Ended(ended),
+        }
     }
 
     fn brood(&self, invocation: &Invocation) -> Brood {
@@ -264,33 +267,25 @@ impl Running {
 
 /// Only what keeps `posix_spawn` possible: a fork would copy our page tables, and code between fork
 /// and exec could not be safe.
-fn command(invocation: &Invocation) -> Command {
-    let mut command = Command::new(OsStr::from_bytes(&invocation.program));
+fn command(invocation: &Invocation, limits: &InvocationLimits) -> Command {
+    let mut command = match limits.memory_bytes_max {
+        Some(bytes_max) => shim::command(invocation, bytes_max),
+        None => {
+            let mut command = Command::new(OsStr::from_bytes(&invocation.program));
+            command
+                .args(invocation.args.iter().map(|arg| OsStr::from_bytes(arg)))
+                .env_clear();
+            command
+        }
+    };
     command
-        .args(invocation.args.iter().map(|arg| OsStr::from_bytes(arg)))
         .current_dir(OsStr::from_bytes(&invocation.folder))
-        .process_group(0)
-        .env_clear();
+        .process_group(0);
     for variable in &invocation.env {
         let name = OsStr::from_bytes(&variable.name);
         command.env(name, OsStr::from_bytes(&variable.value));
     }
     command
-}
-
-/// Limits what it may allocate. Not its address space: much that is reserved is never used.
-///
-/// This is after its start, since a limit before it would need a fork. What it allocates until then
-/// counts too.
-fn limit_memory(pid: Pid, limits: &InvocationLimits) {
-    if let Some(bytes_max) = limits.memory_bytes_max {
-        let limit = Rlimit {
-            current: Some(bytes_max),
-            maximum: Some(bytes_max),
-        };
-        // One that has ended already needs no limit.
-        rustix::process::prlimit(Some(pid), Resource::Data, limit).ok();
-    }
 }
 
 fn exit(account: &ResUse) -> Option<Exit> {

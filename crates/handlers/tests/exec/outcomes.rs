@@ -132,7 +132,10 @@ async fn output_is_called_json_only_where_the_ticket_was() {
 async fn a_result_file_decides_and_leaves_nothing_behind() {
     let ground = Ground::new();
     let attempted = ground
-        .run(r#"echo said; echo '{"outcome":"done","payload":{"a":1},"next":"publish"}' > "$GOAROUND_RESULT""#)
+        .run(
+            r#"echo said
+            echo '{"outcome":"done","payload":{"a":1},"next":"publish"}' > "$GOAROUND_RESULT""#,
+        )
         .await;
     let Outcome::Done(done) = &attempted.outcome else {
         panic!("expected it to be done, got {attempted:?}");
@@ -190,7 +193,10 @@ async fn a_result_of_a_command_that_failed_does_not_count() {
 async fn the_last_progress_is_in_the_report_of_a_failure() {
     let ground = Ground::new();
     let attempted = ground
-        .run(r#"for i in 1 2 3; do echo "part $i of 9" >> "$GOAROUND_PROGRESS"; done; printf no >&2; exit 1"#)
+        .run(
+            r#"for i in 1 2 3; do echo "part $i of 9" >> "$GOAROUND_PROGRESS"; done
+            printf no >&2; exit 1"#,
+        )
         .await;
     let failure = failure(&attempted);
     assert_eq!(failure.log_tail, "no\n[last progress] part 3 of 9\n");

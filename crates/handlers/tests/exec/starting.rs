@@ -30,6 +30,9 @@ async fn what_cannot_be_started_says_where_it_was_looked_for_and_what_to_do() {
     ] {
         let exec = ground.command(&[word]);
         let attempted = handle(&exec, ticket("")).await;
+        let mut limited = ground.config(&[word]);
+        limited.limits.memory_bytes_max = Some(1 << 30);
+        assert_eq!(handle(&ground.exec(limited), ticket("")).await, attempted);
         assert_eq!(attempted.outcome.kind(), OutcomeKind::Unstartable, "{word}");
         let message = &failure(&attempted).message;
         assert!(
@@ -123,16 +126,23 @@ async fn a_command_inherits_nothing_but_what_it_is_told() {
     config.callback_url = Some("http://127.0.0.1:7878/api/v1/callbacks".into());
     let mut ticket = Ticket::clone(&ticket(""));
     ticket.trace = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
-    let attempted = handle(&ground.exec(config), Arc::new(ticket)).await;
+    let ticket = Arc::new(ticket);
+    let attempted = handle(&ground.exec(config.clone()), Arc::clone(&ticket)).await;
+    config.limits.memory_bytes_max = Some(1 << 30);
+    let limited = handle(&ground.exec(config), ticket).await;
     let work = ground.path("work").display().to_string();
-    let text = String::from_utf8(payload(&attempted).unwrap().bytes.to_vec()).unwrap();
-    let mut lines: Vec<String> = text.lines().map(|line| shorten(line, &work)).collect();
-    lines.sort();
+    let lines = |attempted| {
+        let text = String::from_utf8(payload(attempted).unwrap().bytes.to_vec()).unwrap();
+        let lines = text.lines().map(|line| shorten(line, &work));
+        lines.collect::<std::collections::BTreeSet<String>>()
+    };
+    assert_eq!(lines(&limited), lines(&attempted));
     assert_eq!(
-        lines,
+        lines(&attempted).into_iter().collect::<Vec<_>>(),
         [
             "GOAROUND_ATTEMPT=1",
-            "GOAROUND_CALLBACK_URL=http://127.0.0.1:7878/api/v1/callbacks/0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f/1",
+            "GOAROUND_CALLBACK_URL=http://127.0.0.1:7878/api/v1/callbacks/\
+                0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f/1",
             "GOAROUND_DEADLINE=2026-11-21T14:03:22.120Z",
             "GOAROUND_FLOW=ci",
             "GOAROUND_GENERATION=1",

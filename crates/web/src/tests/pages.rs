@@ -54,7 +54,7 @@ async fn hostile_text_is_inert_and_visible_on_every_page() {
     }
     let page = web.page(&format!("/o/{oops}")).await.text();
     assert!(
-        page.contains("&lt;script&gt;alert(1)") && page.contains("⟨U+202E⟩gpj␛[31m"),
+        page.contains("&lt;script&gt;alert(1)") && page.contains("⟨U+202E⟩gpj⟨ESC⟩[31m"),
         "{page}"
     );
 }

@@ -20,8 +20,10 @@ use domain::ticket::TicketId;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-/// How many recent tickets and reports the page shows.
-const ROWS: usize = 20;
+/// How many recent tickets the page shows.
+const TICKETS_SHOWN: usize = 20;
+/// How many recent reports the page shows; each takes more room.
+const OOPSES_SHOWN: usize = 10;
 
 #[derive(Deserialize)]
 struct Asked {
@@ -71,7 +73,7 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
     let reports = site
         .parts
         .oopses
-        .list(newest(Query::default(), site))
+        .list(newest(Query::default(), OOPSES_SHOWN, site))
         .await?;
     let now = site.now();
     Ok(html! {
@@ -95,10 +97,10 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
     })
 }
 
-fn newest(query: Query, site: &Site) -> Listing {
+fn newest(query: Query, limit: usize, site: &Site) -> Listing {
     Listing {
         query,
-        limit: ROWS,
+        limit,
         sort: Sort::NewestFirst,
         now: site.now(),
     }
@@ -112,7 +114,11 @@ async fn tickets(site: &Site, filter: &str) -> Result<Result<Found, Problem>, Pr
         Ok(query) => query,
         Err(bad) => return Ok(Err(bad)),
     };
-    let page = site.parts.catalog.tickets(newest(query, site)).await?;
+    let page = site
+        .parts
+        .catalog
+        .tickets(newest(query, TICKETS_SHOWN, site))
+        .await?;
     Ok(Ok((page.rows, page.more)))
 }
 

@@ -113,7 +113,7 @@ fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
             (sum("Done", count(|counts| counts.done)))
             (sum("Failed", count(|counts| counts.failed)))
             td.num data-label="Rate/s" { (rate(site.parts.live.rate(name, now))) }
-            td.num data-label="Oldest ready" {
+            td.num.none[oldest.is_none()] data-label="Oldest ready" {
                 @if let Some(at) = oldest { (show_duration(now.since(at))) }
                 @else { span.muted { "–" } }
             }

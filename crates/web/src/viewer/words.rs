@@ -17,8 +17,8 @@ pub(super) fn plain(text: &str) -> String {
         match c {
             '\n' | '\t' => shown.push(c),
             '\r' => {}
-            '\0'..='\x1f' => shown.push(char::from_u32(0x2400 + c as u32).unwrap_or('�')),
-            '\x7f' => shown.push('␡'),
+            // Not U+241B: many fonts for code have no picture of it.
+            '\x1b' => shown.push_str("⟨ESC⟩"),
             _ if is_invisible(c) => shown.push_str(&format!("⟨U+{:04X}⟩", c as u32)),
             _ => shown.push(c),
         }
@@ -29,7 +29,8 @@ pub(super) fn plain(text: &str) -> String {
 const fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{80}'..='\u{9f}'
+        '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
             | '\u{ad}'
             | '\u{61c}'
             | '\u{180e}'
@@ -182,9 +183,9 @@ mod tests {
     #[test]
     fn what_would_not_be_shown_is_made_visible() {
         for (text, shown) in [
-            ("\u{1b}[31mred\u{1b}[0m", "␛[31mred␛[0m"),
+            ("\u{1b}[31mred\u{1b}[0m", "⟨ESC⟩[31mred⟨ESC⟩[0m"),
             ("user\u{202e}gpj.exe", "user⟨U+202E⟩gpj.exe"),
-            ("a\0b\x7f", "a␀b␡"),
+            ("a\0b\x7f", "a⟨U+0000⟩b⟨U+007F⟩"),
             ("pay\u{200b}pal\u{feff}", "pay⟨U+200B⟩pal⟨U+FEFF⟩"),
             ("line 1\r\n\tline 2", "line 1\n\tline 2"),
             ("عربي", "عربي"),
