@@ -212,6 +212,8 @@ pub enum Fact {
         what: String,
         /// By whom, and why.
         why: String,
+        /// The report about it, if it tells of an attempt that died.
+        oops: Option<OopsId>,
     },
 }
 

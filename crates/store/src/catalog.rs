@@ -123,6 +123,7 @@ fn history(db: &Connection, id: TicketId) -> Result<Vec<Line>, Fault> {
         fact: Fact::Noted {
             what: "accepted".into(),
             why: "it was submitted".into(),
+            oops: None,
         },
     }];
     let mut rest = rows::attempts(db, seq, id)?;

@@ -221,7 +221,8 @@ fn attempt(row: &Row, id: TicketId) -> Result<Line, Fault> {
 /// What else happened to a ticket, oldest first.
 pub(crate) fn notes(db: &Connection, seq: i64, id: TicketId) -> Result<Vec<Line>, Fault> {
     let mut found = db.prepare_cached(
-        "SELECT n.generation, n.hop, n.attempt, s.name, n.at, n.what, n.why
+        "SELECT n.generation, n.hop, n.attempt, s.name, n.at, n.what, n.why,
+           n.oops
          FROM notes n JOIN stages s ON s.id = n.stage WHERE n.ticket = ?1 ORDER BY n.id",
     )?;
     let mut rows = found.query([seq])?;
@@ -234,6 +235,7 @@ pub(crate) fn notes(db: &Connection, seq: i64, id: TicketId) -> Result<Vec<Line>
             fact: Fact::Noted {
                 what: row.get(5)?,
                 why: row.get(6)?,
+                oops: oops_id(row, 7)?,
             },
         });
     }

@@ -130,7 +130,9 @@ impl Guard for Held {
 fn not_so(request: &HttpRequest, allow: &str) -> HttpResponse {
     let method: String = request.method().as_str().chars().take(20).collect();
     let detail = format!("expected {allow} at {}, got {method}", request.path());
-    let mut response = Problem::new(Kind::MethodNotAllowed, detail).error_response();
+    let problem = Problem::new(Kind::MethodNotAllowed, detail);
+    let page = crate::viewer::refusal(request, &problem);
+    let mut response = page.unwrap_or_else(|| problem.error_response());
     if let Ok(value) = header::HeaderValue::from_str(allow) {
         response.headers_mut().insert(header::ALLOW, value);
     }

@@ -48,6 +48,14 @@ pub(crate) const ROUTES: &[Route] = &[
         query: &["ordered"],
         ..page("/t/{id}", "The page of a ticket.", || web::to(ticket::show))
     },
+    Route {
+        gives: (303, HTML, ""),
+        ..page(
+            "/t/{id}/{action}",
+            "Leads from the address of an order to its ticket.",
+            || web::to(actions::lead_back),
+        )
+    },
     form(
         "/t/{id}/{action}",
         "Gives an order from a ticket's page.",

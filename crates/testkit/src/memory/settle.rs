@@ -82,6 +82,7 @@ impl State {
             let fact = Fact::Noted {
                 what: "suspected".into(),
                 why: wait.because.clone(),
+                oops: None,
             };
             row.write(wait.since, name, fact);
         }
@@ -128,6 +129,7 @@ impl State {
             let fact = Fact::Noted {
                 what: "ignored".into(),
                 why: format!("a result came too late: {stale}"),
+                oops: None,
             };
             row.write(now, ticket.name, fact);
         }

@@ -204,6 +204,7 @@ impl State {
         let fact = Fact::Noted {
             what: what.into(),
             why: why.into(),
+            oops: None,
         };
         if let Some(row) = self.rows.get_mut(&id) {
             let name = row.entry.ticket.name;

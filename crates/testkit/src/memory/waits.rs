@@ -3,7 +3,7 @@
 use super::Memory;
 use super::state::State;
 use async_trait::async_trait;
-use domain::books::Place;
+use domain::books::{Fact, Place};
 use domain::names::StageName;
 use domain::ports::{Retention, Round, StoreError, Waits};
 use domain::ticket::TicketId;
@@ -149,8 +149,15 @@ impl State {
         if verdict.wait.oops.is_some() {
             self.tallies.entry(was.stage.clone()).or_default().failed += 1;
         }
+        if let Some(row) = self.rows.get_mut(&id) {
+            let fact = Fact::Noted {
+                what: "judged".into(),
+                why: verdict.wait.because.clone(),
+                oops: verdict.wait.oops,
+            };
+            row.write(now, verdict.of, fact);
+        }
         self.wait(verdict.name, verdict.wait.clone());
-        self.note(id, now, "judged", &verdict.wait.because);
         self.free_key(&was, now);
         true
     }

@@ -10,7 +10,7 @@ use domain::ports::*;
 use domain::retry::Chance;
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
-use domain::wait::{Condition, Wait};
+use domain::wait::{Condition, Reason, Wait};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +76,7 @@ pub(super) fn noted(n: u8, what: &str) -> Line {
     let fact = Fact::Noted {
         what: what.into(),
         why: "by a test".into(),
+        oops: None,
     };
     Line {
         at: NOW,
@@ -87,6 +88,8 @@ pub(super) fn noted(n: u8, what: &str) -> Line {
 
 #[derive(Default)]
 pub(super) struct State {
+    /// How many of the tickets the books call waiting, and why.
+    pub(super) waiting: BTreeMap<Reason, u64>,
     pub(super) entries: BTreeMap<TicketId, Entry>,
     pub(super) reports: Vec<Report>,
     pub(super) history: Vec<Line>,
@@ -210,9 +213,11 @@ impl Catalog for Fake {
         let state = self.up()?;
         assert!(!state.panics, "a bug in the store");
         let accepted = state.entries.len() as u64;
+        let waiting = state.waiting.clone();
         Ok(Balance {
             accepted,
-            runnable: accepted,
+            runnable: accepted - waiting.values().sum::<u64>(),
+            waiting,
             ..Balance::default()
         })
     }

@@ -6,6 +6,7 @@ use domain::names::{Key, Kind};
 use domain::outcome::Failure;
 use domain::ports::Action;
 use domain::ticket::Payload;
+use domain::wait::Reason;
 
 const HOSTILE: &str = "<script>alert(1)</script>\u{202e}gpj\u{1b}[31m\" onload=\"x";
 
@@ -210,4 +211,52 @@ async fn style_and_script_are_kept_for_ever_under_their_names() {
         !page.contains("style=") && !page.contains("onclick"),
         "the policy forbids them"
     );
+}
+
+#[tokio::test]
+async fn the_page_after_an_order_says_what_was_done() {
+    let web = Web::new().with(|state| {
+        state.entries.insert(id(1), waiting(1));
+    });
+    let path = format!("/t/{}", id(1));
+    for (word, says) in [
+        ("retry", "sent back to its stage"),
+        ("cancel", "stopped and ended"),
+        ("drop", "given up"),
+    ] {
+        let page = web.page(&format!("{path}?ordered={word}")).await.text();
+        assert!(
+            page.contains("role=\"status\"") && page.contains(says),
+            "{word}"
+        );
+    }
+    let page = web.page(&format!("{path}?ordered=%3Cb%3E")).await.text();
+    assert!(!page.contains("said"), "an unknown word says nothing");
+    let back = web.page(&format!("{path}/retry")).await;
+    assert_eq!(
+        (back.status, back.header("location")),
+        (303, path.as_str()),
+        "the address of an order leads to its ticket"
+    );
+}
+
+#[tokio::test]
+async fn what_needs_a_person_comes_first() {
+    let web = Web::new().with(|state| {
+        for n in 1..=3 {
+            state.entries.insert(id(n), waiting(n));
+        }
+        state.waiting = [(Reason::Parked, 1), (Reason::Backoff, 2)].into();
+    });
+    let page = web.page("/").await.text();
+    let needs = page.split("id=\"needs\"").nth(1).unwrap();
+    let needs = needs.split("</section>").next().unwrap();
+    for says in [
+        "One thing needs you",
+        "1 ticket parked",
+        "2 tickets will be tried again by themselves",
+    ] {
+        assert!(needs.contains(says), "{says} is missing in {needs}");
+    }
+    assert!(page.find("id=\"needs\"") < page.find("id=\"books\""));
 }

@@ -49,6 +49,14 @@ pub(super) async fn act(
     }
 }
 
+/// A refused order is told at the order's address; whoever loads that again wants the ticket.
+pub(super) async fn lead_back(path: Path<(String, String)>) -> Result<HttpResponse, PageProblem> {
+    let ticket = id_of(&path.0)?;
+    Ok(HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, format!("/t/{ticket}")))
+        .finish())
+}
+
 fn action(word: &str, reason: Option<String>) -> Result<Action, Problem> {
     match word {
         "retry" => Ok(Action::Retry),

@@ -51,8 +51,8 @@ pub(super) enum Said<'a> {
 
 fn carried_out(word: &str) -> Option<Said<'static>> {
     match word {
-        "retry" => Some(Said::CarriedOut("Retry: it does not wait any more.")),
-        "cancel" => Some(Said::CarriedOut("Cancel: whatever ran of it is stopped.")),
+        "retry" => Some(Said::CarriedOut("Retry: it was sent back to its stage.")),
+        "cancel" => Some(Said::CarriedOut("Cancel: it is stopped and ended.")),
         "drop" => Some(Said::CarriedOut("Drop: it is given up, with your reason.")),
         _ => None,
     }
@@ -238,8 +238,12 @@ fn past_row(line: &Line, now: Timestamp) -> Markup {
             td data-label="Stage" { (line.stage) }
             td.num data-label="Attempt" { (line.name.attempt) }
             @match &line.fact {
-                Fact::Noted { what, why } => {
-                    td.wide { (quoted(what, 80)) span.note { (quoted(why, 200)) } }
+                Fact::Noted { what, why, oops } => {
+                    td.wide {
+                        (quoted(what, 80))
+                        @if let Some(id) = oops { " " (oops_link(*id)) }
+                        span.note { (quoted(why, 200)) }
+                    }
                     td.none { span.muted { "–" } }
                 }
                 Fact::Attempted { started_at, outcome, version, holder, oops, .. } => {

@@ -47,7 +47,8 @@ impl LineJson {
     pub fn new(line: &Line) -> Self {
         let mut json = Self::plain(line);
         match &line.fact {
-            Fact::Noted { what, why } => {
+            Fact::Noted { what, why, oops } => {
+                json.oops = oops.map(|id| id.to_string());
                 json.what.clone_from(what);
                 json.why = Some(why.clone());
             }
