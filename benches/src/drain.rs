@@ -2,6 +2,8 @@
 
 use crate::{Size, bare, noop, table::Table};
 use actix_rt::Arbiter;
+use domain::names::StageName;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -42,9 +44,21 @@ pub(crate) fn drained(folder: &Path, stages: usize, tickets: usize) -> anyhow::R
         let (line, finished) = noop::line(folder, noop::flows(stages, CONCURRENCY))?;
         noop::submit(&line, tickets).await?;
         let start = Instant::now();
-        let arbiter = Arbiter::new();
-        let handle = arbiter.handle();
-        let running = line.start(noop::handlers(&line), Box::new(move |_, _| handle.clone()));
+        // A thread for each stage, as in `goaround up`.
+        let threads: BTreeMap<StageName, Arbiter> = line
+            .flows()
+            .stages()
+            .iter()
+            .map(|stage| (stage.name.clone(), Arbiter::new()))
+            .collect();
+        let handles: BTreeMap<_, _> = threads
+            .iter()
+            .map(|(stage, thread)| (stage.clone(), thread.handle()))
+            .collect();
+        let running = line.start(
+            noop::handlers(&line),
+            Box::new(move |stage, _| handles[stage].clone()),
+        );
         finished.wait_for(tickets).await;
         let seconds = start.elapsed().as_secs_f64();
         let balance = line.catalog().balance().await?;
@@ -53,7 +67,9 @@ pub(crate) fn drained(folder: &Path, stages: usize, tickets: usize) -> anyhow::R
             "the books do not balance: {balance:?}"
         );
         running.drain(Duration::from_secs(10)).await;
-        arbiter.stop();
+        threads.values().for_each(|thread| {
+            thread.stop();
+        });
         line.close();
         Ok(tickets as f64 / seconds)
     })

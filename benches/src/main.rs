@@ -16,6 +16,10 @@ mod waiting;
 
 use table::Table;
 
+/// The allocator of the program that is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How much to measure.
 #[derive(Debug, Clone)]
 pub(crate) struct Size {

@@ -67,7 +67,12 @@ fn a_browser_shows_stages_tickets_and_oopses_and_hostile_text_stays_text() {
         .to_owned();
     site.books_until("it is parked", |books| books["waiting"]["parked"] == 1);
     let page = dump(browser, &site, "/");
-    for word in ["work", "parked", "OOPS-", "&lt;script&gt;"] {
+    for word in [
+        "One thing needs you",
+        "1 ticket parked",
+        "OOPS-",
+        "&lt;script&gt;",
+    ] {
         assert!(page.contains(word), "{word} is missing in\n{page}");
     }
     assert!(!page.contains("<title>owned"), "{page}");
@@ -78,5 +83,34 @@ fn a_browser_shows_stages_tickets_and_oopses_and_hostile_text_stays_text() {
     let oops = oopses[0]["id"].as_str().unwrap_or_default();
     let report = dump(browser, &site, &format!("/o/{oops}"));
     assert!(report.contains(&id), "{report}");
+    assert!(up.stop().success());
+}
+
+#[test]
+fn a_page_in_a_browser_listens_and_jumps_to_a_pasted_id() {
+    let Some(browser) = browser() else {
+        return;
+    };
+    let site = Site::new("[stage.work]\nrun = [\"./fine.sh\"]\n");
+    site.script("fine.sh", "#!/bin/sh\nexit 0\n");
+    let up = site.up();
+    let empty = dump(browser, &site, "/");
+    for word in [
+        "Nothing needs you",
+        "No ticket has arrived yet",
+        "data-state=\"on\"",
+    ] {
+        assert!(empty.contains(word), "{word} is missing in\n{empty}");
+    }
+    let id = site
+        .ok(&["submit", "--stage", "work", "--payload", "x"])
+        .trim()
+        .to_owned();
+    site.books_until("it is done", |books| books["done"] == 1);
+    let jumped = dump(browser, &site, &format!("/?filter={id}"));
+    assert!(
+        jumped.contains(&format!("<h1 class=\"id\" id=\"ticket-id\">{id}")),
+        "{jumped}"
+    );
     assert!(up.stop().success());
 }

@@ -49,9 +49,18 @@ pub(crate) async fn finish(
     performed: Delivery<Performed>,
     settling: OwnedSemaphorePermit,
 ) {
-    let reported = report(&station, performed).await;
-    hold_if_unstartable(&station, &reported).await;
+    let reported = match performed.nothing_to_report() {
+        Ok(reported) => reported,
+        // On the heap, so that the happy path does not carry a report's room around.
+        Err(performed) => Box::pin(tell(&station, performed)).await,
+    };
     station.settler().do_send(Settle { reported, settling });
+}
+
+async fn tell(station: &Station, performed: Delivery<Performed>) -> Delivery<Reported> {
+    let reported = report(station, performed).await;
+    hold_if_unstartable(station, &reported).await;
+    reported
 }
 
 fn ended(

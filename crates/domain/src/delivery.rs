@@ -317,6 +317,24 @@ impl Delivery<Performed> {
         Some(report)
     }
 
+    /// Passes an attempt on that did not go wrong, so that nothing has to be made durable.
+    ///
+    /// # Errors
+    /// The delivery itself, when the attempt went wrong: it must be reported.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the delivery, moved on, not copied"
+    )]
+    pub fn nothing_to_report(self) -> Result<Delivery<Reported>, Self> {
+        if self.outcome().kind().went_wrong() {
+            return Err(self);
+        }
+        Ok(self.into_state(|performed| Reported {
+            performed,
+            oops: None,
+        }))
+    }
+
     /// Makes the report durable, if the attempt went wrong.
     ///
     /// # Errors

@@ -6,6 +6,11 @@ use goaround::line::SystemClock;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+/// Tickets are many small things that are made by one thread and dropped by another, which this
+/// allocator is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let variables = std::env::vars_os();
     cli::main(World {

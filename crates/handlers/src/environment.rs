@@ -1,9 +1,11 @@
 //! What a command is told in its environment, which is all that it inherits.
 
 use crate::processes::Mark;
+use bytes::Bytes;
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use wire::child::Variable;
 
@@ -22,67 +24,88 @@ pub(crate) struct Facts<'a> {
     pub(crate) callback_url: Option<&'a str>,
 }
 
-/// The whole environment of an attempt, and the part of it by which its processes are known.
-pub(crate) fn of(
-    ticket: &Ticket,
-    facts: &Facts<'_>,
-    configured: &BTreeMap<String, String>,
-) -> (Vec<Variable>, Mark) {
-    let mut env: BTreeMap<&[u8], Vec<u8>> = BTreeMap::from([(&b"PATH"[..], PATH.into())]);
+/// The part that is the same for each attempt: what is configured, and a `PATH` in any case.
+pub(crate) fn base(configured: &BTreeMap<String, String>) -> Vec<Variable> {
+    let path = (!configured.contains_key("PATH")).then_some(("PATH", PATH));
     let configured = configured.iter();
-    env.extend(configured.map(|(name, value)| (name.as_bytes(), value.clone().into_bytes())));
-    // Ours come last: what they say is true.
-    env.extend(ours(ticket, facts).map(|(name, value)| (name.as_bytes(), value)));
-    let mark = Mark::in_env(env.iter().map(|(name, value)| (*name, &value[..])));
-    let variable = |(name, value): (&[u8], Vec<u8>)| Variable {
-        name: name.to_vec().into(),
-        value: value.into(),
+    let configured = configured.map(|(name, value)| (name.as_str(), value.as_str()));
+    // What ours say is true, so nothing of the same name may come before them.
+    let others = configured.filter(|(name, _)| !OURS.contains(name));
+    let variable = |(name, value): (&str, &str)| Variable {
+        name: Bytes::copy_from_slice(name.as_bytes()),
+        value: Bytes::copy_from_slice(value.as_bytes()),
     };
-    (env.into_iter().map(variable).collect(), mark)
+    others.chain(path).map(variable).collect()
 }
 
+/// The names of the facts.
+const OURS: [&str; 13] = [
+    "GOAROUND_TICKET_ID",
+    "GOAROUND_HOP",
+    "GOAROUND_GENERATION",
+    "GOAROUND_ATTEMPT",
+    "GOAROUND_KIND",
+    "GOAROUND_FLOW",
+    "GOAROUND_STAGE",
+    "GOAROUND_KEY",
+    "GOAROUND_DEADLINE",
+    "GOAROUND_RESULT",
+    "GOAROUND_PROGRESS",
+    "GOAROUND_CALLBACK_URL",
+    "TRACEPARENT",
+];
+
+/// The part that tells of an attempt, and the mark by which its processes are known.
+///
 /// A ticket without flow or key has an empty one, so that `set -u` in a script stays usable.
-fn ours(
-    ticket: &Ticket,
-    facts: &Facts<'_>,
-) -> impl Iterator<Item = (&'static str, Vec<u8>)> + use<> {
+pub(crate) fn facts(ticket: &Ticket, facts: &Facts<'_>) -> (Vec<Variable>, Mark) {
     let name = &ticket.name;
     let deadline = ticket
         .deadline
         .map_or(facts.deadline, |at| at.min(facts.deadline));
     let callback = facts.callback_url.map(|base| {
         let base = base.trim_end_matches('/');
-        format!("{base}/{}/{}", name.ticket, name.generation).into_bytes()
+        format!("{base}/{}/{}", name.ticket, name.generation).into()
     });
+    let text = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
+    let path = |path: &Path| Some(Bytes::copy_from_slice(path.as_os_str().as_bytes()));
     // The kernel could not pass on more than the part before a NUL; that would be another trace.
-    let trace = ticket.trace.clone().filter(|trace| !trace.contains('\0'));
-    let flow = ticket.flow.as_ref().map_or("", |flow| flow.as_str());
-    let key = ticket.key.as_ref().map_or("", |key| key.as_str());
-    let always = [
-        ("GOAROUND_TICKET_ID", name.ticket.to_string().into_bytes()),
-        ("GOAROUND_KIND", ticket.kind.as_str().into()),
-        ("GOAROUND_FLOW", flow.into()),
-        ("GOAROUND_STAGE", ticket.stage.as_str().into()),
-        ("GOAROUND_HOP", name.hop.to_string().into_bytes()),
-        ("GOAROUND_ATTEMPT", name.attempt.to_string().into_bytes()),
-        (
-            "GOAROUND_GENERATION",
-            name.generation.to_string().into_bytes(),
-        ),
-        ("GOAROUND_KEY", key.into()),
-        ("GOAROUND_DEADLINE", deadline.to_string().into_bytes()),
-        (
-            "GOAROUND_RESULT",
-            facts.result.as_os_str().as_encoded_bytes().into(),
-        ),
-        (
-            "GOAROUND_PROGRESS",
-            facts.progress.as_os_str().as_encoded_bytes().into(),
-        ),
+    let trace = ticket.trace.as_deref();
+    let values: [Option<Bytes>; OURS.len()] = [
+        Some(name.ticket.to_string().into()),
+        Some(name.hop.to_string().into()),
+        Some(name.generation.to_string().into()),
+        Some(name.attempt.to_string().into()),
+        text(ticket.kind.as_str()),
+        text(ticket.flow.as_ref().map_or("", |flow| flow.as_str())),
+        text(ticket.stage.as_str()),
+        text(ticket.key.as_ref().map_or("", |key| key.as_str())),
+        Some(deadline.to_string().into()),
+        path(facts.result),
+        path(facts.progress),
+        callback,
+        trace.filter(|trace| !trace.contains('\0')).and_then(text),
     ];
-    let sometimes = [
-        callback.map(|url| ("GOAROUND_CALLBACK_URL", url)),
-        trace.map(|trace| ("TRACEPARENT", trace.into_bytes())),
-    ];
-    always.into_iter().chain(sometimes.into_iter().flatten())
+    let variable = |(name, value): (&'static str, Option<Bytes>)| {
+        let name = Bytes::from_static(name.as_bytes());
+        value.map(|value| Variable { name, value })
+    };
+    let variables: Vec<_> = OURS.into_iter().zip(values).filter_map(variable).collect();
+    let mark = Mark::in_env(variables.iter().map(|own| (&own.name[..], &own.value[..])));
+    (variables, mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_fact_is_not_believed_and_a_configured_path_is() {
+        let configured = [("GOAROUND_KEY", "lie"), ("PATH", "/own"), ("A", "b")];
+        let configured = configured.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let base = base(&BTreeMap::from(configured));
+        let names: Vec<&[u8]> = base.iter().map(|variable| &variable.name[..]).collect();
+        assert_eq!(names, [&b"A"[..], b"PATH"]);
+        assert_eq!(&base[1].value[..], b"/own");
+    }
 }

@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use wire::child::{End, Invocation, InvocationLimits};
+use wire::child::{End, Invocation, InvocationLimits, Variable};
 
 /// The most lines of standard error that one attempt adds to the log.
 const LOG_LINES_MAX: usize = 200;
@@ -123,7 +123,8 @@ pub enum ExecError {
 pub struct Exec {
     spawner: Spawner,
     program: Program,
-    env: BTreeMap<String, String>,
+    /// The environment as far as it is the same for each attempt.
+    base: Vec<Variable>,
     version: Option<Version>,
     limits: Limits,
     callback_url: Option<String>,
@@ -147,7 +148,7 @@ impl Exec {
         Ok(Self {
             spawner,
             program: Program::new(config.command, folder, search_path),
-            env: config.env,
+            base: environment::base(&config.env),
             version: config.version,
             limits: config.limits,
             callback_url: config.callback_url,
@@ -171,7 +172,8 @@ impl Exec {
             progress: &progress,
             callback_url: self.callback_url.as_deref(),
         };
-        let (env, mark) = environment::of(ticket, &facts, &self.env);
+        let (mut env, mark) = environment::facts(ticket, &facts);
+        env.extend_from_slice(&self.base);
         let args = self.program.args().iter();
         let invocation = Invocation {
             id: 0,

@@ -16,8 +16,11 @@ use wire::child::{
     BadFrame, End, Event, Frames, Invocation, PROTOCOL, Request, SpawnerEvent, SpawnerRequest, Stop,
 };
 
-/// How much room is made for each read.
+/// How much room is made for reads at once; enough for many usual replies.
 const READ_BYTES: usize = 64 * 1024;
+
+/// Below this, the room is too little to read into.
+const ROOM_BYTES_MIN: usize = 4 * 1024;
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -236,7 +239,9 @@ impl Link {
 }
 
 async fn fill(reader: &mut OwnedReadHalf, buffer: &mut BytesMut) -> io::Result<usize> {
-    buffer.reserve(READ_BYTES);
+    if buffer.capacity() - buffer.len() < ROOM_BYTES_MIN {
+        buffer.reserve(READ_BYTES);
+    }
     match reader.read_buf(buffer).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
         read => read,

@@ -8,6 +8,8 @@ use maud::{Markup, html};
 
 /// How much of a message a cell shows.
 const MESSAGE_CHARS: usize = 140;
+/// How much of a kind or a key a cell shows.
+const NAME_CHARS: usize = 24;
 
 pub(super) fn tickets(rows: &[Entry], more: bool, filter: &str, now: Timestamp) -> Markup {
     html! {
@@ -56,8 +58,8 @@ fn ticket_row(entry: &Entry, now: Timestamp) -> Markup {
     html! {
         tr {
             th scope="row" { (ticket_link(ticket.id())) }
-            td { (quoted(ticket.kind.as_str(), 40)) @if let Some(key) = &ticket.key {
-                " " span.muted { (quoted(key.as_str(), 40)) }
+            td { (quoted(ticket.kind.as_str(), NAME_CHARS)) @if let Some(key) = &ticket.key {
+                " " span.muted { (quoted(key.as_str(), NAME_CHARS)) }
             } }
             td data-label="Stage" { (ticket.stage) }
             td.wide { (badge(entry)) (state_note(entry, now)) }

@@ -132,12 +132,17 @@ fn state(site: &Site, view: &StageView) -> Markup {
         .handler
         .as_ref()
         .is_some_and(|handler| handler.obstacle.is_some());
+    let is_running = view
+        .counts
+        .as_ref()
+        .is_some_and(|counts| counts.running > 0);
     let is_configured = site.parts.flows.stage(&view.name).is_some();
     let (class, word) = match (&view.hold, is_configured) {
-        (Some(_), _) => ("held", "on hold"),
+        (Some(_), _) => ("held", "held"),
         (None, false) => ("unclaimed", "not configured"),
         (None, true) if is_stuck => ("held", "cannot start"),
-        (None, true) => ("good", "working"),
+        (None, true) if is_running => ("running", "running"),
+        (None, true) => ("idle", "idle"),
     };
     html! { span class={ "badge " (class) } { (word) } }
 }
