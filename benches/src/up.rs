@@ -24,7 +24,7 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
 
 impl Up {
     /// Starts it on a free port and waits until it is ready; returns how long that took.
-    pub(crate) fn start(config: &Path, data: &Path) -> anyhow::Result<(Self, Duration)> {
+    pub(crate) fn start(config: &Path, folder: &Path) -> anyhow::Result<(Self, Duration)> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
@@ -34,7 +34,7 @@ impl Up {
             .arg("--config")
             .arg(config)
             .arg("--data")
-            .arg(data)
+            .arg(folder)
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .stderr(Stdio::null())
             .spawn()?;

@@ -37,15 +37,15 @@ impl Handler for Later {
 
 pub(crate) fn a_million(_: &Size, table: &mut Table) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir()?;
-    let data = scratch.path().join("data");
-    std::fs::create_dir(&data)?;
-    fill(&data)?;
+    let folder = scratch.path().join("data");
+    std::fs::create_dir(&folder)?;
+    fill(&folder)?;
     let config = scratch.path().join("goaround.toml");
     std::fs::write(
         &config,
         "[flow.bench]\nstages = [\"s1\"]\n[stage.s1]\nrun = [\"/bin/true\"]\n",
     )?;
-    let (up, took) = Up::start(&config, &data)?;
+    let (up, took) = Up::start(&config, &folder)?;
     let seconds = took.as_secs_f64();
     let what = "start to ready with 1,000,000 waiting tickets";
     table.bound(what, format!("{seconds:.2} s"), "<= 5 s", seconds <= 5.0);
@@ -68,9 +68,9 @@ pub(crate) fn a_million(_: &Size, table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fill(data: &Path) -> anyhow::Result<()> {
+fn fill(folder: &Path) -> anyhow::Result<()> {
     actix_rt::System::new().block_on(async {
-        let (line, _) = noop::line(data, noop::flows(1, 256))?;
+        let (line, _) = noop::line(folder, noop::flows(1, 256))?;
         noop::submit(&line, usize::try_from(WAITING)?).await?;
         let arbiter = Arbiter::new();
         let handle = arbiter.handle();

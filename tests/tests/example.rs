@@ -1,7 +1,5 @@
 //! What `make run` plays: a handler crashes until it is repaired, then the tickets land.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use acceptance::{checkout, program, show, text};
 use std::net::TcpListener;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Whoever dies first, no command outlives it.
 
-use crate::common::{Ground, PATIENCE, begin, failure, is_alive, is_gone, spawner_command, until};
+use crate::ground::{Ground, PATIENCE, begin, failure, is_alive, is_gone, spawner_command, until};
 use domain::outcome::{Outcome, OutcomeKind};
 use handlers::{Spawner, SpawnerCommand};
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 //! When an attempt has ended, nothing of it runs any more.
 
-use crate::common::{Ground, begin, failure, handle, is_gone, payload, ticket, until};
+use crate::ground::{Ground, begin, failure, handle, is_gone, payload, ticket, until};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::StopReason;
 use std::time::{Duration, Instant};
@@ -128,9 +128,9 @@ async fn the_end_of_one_attempt_leaves_another_alone() {
     let script = "(setsid sh -c 'echo $$ > pids; while [ ! -e go ]; do sleep 0.01; done; echo x' &)
         while [ ! -e go ]; do sleep 0.01; done";
     let exec = ground.shell(script);
-    let mut other = domain::ticket::Ticket::clone(&crate::common::ticket(""));
+    let mut other = domain::ticket::Ticket::clone(&crate::ground::ticket(""));
     other.name = other.name.charged();
-    let context = crate::common::Switch::new().context(LONG);
+    let context = crate::ground::Switch::new().context(LONG);
     let mut task = tokio::task::JoinSet::new();
     task.spawn(async move {
         domain::ports::Handler::handle(&*exec, std::sync::Arc::new(other), context).await
@@ -139,7 +139,7 @@ async fn the_end_of_one_attempt_leaves_another_alone() {
     let ended = ground.run("setsid sleep 600 & exit 0").await;
     assert_eq!(ended.outcome, Outcome::done());
     assert!(
-        crate::common::is_alive(pids[0]),
+        crate::ground::is_alive(pids[0]),
         "it was killed for another's sake"
     );
     std::fs::write(ground.path("go"), "").unwrap();

@@ -1,6 +1,6 @@
 //! What is too much, and what was used.
 
-use crate::common::{Ground, begin, failure, handle, spawner_command, ticket};
+use crate::ground::{Ground, begin, failure, handle, spawner_command, ticket};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ticket::{Payload, Ticket};
 use handlers::{Limits, Spawner, SpawnerCommand};

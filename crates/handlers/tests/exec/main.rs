@@ -1,7 +1,7 @@
 //! Commands as handlers, with real processes.
 
 #[cfg(test)]
-mod common;
+mod ground;
 
 #[cfg(test)]
 mod outcomes;

@@ -1,6 +1,6 @@
 //! Each row of the table: how a command ends, and what that means for its ticket.
 
-use crate::common::{Ground, failure, handle, payload, ticket};
+use crate::ground::{Ground, failure, handle, payload, ticket};
 use domain::outcome::{Exit, Outcome, OutcomeKind};
 use domain::ticket::{Payload, Ticket};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! How a command is found and started, what it is told, and what is said when it cannot be.
 
-use crate::common::{Ground, failure, handle, payload, ticket};
+use crate::ground::{Ground, failure, handle, payload, ticket};
 use domain::names::Version;
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::Handler;
