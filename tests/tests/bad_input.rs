@@ -1,7 +1,5 @@
 //! Bad input: each a clear error that names place, expectation and value; nothing accepted is lost.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use acceptance::{Site, show, text};
 use std::fmt::Write as _;
 use std::process::Output;

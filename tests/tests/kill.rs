@@ -1,7 +1,5 @@
 //! SIGKILL in the middle: every ticket is accounted for.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use acceptance::{Site, eventually};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
