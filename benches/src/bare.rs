@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tickets of one transaction in the bare loops.
 const GROUP: usize = 64;
@@ -110,4 +110,18 @@ pub(crate) fn spawn(count: usize, threads: usize) -> anyhow::Result<f64> {
         }
     });
     Ok((each * threads) as f64 / start.elapsed().as_secs_f64())
+}
+
+/// One insert a transaction at a gentle rate; how long each took to be durable, in milliseconds.
+pub(crate) fn commits(folder: &Path, count: usize, every: Duration) -> anyhow::Result<Vec<f64>> {
+    let db = open(folder)?;
+    let mut insert = db.prepare("INSERT INTO queue (stage, body) VALUES (0, ?1)")?;
+    let mut took = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = Instant::now();
+        insert.execute(params![&BODY[..]])?;
+        took.push(start.elapsed().as_secs_f64() * 1e3);
+        std::thread::sleep(every.saturating_sub(start.elapsed()));
+    }
+    Ok(took)
 }

@@ -58,14 +58,17 @@ pub(crate) fn concurrent(size: &Size, table: &mut Table) -> anyhow::Result<()> {
 fn submitters(folder: &std::path::Path, tickets: usize) -> anyhow::Result<f64> {
     actix_rt::System::new().block_on(async {
         let (line, _) = noop::line(folder, noop::flows(1, 1))?;
+        let line = std::rc::Rc::new(line);
         let each = tickets / SUBMITTERS;
         let start = Instant::now();
         let mut callers = tokio::task::JoinSet::new();
         for _ in 0..SUBMITTERS {
-            let (desk, mine) = (line.desk(), noop::tickets(&line, each));
+            let line = std::rc::Rc::clone(&line);
             callers.spawn_local(async move {
-                for ticket in mine {
-                    desk.submit(vec![ticket]).await?;
+                let desk = line.desk();
+                for _ in 0..each {
+                    // Made when it is submitted, as by the API: ids of one moment lie together.
+                    desk.submit(noop::tickets(&line, 1)).await?;
                 }
                 Ok::<_, domain::ports::StoreError>(())
             });
@@ -73,8 +76,6 @@ fn submitters(folder: &std::path::Path, tickets: usize) -> anyhow::Result<f64> {
         while let Some(caller) = callers.join_next().await {
             caller??;
         }
-        let seconds = start.elapsed().as_secs_f64();
-        line.close();
-        Ok((each * SUBMITTERS) as f64 / seconds)
+        Ok((each * SUBMITTERS) as f64 / start.elapsed().as_secs_f64())
     })
 }

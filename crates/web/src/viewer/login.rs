@@ -118,6 +118,7 @@ fn fields(next: &str, why: Option<&str>) -> Markup {
         section.card.narrow {
             h1 { "Log in" }
             @if let Some(why) = why { p.said.bad role="alert" { (why) } }
+            p.muted { "The token is the one in the configuration of the server." }
             form.stack method="post" action="/login" {
                 input type="hidden" name="next" value=(next);
                 label for="token" { "Token" }

@@ -68,7 +68,7 @@ fn by_itself(balance: &Balance) -> Markup {
     let outside = count(balance, Reason::Pending);
     html! {
         @match (again, outside) {
-            (0, 0) => "Whatever is here moves by itself.",
+            (0, 0) => "No ticket waits for another try.",
             (again, 0) => { (tickets(again)) " will be tried again by themselves." },
             (0, outside) => { (tickets(outside)) " waiting for a call-back." },
             (again, outside) => {

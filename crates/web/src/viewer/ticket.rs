@@ -95,7 +95,10 @@ fn headline(entry: &Entry) -> Markup {
         div.headline {
             p.muted { "Ticket · " (quoted(entry.ticket.kind.as_str(), 80)) }
             h1.id #ticket-id { (id) }
-            p.badges { span #state data-live { (badge(entry)) } " " (copy_button("ticket-id", "Copy id")) }
+            p.badges {
+                span #state data-live { (badge(entry)) } " "
+                (copy_button("ticket-id", "Copy id"))
+            }
         }
     }
 }
