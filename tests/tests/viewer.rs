@@ -60,7 +60,10 @@ fn a_browser_shows_stages_tickets_and_oopses_and_hostile_text_stays_text() {
     };
     let site = Site::new("[stage.work]\nrun = [\"./fail.sh\"]\n");
     let hostile = r#"<script>document.title="owned"</script><img src=x onerror=alert(1)>"#;
-    site.script("fail.sh", &format!("#!/bin/sh\necho '{hostile}' >&2\nexit 65\n"));
+    site.script(
+        "fail.sh",
+        &format!("#!/bin/sh\necho '{hostile}' >&2\nexit 65\n"),
+    );
     let up = site.up();
     let id = site
         .ok(&["submit", "--stage", "work", "--payload", "<b>bold</b>"])

@@ -8,6 +8,7 @@ use actix::{Actor, Addr, MailboxError};
 use domain::control::{Change, Hold};
 use domain::delivery::{Delivery, Performed, Reported, Started, Unreported};
 use domain::event::Event;
+use domain::flow::Stage;
 use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{Context, LetsGo, StopReason, StopSignal};
 use domain::ticket::Ticket;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// How much longer than its grace a handler that promised to return may take before it is dropped.
+/// How much longer than its grace a handler may take before that is worth a line in the log.
 const GRACE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Waits between tries to make something durable: the world may need time, the ticket has it.
@@ -111,14 +112,27 @@ async fn perform(station: &Arc<Station>, ticket: &Arc<Ticket>, stop: &Arc<Stop>)
         reason = stop.stopped() => reason,
     };
     let silence = || silenced(reason, rules.deadline);
-    if station.handler.lets_go() == LetsGo::WhenStopped
-        && let Ok(reply) = timeout(rules.grace + GRACE_MARGIN, &mut reply).await
-    {
-        return worker.returned(reply.unwrap_or_else(|_| silence()));
+    if station.handler.lets_go() == LetsGo::WhenStopped {
+        // However long that takes: while something of it may still run, the ticket must not move.
+        loop {
+            match timeout(rules.grace + GRACE_MARGIN, &mut reply).await {
+                Ok(reply) => return worker.returned(reply.unwrap_or_else(|_| silence())),
+                Err(_) => warn_of_lingering(rules, ticket),
+            }
+        }
     }
     drop(worker);
     // The reply is an error once the worker has dropped the handler: only now it has let go.
     reply.await.unwrap_or_else(|_| silence())
+}
+
+fn warn_of_lingering(rules: &Stage, ticket: &Ticket) {
+    tracing::warn!(
+        ticket.id = %ticket.id(),
+        stage = %rules.name,
+        "the handler of ticket {} was told to stop and has not let go of it yet; its slot stays taken",
+        ticket.id()
+    );
 }
 
 /// A worker that has not spoken yet. Dropped, it takes the handler with it: an attempt that is
@@ -203,7 +217,8 @@ async fn hold_if_unstartable(station: &Station, reported: &Delivery<Reported>) {
         since: station.setup.clock.now(),
         reason: failure.message.clone(),
         by: "goaround".into(),
-        version: Some(station.handler.inspect().version),
+        // What it was when it could not be started: it may have been repaired since.
+        version: Some(reported.scene().version.clone()),
         oops: reported.oops(),
     };
     // Nothing is being started while the hold comes into force, and nothing is afterwards.

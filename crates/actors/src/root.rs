@@ -157,11 +157,20 @@ impl Keeper {
             };
             if why == Loss::Frozen {
                 self.station.leave_settler();
+                self.leave_supervisor();
             }
             let stage = self.station.rules.name.clone();
             self.station.observe(&Event::SupervisorLost { stage, why });
             loss = Some(why);
             sleep(self.pause()).await;
+        }
+    }
+
+    /// Should the frozen one ever answer again, it must not take deliveries in beside the next.
+    fn leave_supervisor(&self) {
+        let supervisors = crate::station::lock(&self.supervisors);
+        if let Some(frozen) = supervisors.get(&self.station.rules.name) {
+            frozen.do_send(End);
         }
     }
 

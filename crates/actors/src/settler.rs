@@ -6,12 +6,13 @@ use actix::fut::WrapFuture;
 use actix::{ActorContext, ActorFutureExt, AsyncContext};
 use domain::delivery::{Decision, Delivery, Disposition, Reported, Settlement};
 use domain::event::{Event, SettledAs};
-use domain::ports::{Settled, Unsettled};
+use domain::ports::{Settled, StoreError, Unsettled};
 use domain::ticket::Name;
 use domain::wait::Reason;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The most outcomes in one group: large enough that a disk's flush is shared by hundreds, small
 /// enough that the first of them does not wait long for the last.
@@ -20,12 +21,21 @@ const GROUP_MAX: usize = 512;
 /// Groups that may be on their way at once: one is being made durable while the next fills.
 const GROUPS_IN_FLIGHT_MAX: usize = 2;
 
+/// How long a group gathers after the last one was sent. A lone outcome does not wait at all; in a
+/// stream of them a flush of the disk is shared by a few milliseconds' worth, instead of being paid
+/// for every one or two.
+const LINGER: Duration = Duration::from_millis(3);
+
 /// Gathers what has ended and has it settled in groups.
 pub(crate) struct Settler {
     station: Arc<Station>,
     waiting: Vec<Settle>,
     doors: Vec<Settlement>,
     in_flight: usize,
+    /// When the last group was sent.
+    sent_at: Option<Instant>,
+    /// Whether a flush is on its way.
+    is_due: bool,
 }
 
 impl Settler {
@@ -35,6 +45,27 @@ impl Settler {
             waiting: Vec::new(),
             doors: Vec::new(),
             in_flight: 0,
+            sent_at: None,
+            is_due: false,
+        }
+    }
+
+    /// Sends a full group now, and anything less when it has gathered.
+    fn flush_soon(&mut self, context: &mut actix::Context<Self>) {
+        if self.waiting.len() >= GROUP_MAX {
+            return self.flush(context);
+        }
+        if self.is_due || self.is_empty() {
+            return;
+        }
+        self.is_due = true;
+        let since = self.sent_at.map_or(LINGER, |at| at.elapsed());
+        match LINGER.saturating_sub(since) {
+            // After the messages that are here already.
+            Duration::ZERO => context.notify(Flush),
+            rest => {
+                context.notify_later(Flush, rest);
+            }
         }
     }
 
@@ -42,12 +73,13 @@ impl Settler {
         while self.in_flight < GROUPS_IN_FLIGHT_MAX && !self.is_empty() {
             let group = self.next_group();
             self.in_flight += 1;
+            self.sent_at = Some(Instant::now());
             let station = Arc::clone(&self.station);
             let work = settle(station, group)
                 .into_actor(self)
                 .map(|(), settler, context| {
                     settler.in_flight -= 1;
-                    settler.flush(context);
+                    settler.flush_soon(context);
                 });
             context.spawn(work);
         }
@@ -101,13 +133,7 @@ impl actix::Handler<Settle> for Settler {
 
     fn handle(&mut self, message: Settle, context: &mut Self::Context) {
         self.waiting.push(message);
-        // While a group is on its way the next one fills; else nothing is gained by waiting. The
-        // flush comes after the messages that are here already.
-        if self.in_flight == 0 && self.waiting.len() == 1 {
-            context.notify(Flush);
-        } else if self.waiting.len() >= GROUP_MAX {
-            self.flush(context);
-        }
+        self.flush_soon(context);
     }
 }
 
@@ -123,7 +149,7 @@ impl actix::Handler<Door> for Settler {
 
     fn handle(&mut self, Door(settlements): Door, context: &mut Self::Context) {
         self.doors.extend(settlements);
-        context.notify(Flush);
+        self.flush_soon(context);
     }
 }
 
@@ -137,6 +163,7 @@ impl actix::Handler<Flush> for Settler {
     type Result = ();
 
     fn handle(&mut self, Flush: Flush, context: &mut Self::Context) {
+        self.is_due = false;
         self.flush(context);
     }
 }
@@ -168,25 +195,52 @@ fn decide(station: &Station, reported: Delivery<Reported>) -> Settlement {
 
 /// Makes a group durable, however long that takes: what was worked on must not be lost.
 async fn settle(station: Arc<Station>, group: Group) {
+    let mut permits = group.permits;
     let told: Vec<(Name, SettledAs)> = group.settlements.iter().map(where_to).collect();
-    let mut settlements = group.settlements;
+    match station.setup.broker.settle(group.settlements).await {
+        Ok(settled) => tell(&station, told, settled).await,
+        Err(Unsettled { settlements, error }) => {
+            observe_failure(&station, &error);
+            // One by one from now on: what cannot be settled must not keep the others back.
+            for settlement in settlements {
+                let permit = permits.pop();
+                let alone = settle_alone(Arc::clone(&station), settlement, permit);
+                station.spawn(alone);
+            }
+        }
+    }
+}
+
+async fn settle_alone(
+    station: Arc<Station>,
+    settlement: Settlement,
+    permit: Option<OwnedSemaphorePermit>,
+) {
+    let told = vec![where_to(&settlement)];
+    let mut alone = vec![settlement];
     let settled = loop {
-        match station.setup.broker.settle(settlements).await {
+        sleep(DURABLE_RETRY).await;
+        match station.setup.broker.settle(alone).await {
             Ok(settled) => break settled,
-            Err(Unsettled {
-                settlements: back,
-                error,
-            }) => {
-                let why = error.to_string();
-                station.observe(&Event::StoreFailed {
-                    what: "settle",
-                    why,
-                });
-                settlements = back;
-                sleep(DURABLE_RETRY).await;
+            Err(Unsettled { settlements, error }) => {
+                observe_failure(&station, &error);
+                alone = settlements;
             }
         }
     };
+    tell(&station, told, settled).await;
+    drop(permit);
+}
+
+fn observe_failure(station: &Station, error: &StoreError) {
+    let why = error.to_string();
+    station.observe(&Event::StoreFailed {
+        what: "settle",
+        why,
+    });
+}
+
+async fn tell(station: &Station, told: Vec<(Name, SettledAs)>, settled: Vec<Settled>) {
     let has_held = told
         .iter()
         .any(|(_, to)| *to == SettledAs::Waiting(Reason::Held));
@@ -201,7 +255,6 @@ async fn settle(station: Arc<Station>, group: Group) {
             Settled::Stale => Event::SettlementStale { name, stage },
         });
     }
-    drop(group.permits);
     // The stage may have been opened while this was on its way; then nobody else releases it.
     if has_held && !station.is_held() {
         station.setup.unhold_waits(&station.rules.name).await;

@@ -37,6 +37,8 @@ pub(crate) struct Station {
     pub(crate) gate: tokio::sync::Mutex<()>,
     attempts: Mutex<JoinSet<()>>,
     in_hand: Mutex<BTreeMap<TicketId, InHand>>,
+    /// The desired state as last heard of.
+    desired: Mutex<Snapshot>,
     settler: Mutex<Option<Addr<Settler>>>,
     held: watch::Sender<bool>,
     quiet: watch::Sender<bool>,
@@ -59,6 +61,7 @@ impl Station {
             gate: tokio::sync::Mutex::default(),
             attempts: Mutex::default(),
             in_hand: Mutex::default(),
+            desired: Mutex::default(),
             settler: Mutex::default(),
             held: watch::Sender::new(false),
             quiet: watch::Sender::new(false),
@@ -116,7 +119,12 @@ impl Station {
             generation,
             stop: Arc::clone(&stop),
         };
-        lock(&self.in_hand).insert(ticket, in_hand);
+        let mut all = lock(&self.in_hand);
+        // A fence may have come into force while this one was on its way here.
+        if !lock(&self.desired).lets_run(ticket, generation) {
+            stop.fire(StopReason::Cancelled);
+        }
+        all.insert(ticket, in_hand);
         stop
     }
 
@@ -127,7 +135,9 @@ impl Station {
 
     /// Stops every attempt that the snapshot does not let run.
     pub(crate) fn keep_to(&self, snapshot: &Snapshot) {
-        for (ticket, in_hand) in lock(&self.in_hand).iter() {
+        let all = lock(&self.in_hand);
+        (*lock(&self.desired)).clone_from(snapshot);
+        for (ticket, in_hand) in all.iter() {
             if !snapshot.lets_run(*ticket, in_hand.generation) {
                 in_hand.stop.fire(StopReason::Cancelled);
             }

@@ -213,7 +213,6 @@ fn a_handler_that_hangs_is_stopped_at_its_deadline_and_let_go_before_it_is_settl
     for script in [
         Script::steps(vec![Step::Deaf]),
         Script::steps(vec![Step::Hang]).that_listens(),
-        Script::steps(vec![Step::Deaf]).that_listens(),
     ] {
         driven(async {
             let world = World::new(script, |stage| stage.deadline = Duration::from_secs(60));

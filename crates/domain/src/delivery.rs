@@ -366,6 +366,11 @@ impl Delivery<Reported> {
         &self.state.performed.attempted.outcome
     }
 
+    /// Who ran the attempt.
+    pub fn scene(&self) -> &Scene {
+        &self.state.performed.start.scene
+    }
+
     /// The report about the attempt, if it went wrong.
     pub const fn oops(&self) -> Option<OopsId> {
         self.state.oops

@@ -1,15 +1,18 @@
 //! Why is this ticket where it is? Every ticket has an answer, and "unknown" is not one.
 
-use crate::books::{Entry, Line, Place};
+use crate::books::{Entry, Line, Place, State};
 use crate::control::Snapshot;
 use crate::flow::Flows;
 use crate::time::Timestamp;
+use crate::wait::Reason;
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// Where it is, in a word, with the reason if it waits.
-    pub state: String,
+    /// Where it is.
+    pub state: State,
+    /// Why it waits, if it waits.
+    pub reason: Option<Reason>,
     /// Since when.
     pub since: Timestamp,
     /// What it waits for.
@@ -47,7 +50,8 @@ pub fn explain(entry: &Entry, history: &[Line], flows: &Flows, snapshot: &Snapsh
         ),
     };
     Explanation {
-        state: state_words(&entry.place),
+        state: entry.place.state(),
+        reason: reason(&entry.place),
         since: entry.place.since(),
         waits_for: answer.waits_for,
         until: answer.until,
@@ -64,10 +68,10 @@ struct Answer {
     who: String,
 }
 
-fn state_words(place: &Place) -> String {
+fn reason(place: &Place) -> Option<Reason> {
     match place {
-        Place::Waiting(wait) => format!("waiting ({})", wait.condition.reason()),
-        other => other.state().to_string(),
+        Place::Waiting(wait) => Some(wait.condition.reason()),
+        _ => None,
     }
 }
 

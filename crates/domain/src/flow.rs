@@ -77,6 +77,17 @@ pub struct Flows {
     flows: BTreeMap<FlowName, Vec<StageName>>,
 }
 
+/// What comes after a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// This stage.
+    Stage(&'a StageName),
+    /// Nothing: the ticket is then finished.
+    End,
+    /// Nobody can tell: the ticket's flow is not configured any more, or not with this stage.
+    Lost,
+}
+
 /// A set of flows that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadFlow {
@@ -155,11 +166,16 @@ impl Flows {
         self.flows.get(flow)?.first()
     }
 
-    /// Where this ticket goes after the stage it is at; `None` when it is then finished.
-    pub fn next_stage(&self, ticket: &Ticket) -> Option<&StageName> {
-        let stops = self.flows.get(ticket.flow.as_ref()?)?;
-        let here = stops.iter().position(|stop| *stop == ticket.stage)?;
-        stops.get(here + 1)
+    /// Where this ticket goes after the stage it is at.
+    pub fn next_stage(&self, ticket: &Ticket) -> Next<'_> {
+        let Some(flow) = &ticket.flow else {
+            return Next::End;
+        };
+        let stops = self.flows.get(flow).map_or(&[][..], Vec::as_slice);
+        match stops.iter().position(|stop| *stop == ticket.stage) {
+            None => Next::Lost,
+            Some(here) => stops.get(here + 1).map_or(Next::End, Next::Stage),
+        }
     }
 
     /// Whether somebody here takes such a ticket.

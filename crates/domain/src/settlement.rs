@@ -1,11 +1,11 @@
 //! Where a ticket goes after an attempt: decided purely, carried out by the broker.
 
 use crate::delivery::Receipt;
-use crate::flow::{Flows, Stage};
+use crate::flow::{Flows, Next, Stage};
 use crate::oops::{OopsId, Scene, Span};
 use crate::outcome::{Done, Emit, Failure, Outcome, OutcomeKind, Usage};
 use crate::retry::Chance;
-use crate::ticket::{Lineage, Name, Ticket, TicketId};
+use crate::ticket::{Attempt, Lineage, Name, Ticket, TicketId};
 use crate::time::{Timestamp, show_duration};
 use crate::wait::{Condition, Wait};
 use std::sync::Arc;
@@ -148,7 +148,9 @@ pub(crate) fn disposition(
     match outcome {
         Outcome::Done(done) => forward(ticket, done, decision),
         Outcome::NotNow { after } => {
-            let backoff = decision.stage.retry.backoff(name.attempt, decision.chance);
+            // No attempt is spent, but each put-off raised the generation: they back off as well.
+            let tries = name.attempt.max(Attempt(name.generation.0));
+            let backoff = decision.stage.retry.backoff(tries, decision.chance);
             let until = decision.now.plus(after.unwrap_or(backoff));
             wait(
                 name.renewed(),
@@ -218,19 +220,43 @@ pub(crate) fn after_failure(name: Name, decision: &Decision) -> Condition {
 }
 
 fn forward(ticket: &Ticket, done: &Done, decision: &Decision) -> Disposition {
-    let next = done
-        .next
-        .as_ref()
-        .or_else(|| decision.flows.next_stage(ticket));
-    let Some(stage) = next else {
-        return Disposition::Finish;
+    let next = match &done.next {
+        Some(stage) => Next::Stage(stage),
+        None => decision.flows.next_stage(ticket),
     };
-    let mut copy = ticket.named(ticket.name.handed_on());
-    copy.stage = stage.clone();
-    if let Some(payload) = &done.payload {
-        copy.payload = payload.clone();
+    match next {
+        Next::End => Disposition::Finish,
+        Next::Lost => lost(ticket, decision),
+        Next::Stage(stage) => {
+            let mut copy = ticket.named(ticket.name.handed_on());
+            copy.stage = stage.clone();
+            if let Some(payload) = &done.payload {
+                copy.payload = payload.clone();
+            }
+            Disposition::Forward(Box::new(copy))
+        }
     }
-    Disposition::Forward(Box::new(copy))
+}
+
+/// It must not pass for done only because nobody knows any more where it was going.
+fn lost(ticket: &Ticket, decision: &Decision) -> Disposition {
+    let stage = &ticket.stage;
+    let flow = ticket.flow.as_ref().map_or("", |flow| flow.as_str());
+    let because = format!(
+        "stage {stage} is done, but where to go next is not known: flow {flow} is not configured \
+         any more, or without stage {stage}; configure it and retry the ticket, which runs the \
+         stage again, or drop it"
+    );
+    let wait = Wait {
+        condition: Condition::Parked,
+        since: decision.now,
+        because,
+        oops: None,
+    };
+    Disposition::Wait {
+        name: ticket.name.renewed(),
+        wait,
+    }
 }
 
 /// The tickets that a done attempt sends. Their ids follow from the sender's id and hop, so the

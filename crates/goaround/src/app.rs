@@ -27,6 +27,9 @@ pub struct UpOptions {
     pub log_filter: String,
 }
 
+/// How long what is left may take to be made durable once no handler runs any more.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
+
 /// Runs everything until it is told to stop.
 ///
 /// # Errors
@@ -61,7 +64,8 @@ async fn run(
     let serving = Serving::start(&config, listener, &line, &running, (&stages, live)).await?;
     greet(&config, &options, address);
     wait_for_the_end().await?;
-    let landed = go_down(running, config.drain).await;
+    let landed = go_down(&running, &stages, config.drain).await;
+    drop(running);
     serving.stop().await;
     stages.close().await;
     line.close();
@@ -98,19 +102,27 @@ async fn wait_for_the_end() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes no more and lets what is in hand finish; a second signal ends that at once.
-async fn go_down(running: RunningLine, drain: Duration) -> bool {
-    info!("stopping: taking no more, finishing what is in hand (a second signal stops at once)");
-    tokio::select! {
-        landed = running.drain(drain) => {
-            if !landed {
-                warn!("some attempts did not end in time; their tickets go around at the next start");
-            }
-            landed
-        }
+/// Takes no more and lets what is in hand finish; a second signal, or the end of the deadline, ends
+/// every handler. What was ended so is handed back, and nothing is charged.
+async fn go_down(running: &RunningLine, stages: &stages::Stages, drain: Duration) -> bool {
+    info!("stopping: taking no more, finishing what is in hand (a second signal does not wait)");
+    let draining = running.drain(drain);
+    tokio::pin!(draining);
+    let landed = tokio::select! {
+        landed = &mut draining => landed,
         again = wait_for_the_end() => {
-            warn!("stopping at once; what was in hand goes around at the next start");
-            again.is_err()
+            warn!("stopping at once: what is in hand is handed back");
+            stages.end_handlers().await;
+            again.is_ok() && draining.await
         }
+    };
+    if landed {
+        return true;
     }
+    stages.end_handlers().await;
+    let landed = running.drain(LAST_SETTLEMENTS).await;
+    if !landed {
+        warn!("some outcomes could not be made durable; their tickets go around at the next start");
+    }
+    landed
 }

@@ -182,7 +182,7 @@ impl Line {
         let controller = Controller::start(&setup, &running, self.keeping);
         RunningLine {
             running,
-            controller,
+            _controller: controller,
         }
     }
 
@@ -195,7 +195,8 @@ impl Line {
 /// A pipeline at work.
 pub struct RunningLine {
     running: Rc<Running>,
-    controller: Controller,
+    /// Works until it is dropped.
+    _controller: Controller,
 }
 
 impl RunningLine {
@@ -205,8 +206,7 @@ impl RunningLine {
     }
 
     /// Takes no more, finishes or hands back what is in hand; returns whether everything landed.
-    pub async fn drain(self, deadline: Duration) -> bool {
-        drop(self.controller);
+    pub async fn drain(&self, deadline: Duration) -> bool {
         self.running.drain(deadline).await
     }
 }

@@ -54,26 +54,31 @@ pub(crate) fn judge(end: End, terms: &Terms<'_>) -> Attempted {
     }
 }
 
-/// A lack of processes, files or memory passes; anything else stays until the handler changes.
+/// What the handler's file is to blame for stays until it changes; anything else may pass.
 fn judge_start(not_started: &NotStarted, program: &Program) -> Outcome {
     let message = &not_started.message;
     program.forget();
     let errno = Errno::from_raw_os_error(not_started.errno);
-    match errno {
-        Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::TXTBSY => {
-            Outcome::Failed(Failure::new(
-                "CannotSpawn",
-                format!("the command could not be started just now: {message}"),
-            ))
-        }
-        _ => Outcome::Unstartable(Failure::new(
-            "CannotStart",
-            program.obstacle().unwrap_or_else(|| {
-                let path = program.path().unwrap_or_default();
-                format!("{} cannot be started: {message}", path.display())
-            }),
-        )),
+    let obstacle = program.obstacle();
+    let is_the_files_fault = matches!(
+        errno,
+        Errno::NOENT
+            | Errno::ACCESS
+            | Errno::NOEXEC
+            | Errno::NOTDIR
+            | Errno::PERM
+            | Errno::LOOP
+            | Errno::ISDIR
+    );
+    if !is_the_files_fault && obstacle.is_none() {
+        let message = format!("the command could not be started just now: {message}");
+        return Outcome::Failed(Failure::new("CannotSpawn", message));
     }
+    let message = obstacle.unwrap_or_else(|| {
+        let path = program.path().unwrap_or_default();
+        format!("{} cannot be started: {message}", path.display())
+    });
+    Outcome::Unstartable(Failure::new("CannotStart", message))
 }
 
 fn usage(sum: Option<&UsageSum>) -> Usage {

@@ -11,6 +11,7 @@ use domain::ports::StoreError;
 use domain::settlement::Decision;
 use domain::time::Timestamp;
 use domain::verdict::{Case, Judgement, Verdict};
+use futures_util::future::join_all;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,32 +73,54 @@ async fn rest(setup: &Setup, next: Option<Timestamp>) {
 
 /// One round over everything that is due; returns when the next wait ends by time.
 async fn round(setup: &Setup) -> Result<Option<Timestamp>, StoreError> {
+    // Releases first: they need nothing but the books, and must not hang on the reports.
+    let next = release(setup).await?;
     while judge_cases(setup).await? == ROUND_MAX.get() {}
+    // What was judged may be due already, or be the next.
+    let after = setup.waits.release(setup.clock.now(), ROUND_MAX).await?;
+    observe_released(setup, after.released);
+    Ok(after.next.or(next))
+}
+
+async fn release(setup: &Setup) -> Result<Option<Timestamp>, StoreError> {
     loop {
         let round = setup.waits.release(setup.clock.now(), ROUND_MAX).await?;
-        if round.released > 0 {
-            let event = Event::TicketsReleased {
-                count: round.released,
-            };
-            setup.observer.observe(setup.clock.now(), &event);
-        }
+        observe_released(setup, round.released);
         if round.released < ROUND_MAX.get() as u64 {
             return Ok(round.next);
         }
     }
 }
 
+fn observe_released(setup: &Setup, count: u64) {
+    if count > 0 {
+        let event = Event::TicketsReleased { count };
+        setup.observer.observe(setup.clock.now(), &event);
+    }
+}
+
+/// Judges what can be judged; a case whose report cannot be made durable stays for the next round
+/// and keeps no other back.
 async fn judge_cases(setup: &Setup) -> Result<usize, StoreError> {
     let cases = setup.waits.cases(setup.clock.now(), ROUND_MAX).await?;
-    let mut verdicts = Vec::with_capacity(cases.len());
-    for case in &cases {
-        if let Some(judgement) = decide(setup, case) {
-            verdicts.push(report(setup, case, judgement).await?);
+    let judgements = cases
+        .iter()
+        .filter_map(|case| decide(setup, case).map(|judgement| (case, judgement)));
+    // At once, so that they share the flush of the disk.
+    let reports = judgements.map(|(case, judgement)| report(setup, case, judgement));
+    let (mut verdicts, mut failure) = (Vec::with_capacity(cases.len()), None);
+    for reported in join_all(reports).await {
+        match reported {
+            Ok(verdict) => verdicts.push(verdict),
+            Err(error) => failure = Some(error),
         }
     }
     let judged = setup.waits.judge(verdicts).await?;
-    // A case that nothing could be done about must not make this spin.
-    Ok(if judged == 0 { 0 } else { cases.len() })
+    match failure {
+        Some(error) => Err(error),
+        // A case that nothing could be done about must not make this spin.
+        None => Ok(if judged == 0 { 0 } else { cases.len() }),
+    }
 }
 
 fn decide(setup: &Setup, case: &Case) -> Option<Judgement> {

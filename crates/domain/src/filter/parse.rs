@@ -235,9 +235,23 @@ impl<'a> Parser<'a> {
             "one of the keys {}, or quotes around text with a colon",
             keys.join(", ")
         );
+        let nearest = match key {
+            "state" | "reason" => Some(self.as_is()),
+            _ => nearest(key, &keys),
+        };
         BadQuery {
-            nearest: nearest(key, &keys),
+            nearest,
             ..self.bad_at(start, expected, &format!("{key}:"))
+        }
+    }
+
+    /// The condition that a member of a ticket's JSON stands for: `state:waiting` is `is:waiting`.
+    fn as_is(&self) -> String {
+        let value = self.rest().split(|c| c == ',' || ends_free(c)).next();
+        let value = value.unwrap_or_default();
+        match check(Field::Is, Op::Is, Pattern::Exact(value.into())) {
+            Ok(_) => format!("is:{value}"),
+            Err(_) => "is:waiting".into(),
         }
     }
 

@@ -204,6 +204,20 @@ fn a_bad_query_says_where_what_was_expected_and_what_was_found() {
 }
 
 #[test]
+fn the_names_of_a_tickets_json_lead_to_the_key_that_asks_for_them() {
+    for (text, nearest) in [
+        ("state:waiting", "is:waiting"),
+        ("reason:backoff", "is:backoff"),
+        ("(reason:held OR stage:a)", "is:held"),
+        ("state:what", "is:waiting"),
+        ("state:", "is:waiting"),
+    ] {
+        let error = text.parse::<Query>().unwrap_err();
+        assert_eq!(error.nearest.as_deref(), Some(nearest), "{text}");
+    }
+}
+
+#[test]
 fn an_unknown_state_names_the_nearest_one() {
     let error = "is:wating".parse::<Query>().unwrap_err();
     assert_eq!(error.nearest.as_deref(), Some("waiting"));

@@ -95,6 +95,11 @@ impl Stages {
         })
     }
 
+    /// Ends every handler that runs, at once; their attempts count as abandoned.
+    pub(super) async fn end_handlers(&self) {
+        self.spawner.close().await;
+    }
+
     /// Ends the threads and the spawner with everything that it started.
     pub(super) async fn close(self) {
         let threads =

@@ -7,6 +7,7 @@ use super::terminal::Terminal;
 use crate::client::{Client, encode};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::filter::{Facts, Field, Query};
+use domain::ports::Listing;
 use domain::time::Timestamp;
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
@@ -74,7 +75,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         head: "STATE",
-        cell: |stage, _| state(stage),
+        cell: |stage, _| shown_state(stage),
     },
     Column {
         head: "READY",
@@ -132,9 +133,19 @@ fn state(stage: &Json) -> String {
     let is_busy = stage["ready"].as_u64().unwrap_or(0) + stage["running"].as_u64().unwrap_or(0) > 0;
     match () {
         () if stage["configured"] == Json::Bool(false) => "unclaimed".into(),
-        () if !stage["hold"].is_null() || !stage["obstacle"].is_null() => "held".into(),
+        () if !stage["hold"].is_null() => "held".into(),
         () if is_busy => "running".into(),
         () => "idle".into(),
+    }
+}
+
+/// The state, with what will hold the stage as soon as a ticket comes.
+fn shown_state(stage: &Json) -> String {
+    match state(stage) {
+        state if state == "idle" && !stage["obstacle"].is_null() => {
+            format!("{state} (cannot be started)")
+        }
+        state => state,
     }
 }
 
@@ -142,10 +153,7 @@ impl Stages {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
             Verb::List(list) => {
-                let mut answer = client.get("stages")?;
-                let picked = list.pick(items(&answer), terminal.now());
-                answer["items"] = picked.into();
-                print_list(&answer, COLUMNS, list.output, terminal)?;
+                list.run(client, terminal)?;
             }
             Verb::Show(show) => {
                 let stage = client.get(&format!("stages/{}", encode(&show.stage)))?;
@@ -160,6 +168,20 @@ impl Stages {
 }
 
 impl List {
+    fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
+        let mut answer = client.get(&format!("stages?limit={}", Listing::LIMIT_MAX))?;
+        let picked = self.pick(items(&answer), terminal.now());
+        answer["items"] = picked.into();
+        print_list(&answer, COLUMNS, self.output, terminal)?;
+        if answer["more"] == Json::Bool(true) {
+            terminal.note(&format!(
+                "only the first {} stages were looked at; there are more",
+                Listing::LIMIT_MAX
+            ));
+        }
+        Ok(())
+    }
+
     /// There are few stages, so they are filtered here.
     fn pick(&self, stages: &[Json], now: Timestamp) -> Vec<Json> {
         // The text was looked at when the flags were parsed.
@@ -253,8 +275,8 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("flows", text("flows")),
             ("state", state(stage)),
             ("held since", terminal.when(&member(hold, "since"))),
-            ("because", member(hold, "because")),
-            ("obstacle", text("obstacle")),
+            ("because", member(hold, "reason")),
+            ("cannot be started", text("obstacle")),
             ("version", text("version")),
             ("ready", text("ready")),
             ("oldest", terminal.when(&text("oldest_ready"))),
@@ -277,6 +299,23 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_is_held_only_when_a_hold_is_in_force() {
+        let stage = |hold: Json, obstacle: Json| {
+            shown_state(&json!({
+                "stage": "build", "configured": true, "ready": 0, "running": 0,
+                "hold": hold, "obstacle": obstacle,
+            }))
+        };
+        let missing = json!("./build.sh: no such file");
+        assert_eq!(
+            stage(Json::Null, missing.clone()),
+            "idle (cannot be started)"
+        );
+        assert_eq!(stage(json!({ "reason": "x" }), missing), "held");
+        assert_eq!(stage(Json::Null, Json::Null), "idle");
+    }
 
     #[test]
     fn stages_are_filtered_by_the_one_grammar() {

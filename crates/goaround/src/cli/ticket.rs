@@ -200,7 +200,7 @@ fn explain(answer: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
     let when = |name| terminal.when(&member(answer, name));
     print_facts(
         &[
-            ("state", text("state")),
+            ("state", state(answer)),
             ("since", when("since")),
             ("waits for", text("waits_for")),
             ("until", when("until")),

@@ -539,3 +539,37 @@ fn an_answer_that_is_not_ours_is_no_success() {
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("is it the right address?"), "{ran:?}");
 }
+
+#[test]
+fn explain_shows_state_and_reason_together_and_its_json_keeps_them_apart() {
+    let fake = Fake::new(|_| {
+        (
+            200,
+            json!({ "state": "waiting", "reason": "held", "since": "2026-11-21T14:03:22.120Z",
+                "waits_for": "a repair", "until": null, "then": "it goes on", "last_events": [],
+                "who_may_change": "you" }),
+        )
+    });
+    let table = fake.run(&["ticket", "explain", ID]).stdout;
+    assert!(table.contains("waiting (held)"), "{table}");
+    let text = fake.run(&["ticket", "explain", ID, "-o", "json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&json["state"], &json["reason"]),
+        (&json!("waiting"), &json!("held"))
+    );
+}
+
+#[test]
+fn a_payload_past_the_limit_is_refused_with_what_to_do() {
+    let fake = Fake::new(|_| {
+        (
+            413,
+            json!({ "type": "urn:goaround:problem:payload-too-large", "detail": "too large; less",
+                "why": "too large", "remedy": "less" }),
+        )
+    });
+    let ran = fake.run(&["submit", "--stage", "s", "--payload", "x", "-o", "json"]);
+    let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!((ran.code, &error["error"]["remedy"]), (4, &json!("less")));
+}
