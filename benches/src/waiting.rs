@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const WAITING: u64 = 1_000_000;
+const START_OVER: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Puts every ticket off for an hour.
@@ -49,6 +50,8 @@ pub(crate) fn a_million(_: &Size, table: &mut Table) -> anyhow::Result<()> {
     let seconds = took.as_secs_f64();
     let what = "start to ready with 1,000,000 waiting tickets";
     table.bound(what, format!("{seconds:.2} s"), "<= 5 s", seconds <= 5.0);
+    // What is done once at the start is not idling.
+    std::thread::sleep(START_OVER);
     let before = up.cpu_ticks()?;
     std::thread::sleep(IDLE);
     let busy = (up.cpu_ticks()? - before) as f64 / (IDLE.as_secs_f64() * 100.0);

@@ -219,10 +219,15 @@ impl Up {
         self.child.wait().expect("ours");
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) -> ExitStatus {
+    /// Asks it to stop.
+    pub fn signal(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("ours");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal();
         self.child.wait().expect("ours")
     }
 }

@@ -185,3 +185,61 @@ fn a_handler_that_outlives_the_drain_is_handed_back_uncharged() {
     assert_eq!(oopses.as_array().map(Vec::len), Some(0), "{oopses}");
     assert!(up.stop().success());
 }
+
+#[test]
+fn a_second_signal_ends_what_is_in_hand_and_charges_nothing() {
+    let site = Site::new("[stage.work]\nrun = [\"./stuck.sh\"]\nstop_grace = \"60s\"\n");
+    site.script("stuck.sh", "#!/bin/sh\n[ -e open ] || exec sleep 600\n");
+    let up = site.up();
+    let id = site.ok(&["submit", "--stage", "work"]).trim().to_owned();
+    site.books_until("it is running", |books| books["running"] == 1);
+    up.signal();
+    let is_stopping = eventually(|| site.log().contains("stopping").then_some(()));
+    assert!(is_stopping.is_some(), "{}", site.log());
+    assert!(up.stop().success());
+    site.write("open", "");
+    let up = site.up();
+    site.books_until("it is done", |books| books["done"] == 1);
+    let ticket = site.json(&["ticket", "show", &id, "-o", "json"]);
+    assert_eq!(ticket["attempt"], 1, "nothing is charged: {ticket}");
+    let oopses = site.json(&["oops", "list", "-o", "json"]);
+    assert_eq!(oopses.as_array().map(Vec::len), Some(0), "{oopses}");
+    assert!(up.stop().success());
+}
+
+#[test]
+fn a_ticket_whose_flow_is_gone_is_parked_rather_than_passed_for_done() {
+    let config = |flow: &str| {
+        format!(
+            "[flow.{flow}]\nstages = [\"a\", \"b\"]\n[stage.a]\nrun = [\"./a.sh\"]\n[stage.b]\nrun = [\"/bin/true\"]\n"
+        )
+    };
+    let site = Site::new(&config("old"));
+    site.script("a.sh", "#!/bin/sh\n[ -e open ] || exit 75\n");
+    let up = site.up();
+    let id = site.ok(&["submit", "--flow", "old"]).trim().to_owned();
+    site.books_until("it is put off", |books| books["waiting"]["not_now"] == 1);
+    assert!(up.stop().success());
+    site.write("goaround.toml", &config("new"));
+    site.write("open", "");
+    let up = site.up();
+    site.books_until("it is parked", |books| books["waiting"]["parked"] == 1);
+    let told = site.json(&["ticket", "explain", &id, "-o", "json"]);
+    assert!(
+        told["waits_for"]
+            .as_str()
+            .is_some_and(|text| text.contains("flow old")),
+        "{told}"
+    );
+    assert!(up.stop().success());
+    site.write("goaround.toml", &config("old"));
+    let up = site.up();
+    site.ok(&["ticket", "retry", &id]);
+    site.books_until("it is done", |books| books["done"] == 1);
+    let ticket = site.json(&["ticket", "show", &id, "-o", "json"]);
+    assert_eq!(
+        ticket["stage"], "b",
+        "it went to the end of its flow: {ticket}"
+    );
+    assert!(up.stop().success());
+}

@@ -4,8 +4,7 @@
 //! Received ──start──▶ Started ──performed──▶ Performed ──report──▶ Reported ──decide──▶ Settlement
 //! ```
 //!
-//! Each arrow consumes the delivery, so what must come first is a type that must exist first.
-//! Dropping a delivery at any point hands the ticket back to its broker.
+//! Each arrow consumes the delivery; dropping one at any point hands the ticket back.
 //!
 //! The right order compiles, which also shows that what follows fails for its own reason:
 //! ```
@@ -18,7 +17,7 @@
 //!     delivery.decide(decision)
 //! }
 //! ```
-//! Nothing can be settled before its work was done:
+//! Nothing is settled before its work was done:
 //! ```compile_fail,E0599
 //! # use domain::delivery::{Delivery, Received, Decision};
 //! fn ack_early(delivery: Delivery<Received>, decision: &Decision) {
@@ -107,7 +106,7 @@ impl std::fmt::Debug for Receipt {
     }
 }
 
-/// A ticket on loan from the broker. Dropped before it is settled, it goes back.
+/// A ticket on loan from the broker.
 #[must_use = "a dropped delivery goes back to its broker"]
 #[derive(Debug)]
 pub struct Delivery<State> {
@@ -116,10 +115,9 @@ pub struct Delivery<State> {
     pub(crate) state: State,
 }
 
-/// Just delivered, and nobody had it before.
+/// Nobody had it before.
 #[derive(Debug)]
 pub struct Received(());
-
 /// Somebody had it and did not settle it.
 #[derive(Debug)]
 pub struct Suspected {
@@ -279,7 +277,7 @@ impl Delivery<Started> {
 
 /// The report could not be made durable; the delivery must be reported again before it moves.
 #[derive(Debug, thiserror::Error)]
-#[error("ticket {} stays where it is: its oops could not be recorded: {error}", .delivery.ticket.id())]
+#[error("ticket {} stays: its oops could not be recorded: {error}", .delivery.ticket.id())]
 pub struct Unreported {
     /// The delivery, to be tried again.
     pub delivery: Box<Delivery<Performed>>,
@@ -320,7 +318,7 @@ impl Delivery<Performed> {
     /// Passes an attempt on that did not go wrong, so that nothing has to be made durable.
     ///
     /// # Errors
-    /// The delivery itself, when the attempt went wrong: it must be reported.
+    /// The delivery itself, when it went wrong: it must be reported.
     #[expect(
         clippy::result_large_err,
         reason = "the error is the delivery, moved on, not copied"
@@ -341,8 +339,7 @@ impl Delivery<Performed> {
     /// [`Unreported`] gives the delivery back: the ticket must not move before this succeeds.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the delivery: the ticket goes back, and reporting the same
-    /// attempt again is the same OOPS.
+    /// Dropping the future hands the ticket back; to report the attempt again is the same OOPS.
     pub async fn report(self, oopses: &dyn Oopses) -> Result<Delivery<Reported>, Unreported> {
         let oops = match self.to_report() {
             None => None,
@@ -371,7 +368,7 @@ impl Delivery<Reported> {
         &self.state.performed.start.scene
     }
 
-    /// The report about the attempt, if it went wrong.
+    /// The report about it, if it went wrong.
     pub const fn oops(&self) -> Option<OopsId> {
         self.state.oops
     }

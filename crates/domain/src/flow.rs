@@ -215,6 +215,8 @@ fn check_flow(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ticket::{Lineage, Name, Payload, TicketId};
+    use crate::time::Timestamp;
 
     fn stage(name: &str) -> StageName {
         StageName::new(name).unwrap()
@@ -237,6 +239,35 @@ mod tests {
             Some(&stage("build"))
         );
         assert_eq!(flows.stages().len(), 2);
+    }
+
+    #[test]
+    fn a_ticket_whose_flow_nobody_knows_is_lost_rather_than_at_its_end() {
+        let flows = flows(&["build", "test"]).unwrap();
+        let next = |flow: Option<&str>, at: &str| {
+            let id = TicketId::from_bytes([1; 16]);
+            let ticket = Ticket {
+                name: Name::first(id),
+                kind: Kind::unnamed(),
+                flow: flow.map(|flow| FlowName::new(flow).unwrap()),
+                stage: stage(at),
+                key: None,
+                payload: Payload::default(),
+                deadline: None,
+                created_at: Timestamp::EPOCH,
+                lineage: Lineage::root(id),
+                trace: None,
+            };
+            match flows.next_stage(&ticket) {
+                Next::Stage(stage) => stage.to_string(),
+                end => format!("{end:?}"),
+            }
+        };
+        assert_eq!(next(Some("ci"), "build"), "test");
+        assert_eq!(next(Some("ci"), "test"), "End");
+        assert_eq!(next(None, "build"), "End");
+        assert_eq!(next(Some("ci"), "publish"), "Lost");
+        assert_eq!(next(Some("gone"), "build"), "Lost");
     }
 
     #[test]

@@ -159,6 +159,12 @@ impl Line {
         Arc::clone(&self.metrics)
     }
 
+    /// Answers, from any thread, whether the files can be written to.
+    pub fn writable(&self) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
+        let embedded = self.embedded.clone();
+        Arc::new(move || embedded.alive())
+    }
+
     /// Starts the workers of these stages, and the controller. `arbiters` says where each stage's
     /// actors live. Call inside an actix system.
     pub fn start(

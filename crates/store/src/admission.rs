@@ -12,6 +12,18 @@ use rusqlite::Connection;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// Who drops a ticket for a newer one.
+const BY: &str = "unique key";
+
+/// When a ticket may go to work on its key.
+pub(crate) enum Turn {
+    Now,
+    /// Once this one is gone.
+    After(Name),
+    /// A newer one is there.
+    Never(Name),
+}
+
 /// A ticket at the door of a stage.
 pub(crate) struct Newcomer<'a> {
     pub(crate) seq: i64,
@@ -51,10 +63,12 @@ impl<'a> Newcomer<'a> {
             Some(key) if self.stop.is_unique => Some(key.as_str()),
             _ => None,
         };
-        if let Some(key) = lock_key
-            && let Some(other) = self.take_lock(books, db, key)?
-        {
-            return Ok(self.in_line(other, key));
+        if let Some(key) = lock_key {
+            match self.take_lock(books, db, key)? {
+                Turn::Now => {}
+                Turn::After(other) => return Ok(self.in_line(other, key)),
+                Turn::Never(newer) => return self.superseded(books, db, newer),
+            }
         }
         let ready_seq = books.rise((self.stop.id, self.stage), self.seq, copy);
         let mut spot = Spot::runnable(self.stop.id, ready_seq, self.name, self.at);
@@ -85,31 +99,61 @@ impl<'a> Newcomer<'a> {
         })
     }
 
-    /// Makes room for the newest with this key; else names the one that has to end first.
+    /// The spot of one who came late: a newer ticket with its key is there already.
+    pub(crate) fn superseded(
+        &self,
+        books: &mut Books,
+        db: &Connection,
+        newer: Name,
+    ) -> Result<Spot<'a>, Fault> {
+        let why = format!("superseded by {}", newer.ticket);
+        books.count(0, Count::Dropped, 1);
+        let note = Note {
+            at: self.at,
+            name: self.name,
+            stage: self.stop.id,
+            what: "dropped",
+            why: &format!("{why}, by {BY}"),
+            oops: None,
+        };
+        note.insert(db, self.seq)?;
+        Ok(Spot::dropped(self.stop.id, self.name, self.at, (why, BY)))
+    }
+
+    /// Makes room for the newest with this key. Newest is who was accepted last, not who comes
+    /// last: an older ticket may come to the stage, or come back to it, after a newer one.
     pub(crate) fn take_lock(
         &self,
         books: &mut Books,
         db: &Connection,
         key: &str,
-    ) -> Result<Option<Name>, Fault> {
-        if let Some(older) = Found::in_line(db, self.stop.id, key)? {
+    ) -> Result<Turn, Fault> {
+        let in_line = Found::in_line(db, self.stop.id, key)?.filter(|other| other.seq != self.seq);
+        let owner = Found::at_work(db, self.stop.id, key)?.filter(|other| other.seq != self.seq);
+        let mut others = in_line.iter().chain(&owner);
+        if let Some(newer) = others.find(|other| other.seq > self.seq && !other.is_ended()) {
+            return Ok(Turn::Never(newer.name));
+        }
+        if let Some(older) = in_line {
             supersede(books, db, &older, (self.name, self.at))?;
         }
-        let Some(owner) = Found::at_work(db, self.stop.id, key)? else {
-            return Ok(None);
+        let Some(owner) = owner else {
+            return Ok(Turn::Now);
         };
         if !is_free(books, self.stage, &owner) {
-            return Ok(Some(owner.name));
+            return Ok(Turn::After(owner.name));
         }
         supersede(books, db, &owner, (self.name, self.at))?;
-        Ok(None)
+        Ok(Turn::Now)
     }
 }
 
-/// Whether nobody works on it. About a suspect that is not known yet.
+/// Whether nobody works on it. About a suspect that is not known yet, and one that was ended and
+/// still has its lock is in somebody's hand.
 fn is_free(books: &mut Books, stage: &StageName, owner: &Found) -> bool {
     match owner.state {
         codes::RUNNABLE => books.withdraw(stage, owner.seq),
+        codes::DONE | codes::DROPPED => false,
         _ => owner.reason != Some(codes::of_reason(Reason::Suspect)),
     }
 }
@@ -122,18 +166,32 @@ pub(crate) fn supersede(
     (newer, at): (Name, Timestamp),
 ) -> Result<(), Fault> {
     let why = format!("superseded by {}", newer.ticket);
-    let by = "unique key";
-    Spot::dropped(older.stage, older.name, at, (&why, by)).update(db, older.seq)?;
+    Spot::dropped(older.stage, older.name, at, (&why, BY)).update(db, older.seq)?;
     books.count(0, Count::Dropped, 1);
     let note = Note {
         at,
         name: older.name,
         stage: older.stage,
         what: "dropped",
-        why: &format!("{why}, by {by}"),
+        why: &format!("{why}, by {BY}"),
         oops: None,
     };
     note.insert(db, older.seq)
+}
+
+/// An ended ticket was let go by whoever had it: its lock goes to the one in line.
+pub(crate) fn unlock(
+    books: &mut Books,
+    db: &Connection,
+    ended: &Found,
+    (stage, at): (&StageName, Timestamp),
+) -> Result<(), Fault> {
+    let Some(key) = &ended.lock_key else {
+        return Ok(());
+    };
+    db.prepare_cached("UPDATE places SET lock_key = NULL WHERE seq = ?1")?
+        .execute([ended.seq])?;
+    let_next_in(books, db, (stage, ended.stage), (key, at))
 }
 
 /// The ticket at work on this key is gone from the stage: the one in line is released.

@@ -5,6 +5,8 @@ use crate::codes::Count;
 use crate::control::Control;
 use crate::effects::{Commits, Effects};
 use crate::error::Fault;
+use crate::freed;
+use crate::lease::Loaded;
 use crate::queues::Queues;
 use crate::requests::Request;
 use crate::writer::Work;
@@ -45,10 +47,14 @@ pub(crate) struct Books {
     next_seq: i64,
     next_ready: i64,
     stops: HashMap<StageName, Stop>,
+    /// Whether every stage that was used since a sweep began is among `stops`.
+    is_watched: bool,
     scenes: HashMap<(Holder, Version, String), i64>,
     last_scene: Option<(Arc<Scene>, i64)>,
     earliest: Option<Timestamp>,
     effects: Effects,
+    /// What this transaction has told the books of.
+    let_go: Vec<Loaded>,
 }
 
 /// What a new state of the writer is made from.
@@ -75,10 +81,12 @@ impl Books {
             next_seq,
             next_ready,
             stops: HashMap::new(),
+            is_watched: false,
             scenes: HashMap::new(),
             last_scene: None,
             earliest: None,
             effects: Effects::default(),
+            let_go: Vec::new(),
         }
     }
 
@@ -101,10 +109,26 @@ impl Books {
             journal: rules.map_or(Journal::Full, |rules| rules.journal),
         };
         if self.stops.len() >= NAMES_MAX {
-            self.stops.clear();
+            self.forget_stops();
         }
         self.stops.insert(stage.clone(), stop);
         Ok(stop)
+    }
+
+    fn forget_stops(&mut self) {
+        self.stops.clear();
+        self.is_watched = false;
+    }
+
+    /// From now on the stages that are used are remembered.
+    pub(crate) fn watch_stops(&mut self) {
+        self.stops.clear();
+        self.is_watched = true;
+    }
+
+    /// Whether this stage was certainly not used since [`Books::watch_stops`].
+    pub(crate) fn is_unused(&self, stage: i64) -> bool {
+        self.is_watched && self.stops.values().all(|stop| stop.id != stage)
     }
 
     /// Whether somebody is configured who takes such a ticket.
@@ -196,10 +220,22 @@ impl Books {
         }
     }
 
-    /// A ticket that somebody has is ended: it does not come back from them.
-    pub(crate) fn void(&mut self, stage: &StageName, seq: i64) {
-        if let Some(queue) = self.queues.find(stage) {
-            self.effects.voided.push((queue, seq));
+    /// Takes a runnable ticket out of its queue because it is ended; false when somebody has it:
+    /// then it does not come back from them.
+    pub(crate) fn end(&mut self, stage: &StageName, seq: i64) -> bool {
+        self.fall(seq);
+        let Some(queue) = self.queues.find(stage) else {
+            return true;
+        };
+        match queue.end(seq) {
+            crate::queue::Withdrawal::InHand => {
+                self.effects.voided.push((queue, seq));
+                false
+            }
+            crate::queue::Withdrawal::Out => {
+                self.effects.withdrawn.push((queue, seq));
+                true
+            }
         }
     }
 
@@ -237,7 +273,15 @@ impl Work for Books {
         request.apply(self, db)
     }
 
+    fn has_more(&self) -> bool {
+        !self.queues.freed.is_empty()
+    }
+
     fn finish(&mut self, db: &Connection) -> Result<(), Fault> {
+        let freed = self.queues.freed.take();
+        let told = freed::let_go(self, db, &freed);
+        self.let_go = freed;
+        told?;
         let mut add = db.prepare_cached(
             "INSERT INTO counters (stage, what, n) VALUES (?1, ?2, ?3)
              ON CONFLICT (stage, what) DO UPDATE SET n = n + excluded.n",
@@ -252,6 +296,7 @@ impl Work for Books {
 
     fn committed(&mut self, group: Vec<Request>) {
         self.commits.end();
+        self.let_go.clear();
         for request in &group {
             request.give_up_leases(&self.queues);
         }
@@ -264,8 +309,9 @@ impl Work for Books {
     fn undone(&mut self) {
         self.commits.end();
         std::mem::take(&mut self.effects).undo();
+        self.queues.freed.put_back(std::mem::take(&mut self.let_go));
         // Their rows may have been made in the transaction that is no more.
-        self.stops.clear();
+        self.forget_stops();
         self.scenes.clear();
         self.last_scene = None;
         self.control.undo();

@@ -125,7 +125,7 @@ impl Embedded {
         // Held until the leases are marked, so that a file that is written anew misses none.
         let mut intents = intents.lock().unwrap_or_else(PoisonError::into_inner);
         if intents.is_full() {
-            intents.compact(&self.shared.queues.running())?;
+            intents.compact(&self.shared.queues.unsettled())?;
         }
         let begun = |delivery: &Delivery<Received>| Begun {
             name: delivery.ticket().name,

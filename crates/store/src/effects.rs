@@ -70,6 +70,7 @@ impl Rise {
                 ready_seq,
                 ticket,
                 had: None,
+                unreadable: None,
             }),
             // The order must not be broken: what follows is read from the books as well.
             None => self.is_hungry = false,
@@ -162,6 +163,9 @@ impl Effects {
     pub(crate) fn undo(self) {
         for (queue, seq) in self.withdrawn {
             queue.restore(seq);
+        }
+        for (queue, seq) in self.voided {
+            queue.spare(seq);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::opening;
 use crate::queues::Queues;
 use crate::readers::Readers;
 use crate::requests::Request;
-use crate::schema::BOOKS;
+use crate::schema::{BOOKS, OOPSES};
 use crate::writer::{Ask, Limits, Reply, Work, Writer};
 use domain::control::Snapshot;
 use domain::flow::Flows;
@@ -62,9 +62,11 @@ impl Embedded {
         holder: Holder,
     ) -> Result<Self, OpenError> {
         let ownership = Ownership::take(&config.folder)?;
-        let oopses = Arc::new(OopsFile::open(&config)?);
+        // Both are looked at before one is changed: a refusal leaves the folder as it was.
+        let (books, reports) = (BOOKS.look(&config.folder)?, OOPSES.look(&config.folder)?);
+        let oopses = Arc::new(OopsFile::open(&config, reports)?);
         let file = BOOKS.file(&config.folder);
-        let db = BOOKS.open(&config.folder)?;
+        let db = books.open()?;
         let bad = |fault: Fault| fault.into_open_error(&file);
         let left_behind = intents::left_behind(&config.folder)?;
         let numbers = opening::numbers(&db).map_err(bad)?;
@@ -91,6 +93,7 @@ impl Embedded {
         let intents = begin_intents(&config, &holder)?;
         let readers = Readers::start(&BOOKS, &config.folder, config.readers).map_err(bad)?;
         let writer = start_writer(&config, books, db).map_err(bad)?;
+        queues.freed.hang(writer.bell());
         // Whatever waits since before is new to the controller of this process.
         attention.notify_one();
         let shared = Shared {
@@ -115,6 +118,15 @@ impl Embedded {
     /// The reports, in their own file.
     pub fn oopses(&self) -> Arc<OopsFile> {
         Arc::clone(&self.shared.oopses)
+    }
+
+    /// Whether both files can still be written, as far as their threads are concerned.
+    ///
+    /// # Errors
+    /// Which writer has ended by a panic, and what to do.
+    pub fn alive(&self) -> Result<(), String> {
+        self.shared.writer.alive(BOOKS.name)?;
+        self.shared.oopses.alive()
     }
 
     /// Makes everything durable that was asked so far, ends the writers and gives the folder up.

@@ -3,7 +3,8 @@
 use crate::error::Fault;
 use crate::lease::Loaded;
 use crate::queue::StageQueue;
-use crate::rows::{self, Shared, ticket_columns};
+use crate::rows::{Shared, ticket_columns};
+use crate::salvage;
 use crate::schema::Schema;
 use rusqlite::Connection;
 use std::path::Path;
@@ -108,13 +109,14 @@ fn read(db: &Connection, queue: &StageQueue, cursor: i64) -> Result<(Vec<Loaded>
     let mut read = Vec::with_capacity(limit);
     let mut size_bytes = 0;
     while let Some(row) = rows.next()? {
-        let (seq, ticket) = rows::ticket(row, &mut shared)?;
+        let (seq, ticket, unreadable) = salvage::ticket_or_rest(row, &queue.stage, &mut shared)?;
         size_bytes += ticket.payload.bytes.len();
         read.push(Loaded {
             seq,
             ready_seq: row.get(READY_SEQ_AT)?,
             ticket: Arc::new(ticket),
             had: None,
+            unreadable,
         });
         if size_bytes >= queue.read_ahead.bytes_max {
             return Ok((read, false));

@@ -105,7 +105,7 @@ impl IntentFile {
         self.size_bytes >= self.size_bytes_max
     }
 
-    /// Writes it anew with only what is running now.
+    /// Writes it anew with only what is not settled yet.
     pub(crate) fn compact(&mut self, running: &[InHand]) -> Result<(), StoreError> {
         let built = build(&self.folder, &self.holder, running);
         let (file, size_bytes) = built.map_err(|error| store_error(&error))?;

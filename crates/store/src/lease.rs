@@ -18,6 +18,8 @@ pub(crate) struct Loaded {
     pub(crate) ticket: Arc<Ticket>,
     /// Who had it before and did not settle it.
     pub(crate) had: Option<Had>,
+    /// Why its row cannot be read; the ticket holds what can be.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// Who has a ticket, and since when its attempt runs.
@@ -58,6 +60,10 @@ pub(crate) fn incoming(loaded: &Loaded, tag: u64, lender: &Arc<Subscription>) ->
     let lender: Arc<dyn Lender> = Arc::<Subscription>::clone(lender);
     let receipt = Receipt::new(tag, lender);
     let ticket = Arc::clone(&loaded.ticket);
+    if let Some(why) = &loaded.unreadable {
+        let why = why.clone();
+        return Incoming::Unreadable(Delivery::unreadable(ticket, receipt, why));
+    }
     match &loaded.had {
         None => Incoming::Fresh(Delivery::new(ticket, receipt)),
         Some(had) => Incoming::Suspect(Delivery::suspect(

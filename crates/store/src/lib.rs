@@ -13,17 +13,20 @@
 mod config;
 mod error;
 mod folder;
+mod freed;
 
 mod codes;
 #[cfg(test)]
 mod plans;
 mod rows;
+mod salvage;
 mod schema;
 
 mod readers;
 mod writer;
 
 mod feeder;
+mod history;
 mod intents;
 mod lease;
 mod queue;
@@ -40,6 +43,7 @@ mod retention;
 mod settling;
 mod spot;
 mod submitting;
+mod sweep;
 mod waiting;
 
 mod broker;

@@ -6,7 +6,7 @@ use crate::error::{Fault, OpenError, closed};
 use crate::health;
 use crate::oops_rows;
 use crate::readers::{Readers, is_broken_off};
-use crate::schema::OOPSES;
+use crate::schema::{OOPSES, Recognised};
 use crate::spot::bits;
 use crate::writer::{Ask, Limits, Work, Writer};
 use async_trait::async_trait;
@@ -29,8 +29,8 @@ pub struct OopsFile {
 }
 
 impl OopsFile {
-    pub(crate) fn open(config: &Config) -> Result<Self, OpenError> {
-        let db = OOPSES.open(&config.folder)?;
+    pub(crate) fn open(config: &Config, file: Recognised) -> Result<Self, OpenError> {
+        let db = file.open()?;
         let file = OOPSES.file(&config.folder);
         let bad = |fault: Fault| fault.into_open_error(&file);
         // One reader is enough: reports are read by people.
@@ -48,6 +48,10 @@ impl OopsFile {
             readers,
             folder,
         })
+    }
+
+    pub(crate) fn alive(&self) -> Result<(), String> {
+        self.writer.alive(OOPSES.name)
     }
 
     pub(crate) fn close(&self) {

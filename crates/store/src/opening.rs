@@ -57,6 +57,8 @@ pub(crate) fn put_right(
     }
     for (id, stage) in stages(db)? {
         unclaim(books, db, (id, &stage), now)?;
+        let_go(db, id)?;
+        waiting::advance_line(books, db, id, now)?;
         let unique = books.flows.stage(&stage).map(|rules| rules.unique);
         match unique {
             Some(Unique::ByKey) => waiting::lock(books, db, id, now)?,
@@ -107,7 +109,7 @@ fn suspect(
 
 /// The ticket was given up while its attempt ran, and no word came of the attempt's end: it died
 /// as well, and has to be reported. False when its end is known.
-fn orphan(
+pub(crate) fn orphan(
     db: &Connection,
     found: &Found,
     (holder, started_at): (&Holder, Timestamp),
@@ -132,6 +134,16 @@ fn orphan(
         ],
     )?;
     Ok(written == 1)
+}
+
+/// Whoever had tickets that were ended is gone, so nobody has their keys any more.
+fn let_go(db: &Connection, stage: i64) -> Result<(), Fault> {
+    db.execute(
+        "UPDATE places SET lock_key = NULL
+         WHERE stage = ?1 AND state >= 3 AND lock_key IS NOT NULL",
+        [stage],
+    )?;
+    Ok(())
 }
 
 /// Runnable tickets that nobody takes any more wait as unclaimed.

@@ -151,15 +151,18 @@ impl Subject<'_> {
         }
         let Order { by, at, .. } = &self.ordered.order;
         let stage = &self.entry.ticket.stage;
-        if self.found.state == codes::RUNNABLE && !books.withdraw(stage, self.seq) {
+        let is_in_hand = self.found.state == codes::RUNNABLE && !books.end(stage, self.seq);
+        let mut spot = Spot::dropped(self.found.stage, self.found.name, *at, (why, by.as_str()));
+        if is_in_hand {
             let generation = self.found.name.generation.next();
             books.control.fence(self.entry.ticket.id(), generation);
-            books.void(stage, self.seq);
+            // The next one with its key must wait until this one is let go.
+            spot.lock_key = self.found.lock_key.as_deref();
         }
-        Spot::dropped(self.found.stage, self.found.name, *at, (why, by)).update(db, self.seq)?;
+        spot.update(db, self.seq)?;
         books.count(0, Count::Dropped, 1);
         self.note(db, what, &format!("by {by}: {why}"))?;
-        if let Some(key) = &self.found.lock_key {
+        if let (false, Some(key)) = (is_in_hand, &self.found.lock_key) {
             let stage = (stage, self.found.stage);
             admission::let_next_in(books, db, stage, (key, *at))?;
         }

@@ -7,6 +7,7 @@
 
 use crate::control::HeldNow;
 use crate::feeder::{Feed, ReadAhead};
+use crate::freed::Freed;
 use crate::lease::{Had, InHand, Loaded, Subscription, incoming, size};
 use domain::delivery::Incoming;
 use domain::names::StageName;
@@ -16,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
+mod ending;
+
 /// The next tag. Tags are told apart in the whole process, so that a delivery of a folder that was
 /// closed is never taken for one of the folder that was opened after it.
 static TAGS: AtomicU64 = AtomicU64::new(1);
@@ -24,8 +27,18 @@ struct Lease {
     loaded: Loaded,
     subscription: u64,
     started: Option<Had>,
-    /// It was ended while it was in hand: it does not come back.
-    is_void: bool,
+    fate: Fate,
+}
+
+/// What becomes of a ticket in hand when it is let go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes back to the front.
+    Returns,
+    /// A transaction that is not durable yet ends it.
+    Doomed,
+    /// It was ended: it does not come back.
+    Void,
 }
 
 #[derive(Default)]
@@ -59,6 +72,7 @@ pub(crate) struct StageQueue {
     inner: Mutex<Inner>,
     changed: Notify,
     feed: Feed,
+    freed: Arc<Freed>,
 }
 
 /// How much of what became runnable is handed over directly.
@@ -86,13 +100,19 @@ pub(crate) enum Withdrawal {
 }
 
 impl StageQueue {
-    pub(crate) fn new(stage: StageName, read_ahead: ReadAhead, feed: Feed) -> Self {
+    pub(crate) fn new(
+        stage: StageName,
+        read_ahead: ReadAhead,
+        feed: Feed,
+        freed: Arc<Freed>,
+    ) -> Self {
         Self {
             stage,
             read_ahead,
             inner: Mutex::default(),
             changed: Notify::new(),
             feed,
+            freed,
         }
     }
 
@@ -158,7 +178,7 @@ impl StageQueue {
                 loaded,
                 subscription: lender.id,
                 started: None,
-                is_void: false,
+                fate: Fate::Returns,
             };
             inner.leases.insert(tag, lease);
         }
@@ -176,14 +196,25 @@ impl StageQueue {
             return;
         };
         give_room(&mut inner, lease.subscription);
-        if !lease.is_void {
-            let mut loaded = lease.loaded;
-            loaded.had = lease.started.or(loaded.had);
-            inner.bytes += size(&loaded);
-            inner.buffer.push_front(loaded);
-        }
+        let mut loaded = lease.loaded;
+        loaded.had = lease.started.or(loaded.had);
+        let freed = match lease.fate {
+            Fate::Returns => {
+                inner.bytes += size(&loaded);
+                inner.buffer.push_front(loaded);
+                None
+            }
+            Fate::Doomed => {
+                inner.keep_aside(loaded);
+                None
+            }
+            Fate::Void => Some(loaded),
+        };
         drop(inner);
         self.notify();
+        if let Some(loaded) = freed {
+            self.freed.push(loaded);
+        }
     }
 
     /// The rows behind these tags, in their order; those of unknown tags are left out.
@@ -195,7 +226,8 @@ impl StageQueue {
     /// Whether the ticket was ended while it was in hand.
     pub(crate) fn is_void(&self, tag: u64) -> bool {
         let inner = self.lock();
-        inner.leases.get(&tag).is_none_or(|lease| lease.is_void)
+        let lease = inner.leases.get(&tag);
+        lease.is_none_or(|lease| lease.fate == Fate::Void)
     }
 
     /// The handlers of these leases are about to run.
@@ -211,7 +243,8 @@ impl StageQueue {
     /// What is running now.
     pub(crate) fn running(&self, running: &mut Vec<InHand>) {
         let inner = self.lock();
-        let leases = inner.leases.values().filter(|lease| !lease.is_void);
+        let leases = inner.leases.values();
+        let leases = leases.filter(|lease| lease.fate != Fate::Void);
         running.extend(leases.filter_map(|lease| {
             Some(InHand {
                 seq: lease.loaded.seq,
@@ -334,52 +367,6 @@ impl StageQueue {
         self.lock().is_closed = true;
         self.notify();
     }
-
-    /// Takes a runnable ticket out, unless somebody has it. To be confirmed or restored.
-    pub(crate) fn withdraw(&self, seq: i64) -> Withdrawal {
-        let mut inner = self.lock();
-        if inner.leases.values().any(|lease| lease.loaded.seq == seq) {
-            return Withdrawal::InHand;
-        }
-        let at = inner.buffer.iter().position(|loaded| loaded.seq == seq);
-        let loaded = at.and_then(|at| inner.buffer.remove(at));
-        inner.bytes -= loaded.as_ref().map_or(0, size);
-        let is_durable = false;
-        inner.gone.insert(seq, Gone { is_durable, loaded });
-        Withdrawal::Out
-    }
-
-    /// The withdrawal is durable.
-    pub(crate) fn confirm(&self, seq: i64) {
-        let mut inner = self.lock();
-        if inner.is_fetching {
-            let is_durable = true;
-            let loaded = None;
-            inner.gone.insert(seq, Gone { is_durable, loaded });
-        } else {
-            inner.gone.remove(&seq);
-        }
-    }
-
-    /// The withdrawal was undone: the ticket goes back to the front.
-    pub(crate) fn restore(&self, seq: i64) {
-        let mut inner = self.lock();
-        if let Some(loaded) = inner.gone.remove(&seq).and_then(|gone| gone.loaded) {
-            inner.bytes += size(&loaded);
-            inner.buffer.push_front(loaded);
-        }
-        drop(inner);
-        self.notify();
-    }
-
-    /// The ticket was ended while somebody had it.
-    pub(crate) fn void(&self, seq: i64) {
-        let mut inner = self.lock();
-        let mut leases = inner.leases.values_mut();
-        if let Some(lease) = leases.find(|lease| lease.loaded.seq == seq) {
-            lease.is_void = true;
-        }
-    }
 }
 
 impl Inner {
@@ -409,6 +396,7 @@ mod tests {
         Loaded {
             seq,
             ready_seq: seq,
+            unreadable: None,
             ticket: Arc::new(Ticket {
                 name: Name::first(id),
                 kind: Kind::unnamed(),
@@ -431,7 +419,12 @@ mod tests {
             bytes_max: 1_000,
         };
         let stage = StageName::new("build").unwrap();
-        let queue = Arc::new(StageQueue::new(stage, read_ahead, Feed::unheard()));
+        let queue = Arc::new(StageQueue::new(
+            stage,
+            read_ahead,
+            Feed::unheard(),
+            Arc::default(),
+        ));
         let subscription = Subscription {
             id: 1,
             prefetch: 100,
@@ -518,10 +511,69 @@ mod tests {
         let (queue, lender) = queue(10);
         queue.offer([loaded(1)].into_iter(), 1, Coverage::Whole);
         let out = queue.take(&lender, 1);
-        assert!(matches!(queue.withdraw(1), Withdrawal::InHand));
+        assert!(matches!(queue.end(1), Withdrawal::InHand));
         queue.void(1);
         drop(out);
         assert!(taken(&queue, &lender).is_empty());
+        assert_eq!(queue.freed.take().len(), 1, "the books are told");
+    }
+
+    #[test]
+    fn what_is_let_go_before_its_end_is_durable_comes_back_only_if_the_end_is_undone() {
+        for is_durable in [true, false] {
+            let (queue, lender) = queue(10);
+            queue.offer([loaded(1)].into_iter(), 1, Coverage::Whole);
+            let out = queue.take(&lender, 1);
+            assert!(matches!(queue.end(1), Withdrawal::InHand));
+            drop(out);
+            assert!(
+                taken(&queue, &lender).is_empty(),
+                "its end is being written"
+            );
+            if is_durable {
+                queue.void(1);
+                assert!(taken(&queue, &lender).is_empty());
+                assert_eq!(queue.freed.take().len(), 1, "the books are told");
+            } else {
+                queue.spare(1);
+                assert_eq!(taken(&queue, &lender), [1]);
+                assert!(queue.freed.take().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_still_need_a_report_is_not_left_out_of_a_new_intent_file() {
+        let (queue, lender) = queue(10);
+        queue.offer((1..=4).map(loaded), 4, Coverage::Whole);
+        let Taken::Some(out) = queue.take(&lender, 3) else {
+            panic!("four were offered");
+        };
+        let had = Had {
+            holder: Holder::new("host/1").unwrap(),
+            started_at: Timestamp::EPOCH,
+        };
+        let tags = out.iter().map(|incoming| match incoming {
+            Incoming::Fresh(delivery) => delivery.tag(),
+            other => panic!("expected a fresh delivery, got {other:?}"),
+        });
+        queue.started(tags, &had);
+        queue.end(1);
+        queue.void(1);
+        let mut out = out.into_iter();
+        let cancelled = out.next();
+        drop(out);
+        let lent_again = queue.take(&lender, 1);
+        let mut unsettled = Vec::new();
+        queue.unsettled(&mut unsettled);
+        let mut rows: Vec<i64> = unsettled.iter().map(|in_hand| in_hand.seq).collect();
+        rows.sort_unstable();
+        assert_eq!(
+            rows,
+            [1, 2, 3],
+            "void, suspect and lent, suspect and waiting"
+        );
+        drop((cancelled, lent_again));
     }
 
     #[test]

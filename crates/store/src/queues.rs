@@ -1,6 +1,7 @@
 //! The queues of all stages that somebody consumes.
 
 use crate::feeder::{Feed, ReadAhead};
+use crate::freed::Freed;
 use crate::lease::InHand;
 use crate::queue::StageQueue;
 use domain::books::{Entry, Place};
@@ -17,6 +18,8 @@ pub(crate) struct Queues {
     feed: Feed,
     read_ahead: ReadAhead,
     is_closed: AtomicBool,
+    /// What was let go after it had been ended.
+    pub(crate) freed: Arc<Freed>,
 }
 
 impl Queues {
@@ -27,6 +30,7 @@ impl Queues {
             feed,
             read_ahead,
             is_closed: AtomicBool::new(false),
+            freed: Arc::default(),
         }
     }
 
@@ -48,8 +52,8 @@ impl Queues {
         }
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         let make = || {
-            let feed = self.feed.clone();
-            Arc::new(StageQueue::new(stage.clone(), self.read_ahead, feed))
+            let (feed, freed) = (self.feed.clone(), Arc::clone(&self.freed));
+            Arc::new(StageQueue::new(stage.clone(), self.read_ahead, feed, freed))
         };
         let queue = Arc::clone(map.entry(stage.clone()).or_insert_with(make));
         // Under the lock of the map, and the writer publishes before it looks into the map: so
@@ -70,6 +74,15 @@ impl Queues {
             queue.running(&mut running);
         }
         running
+    }
+
+    /// Everything that was started and not settled, whether it still counts or not.
+    pub(crate) fn unsettled(&self) -> Vec<InHand> {
+        let mut unsettled = Vec::new();
+        for queue in self.all() {
+            queue.unsettled(&mut unsettled);
+        }
+        unsettled
     }
 
     /// Marks an entry as running if this process runs it.

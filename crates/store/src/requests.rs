@@ -7,6 +7,7 @@ use crate::orders::{self, Ordered};
 use crate::queues::Queues;
 use crate::settling::Statements;
 use crate::submitting::Inserts;
+use crate::sweep::{self, Sweep};
 use crate::waiting;
 use crate::writer::Ask;
 use domain::control::{Change, Snapshot};
@@ -30,6 +31,7 @@ pub(crate) enum Request {
     Unhold(Ask<(StageName, Timestamp, usize), u64>),
     Judge(Ask<Vec<Verdict>, u64>),
     Retain(Ask<Retention, u64>),
+    Sweep(Ask<Sweep, u64>),
 }
 
 /// A group of settlements. It owns them, so that a caller who goes away meanwhile changes nothing:
@@ -56,7 +58,7 @@ impl Request {
             Self::Judge(ask) => ask.input.len(),
             Self::Release(ask) => ask.input.1,
             Self::Unhold(ask) => ask.input.2,
-            Self::Retain(_) => 512,
+            Self::Retain(_) | Self::Sweep(_) => 512,
             Self::Change(_) => 1,
         }
     }
@@ -77,6 +79,7 @@ impl Request {
             Self::Release(ask) => ask.answer = Some(waiting::release(books, db, ask.input)?),
             Self::Unhold(ask) => ask.answer = Some(waiting::unhold(books, db, &ask.input)?),
             Self::Judge(ask) => ask.answer = Some(waiting::judge(books, db, &ask.input)?),
+            Self::Sweep(ask) => ask.answer = Some(sweep::step(books, db, &ask.input)?),
             Self::Retain(ask) => {
                 ask.answer = Some(crate::retention::forget(books, db, ask.input)?);
             }
@@ -113,6 +116,7 @@ impl Request {
             Self::Unhold(ask) => ask.answer(),
             Self::Judge(ask) => ask.answer(),
             Self::Retain(ask) => ask.answer(),
+            Self::Sweep(ask) => ask.answer(),
         }
     }
 
@@ -126,6 +130,7 @@ impl Request {
             Self::Unhold(ask) => ask.refuse(error),
             Self::Judge(ask) => ask.refuse(error),
             Self::Retain(ask) => ask.refuse(error),
+            Self::Sweep(ask) => ask.refuse(error),
         }
     }
 }

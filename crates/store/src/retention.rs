@@ -6,8 +6,10 @@ use crate::error::Fault;
 use domain::ports::Retention;
 use rusqlite::{Connection, params};
 
-/// The tickets that ended first, but for those with an attempt that is yet to be reported.
+/// The tickets that ended first, but for those with an attempt that is yet to be reported, and
+/// those that somebody still has, with the lock on their key.
 pub(crate) const OLDEST: &str = "SELECT seq, since FROM places WHERE state >= 3 \
+     AND lock_key IS NULL \
      AND NOT EXISTS (SELECT 1 FROM orphans WHERE ticket = seq) ORDER BY since LIMIT ?1";
 
 /// Forgets a slice; returns how many tickets were forgotten. The sums keep them.

@@ -252,12 +252,17 @@ pub(crate) fn name(row: &Row, ticket: TicketId, at: usize) -> Result<Name, Fault
     })
 }
 
+/// The id that stands in for one that cannot be read; it names the row.
+pub(crate) fn id_of_row(seq: i64) -> TicketId {
+    TicketId::from_bytes(i128::from(seq).to_be_bytes())
+}
+
 /// A ticket's id from a column.
 pub(crate) fn ticket_id(row: &Row, at: usize) -> Result<TicketId, Fault> {
     optional_id(row, at)?.ok_or_else(|| Fault::row("a ticket's id", "nothing"))
 }
 
-fn optional_id(row: &Row, at: usize) -> Result<Option<TicketId>, Fault> {
+pub(crate) fn optional_id(row: &Row, at: usize) -> Result<Option<TicketId>, Fault> {
     Ok(bits(row, at)?.map(TicketId::from_bytes))
 }
 
@@ -275,7 +280,7 @@ fn bits(row: &Row, at: usize) -> Result<Option<[u8; 16]>, Fault> {
         .map_err(|_| Fault::row("an id of 16 bytes", bytes.len()))
 }
 
-fn time(row: &Row, at: usize) -> Result<Option<Timestamp>, Fault> {
+pub(crate) fn time(row: &Row, at: usize) -> Result<Option<Timestamp>, Fault> {
     let micros: Option<i64> = row.get(at)?;
     Ok(micros.map(Timestamp::from_micros))
 }

@@ -116,22 +116,39 @@ impl Schema {
     }
 
     /// Opens the file for writing; makes it if there is none.
+    #[cfg(test)]
     pub(crate) fn open(&self, folder: &Path) -> Result<Connection, OpenError> {
-        let file = self.file(folder);
-        self.open_at(&file).map_err(|refusal| match refusal {
-            Refusal::Open(error) => error,
-            Refusal::Fault(fault) => fault.into_open_error(&file),
-        })
+        self.look(folder)?.open()
     }
 
-    fn open_at(&self, file: &Path) -> Result<Connection, Refusal> {
+    /// Looks whether the file can be used, and changes nothing.
+    pub(crate) fn look(&self, folder: &Path) -> Result<Recognised<'_>, OpenError> {
+        let file = self.file(folder);
+        let db = self
+            .look_at(&file)
+            .map_err(|refusal| refusal.about(&file))?;
+        let schema = self;
+        Ok(Recognised { schema, file, db })
+    }
+
+    fn look_at(&self, file: &Path) -> Result<Option<Connection>, Refusal> {
         let is_new = std::fs::metadata(file).map_or(true, |found| found.len() == 0);
-        let mut db = Connection::open(file)?;
+        if is_new {
+            return Ok(None);
+        }
+        let db = Connection::open(file)?;
+        db.busy_timeout(BUSY)?;
+        self.recognise(&db, file)?;
+        Ok(Some(db))
+    }
+
+    fn open_at(&self, file: &Path, db: Option<Connection>) -> Result<Connection, Refusal> {
+        let mut db = match db {
+            Some(db) => db,
+            None => Connection::open(file)?,
+        };
         db.busy_timeout(BUSY)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        if !is_new {
-            self.recognise(&db, file)?;
-        }
         for (pragma, value) in [
             ("wal_autocheckpoint", CHECKPOINT_PAGES),
             ("journal_size_limit", LOG_BYTES_MAX),
@@ -201,9 +218,33 @@ pub(crate) fn check(db: &Connection) -> Result<(), Fault> {
     }
 }
 
+/// A file that can be used as it is, or that is yet to be made.
+pub(crate) struct Recognised<'a> {
+    schema: &'a Schema,
+    file: PathBuf,
+    db: Option<Connection>,
+}
+
+impl Recognised<'_> {
+    /// Makes it or brings it up to date, ready for writing.
+    pub(crate) fn open(self) -> Result<Connection, OpenError> {
+        let opened = self.schema.open_at(&self.file, self.db);
+        opened.map_err(|refusal| refusal.about(&self.file))
+    }
+}
+
 enum Refusal {
     Open(OpenError),
     Fault(Fault),
+}
+
+impl Refusal {
+    fn about(self, file: &Path) -> OpenError {
+        match self {
+            Self::Open(error) => error,
+            Self::Fault(fault) => fault.into_open_error(file),
+        }
+    }
 }
 
 impl<E: Into<Fault>> From<E> for Refusal {

@@ -76,22 +76,41 @@ impl<'a> Statements<'a> {
             at: ended.map_or_else(|| books.clock.now(), |ended| ended.span.ended_at),
         };
         if !self.go_straight(books, db, &case)? && !case.look_first(books, db)? {
-            // It changes nothing, but that the attempt has ended is worth knowing: without this
-            // row it would be taken for one that died with the process.
-            if let Some(ended) = ended {
-                self.record(&case, ended)?;
-            }
+            self.pass_by(books, db, &case, ended)?;
             return Ok(Settled::Stale);
         }
         case.keep_payload(db)?;
         if let Some(ended) = ended {
             case.count(books, ended.outcome);
             if ended.outcome != OutcomeKind::Done || case.from.journal == Journal::Full {
-                self.record(&case, ended)?;
+                self.record(db, &case, ended)?;
             }
         }
         submitting::accept_all(books, db, settlement.emits())?;
         Ok(Settled::Applied)
+    }
+
+    /// It changes nothing, but that the attempt has ended is worth knowing: without its row it
+    /// would be taken for one that died with the process. And it was let go, so that the next one
+    /// with its key may go in.
+    fn pass_by(
+        &mut self,
+        books: &mut Books,
+        db: &Connection,
+        case: &Case,
+        ended: Option<&Ended>,
+    ) -> Result<(), Fault> {
+        // Of a ticket that was forgotten nothing is kept: nobody would ever delete it.
+        let Some(found) = Found::by_seq(db, case.seq)? else {
+            return Ok(());
+        };
+        if let Some(ended) = ended {
+            self.record(db, case, ended)?;
+        }
+        if found.is_ended() && found.name == case.ticket.name {
+            admission::unlock(books, db, &found, (&case.ticket.stage, case.at))?;
+        }
+        Ok(())
     }
 
     /// The common ways: compare and move in one statement. False when it moved nothing.
@@ -163,7 +182,7 @@ impl<'a> Statements<'a> {
     }
 
     /// Writes the attempt down. The same attempt is the same row, whoever tells of it again.
-    fn record(&mut self, case: &Case, ended: &Ended) -> Result<(), Fault> {
+    fn record(&mut self, db: &Connection, case: &Case, ended: &Ended) -> Result<(), Fault> {
         let name = case.ticket.name;
         let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
         let memory = ended.usage.memory_bytes_max;
@@ -182,7 +201,7 @@ impl<'a> Statements<'a> {
             ended.usage.cpu_user.map(micros),
             ended.usage.cpu_system.map(micros),
         ])?;
-        Ok(())
+        crate::history::trim_attempts(db, case.seq, &name)
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Spot<'a> {
     pub(crate) since: Timestamp,
     pub(crate) wait: Option<Cow<'a, Wait>>,
     /// Why it was dropped, and by whom.
-    pub(crate) dropped: Option<(&'a str, &'a str)>,
+    pub(crate) dropped: Option<(Cow<'a, str>, &'a str)>,
     /// The key that this ticket is at work on, alone.
     pub(crate) lock_key: Option<&'a str>,
     /// The key whose ticket it waits for.
@@ -51,16 +51,17 @@ impl<'a> Spot<'a> {
         }
     }
 
-    pub(crate) const fn dropped(
+    pub(crate) fn dropped(
         stage: i64,
         name: Name,
         at: Timestamp,
-        (why, by): (&'a str, &'a str),
+        (why, by): (impl Into<Cow<'a, str>>, &'a str),
     ) -> Self {
-        let mut spot = Self::runnable(stage, 0, name, at);
-        spot.state = codes::DROPPED;
-        spot.dropped = Some((why, by));
-        spot
+        Self {
+            state: codes::DROPPED,
+            dropped: Some((why.into(), by)),
+            ..Self::runnable(stage, 0, name, at)
+        }
     }
 
     /// Whether it says nothing but that the ticket is runnable.
@@ -93,6 +94,7 @@ impl<'a> Spot<'a> {
         let wait = self.wait.as_deref();
         let (detail, mark) = wait.map_or((None, None), |wait| detail(&wait.condition));
         let because = wait.map(|wait| wait.because.as_str());
+        let dropped = self.dropped.as_ref();
         let done = statement.execute(params![
             seq,
             self.state,
@@ -105,8 +107,8 @@ impl<'a> Spot<'a> {
             wait.map(|wait| codes::of_reason(wait.condition.reason())),
             wait.and_then(|wait| wait.condition.until())
                 .map(Timestamp::as_micros),
-            because.or(self.dropped.map(|(why, _)| why)),
-            detail.as_deref().or(self.dropped.map(|(_, by)| by)),
+            because.or(dropped.map(|(why, _)| &**why)),
+            detail.as_deref().or(dropped.map(|(_, by)| *by)),
             mark,
             wait.and_then(|wait| wait.oops).map(bits),
             self.lock_key,
@@ -167,7 +169,7 @@ impl Note<'_> {
             self.why,
             self.oops.map(bits),
         ])?;
-        Ok(())
+        crate::history::trim_notes(db, seq, &self.name)
     }
 }
 
@@ -193,6 +195,11 @@ macro_rules! found {
 }
 
 impl Found {
+    /// Whether nothing moves it any more.
+    pub(crate) const fn is_ended(&self) -> bool {
+        matches!(self.state, codes::DONE | codes::DROPPED)
+    }
+
     pub(crate) fn by_id(db: &Connection, id: TicketId) -> Result<Option<Self>, Fault> {
         Self::one(db, found!("t.id = ?1"), params![id.as_bytes()])
     }
@@ -223,9 +230,12 @@ impl Found {
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
-        let id = crate::rows::ticket_id(row, 4)?;
+        let seq = row.get(0)?;
+        // An unreadable one must not keep its ticket from being parked.
+        let id = crate::rows::ticket_id(row, 4);
+        let id = id.unwrap_or_else(|_| crate::rows::id_of_row(seq));
         Ok(Some(Self {
-            seq: row.get(0)?,
+            seq,
             state: row.get(1)?,
             reason: row.get(2)?,
             stage: row.get(3)?,

@@ -1,6 +1,6 @@
 //! Waits that end: by time, by a new handler, by a verdict.
 
-use crate::admission::{self, Newcomer};
+use crate::admission::{self, Newcomer, Turn};
 use crate::books::{Books, Stop, stage_id};
 use crate::codes::{self, Count};
 use crate::error::Fault;
@@ -87,8 +87,9 @@ fn waiters(db: &Connection, query: &str, values: impl Params) -> Result<Vec<Wait
                 lock_key: row.get(8)?,
             },
             stage: parsed(&row.get::<_, String>(5)?, StageName::new)?,
-            kind: parsed(&row.get::<_, String>(6)?, Kind::new)?,
-            key: key.map(|key| parsed(&key, Key::new)).transpose()?,
+            // What cannot be read goes on all the same, and is reported when it is delivered.
+            kind: Kind::new(&row.get::<_, String>(6)?).unwrap_or_else(|_| Kind::unnamed()),
+            key: key.and_then(|key| Key::new(&key).ok()),
             until: row.get(12)?,
         });
     }
@@ -162,6 +163,25 @@ pub(crate) fn release_of_stage(
     Ok(held.len() as u64)
 }
 
+/// Tickets that are in line for a key that nobody is at work on any more.
+pub(crate) fn advance_line(
+    books: &mut Books,
+    db: &Connection,
+    stage: i64,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let query = concat!(
+        waiters!(),
+        "WHERE p.stage = ?1 AND p.next_key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM places o \
+         WHERE o.stage = ?1 AND o.lock_key = p.next_key) ORDER BY p.seq"
+    );
+    let why = "the other ticket with its key is gone from the stage";
+    for waiter in waiters(db, query, params![stage])? {
+        released(books, db, &waiter, (now, why))?;
+    }
+    Ok(())
+}
+
 /// Live tickets with a key that have none of the locks that their stage wants; such a stage was
 /// only now configured so. The older make room for the newest, as if it had just come.
 pub(crate) fn lock(
@@ -193,8 +213,12 @@ pub(crate) fn lock(
             continue;
         };
         match newcomer.take_lock(books, db, key)? {
-            Some(other) => newcomer.in_line(other, key).update(db, waiter.found.seq)?,
-            None => {
+            Turn::After(other) => newcomer.in_line(other, key).update(db, waiter.found.seq)?,
+            Turn::Never(newer) => {
+                let spot = newcomer.superseded(books, db, newer)?;
+                spot.update(db, waiter.found.seq)?;
+            }
+            Turn::Now => {
                 db.prepare_cached("UPDATE places SET lock_key = ?2 WHERE seq = ?1")?
                     .execute(params![waiter.found.seq, key])?;
             }

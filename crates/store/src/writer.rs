@@ -26,6 +26,10 @@ pub(crate) trait Work: Send + 'static {
 
     /// How much of a transaction the request fills.
     fn weight(request: &Self::Request) -> usize;
+    /// Whether there is something to write that nobody asks for; `finish` writes it.
+    fn has_more(&self) -> bool {
+        false
+    }
     /// Does what is asked and keeps the answer in the request. May be called again after `undone`.
     fn apply(&mut self, db: &Connection, request: &mut Self::Request) -> Result<(), Fault>;
     /// Writes what is written once a transaction.
@@ -40,7 +44,8 @@ pub(crate) trait Work: Send + 'static {
 
 enum Message<R> {
     Request(R),
-    Stop,
+    /// There is something to do that nobody asks for: the end, or more work.
+    Wake,
 }
 
 /// The handle of a writer thread.
@@ -93,15 +98,41 @@ impl<W: Work> Writer<W> {
         let sent = self.inbox.send(Message::Request(request)).await;
         sent.map_err(|unsent| match unsent.0 {
             Message::Request(request) => request,
-            Message::Stop => unreachable!("a request was sent"),
+            Message::Wake => unreachable!("a request was sent"),
         })
+    }
+
+    /// Wakes the thread, so that it sees that there is more to do.
+    pub(crate) fn bell(&self) -> impl Fn() + Send + Sync + 'static {
+        let inbox = self.inbox.downgrade();
+        move || {
+            if let Some(inbox) = inbox.upgrade() {
+                // A full inbox wakes it by itself, and one that is closed has nobody to wake.
+                inbox.try_send(Message::Wake).ok();
+            }
+        }
+    }
+
+    /// Whether the thread still writes, or was closed.
+    ///
+    /// # Errors
+    /// Why nothing can be written any more.
+    pub(crate) fn alive(&self, file: &str) -> Result<(), String> {
+        let slot = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.as_ref() {
+            Some(thread) if thread.is_finished() => Err(format!(
+                "the writer of {file} has ended by a panic: nothing is accepted or settled any \
+                 more; restart goaround, and report what it logged"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Does what was asked so far, then ends the thread. Everything later is refused.
     pub(crate) fn close(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         // A full inbox wakes the thread by itself, so a message that finds no room is not needed.
-        self.inbox.try_send(Message::Stop).ok();
+        self.inbox.try_send(Message::Wake).ok();
         let mut slot = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = slot.take()
             && thread.join().is_err()
@@ -130,11 +161,12 @@ struct Desk<W: Work> {
 impl<W: Work> Desk<W> {
     fn run(mut self) {
         while let Some(first) = self.requests.blocking_recv() {
+            let group = self.gather(first);
+            // Only now: the word that it is to stop may have been gathered with the others.
             if self.stopping.load(Ordering::SeqCst) {
                 self.requests.close();
             }
-            let group = self.gather(first);
-            if !group.is_empty() {
+            if !group.is_empty() || self.work.has_more() {
                 self.carry_out(group);
             }
         }
@@ -152,7 +184,7 @@ impl<W: Work> Desk<W> {
                     weight += W::weight(&request).max(1);
                     group.push(request);
                 }
-                Some(Message::Stop) => {}
+                Some(Message::Wake) => {}
                 // As many as last time are likely on their way; alone, nobody is waited for.
                 None if weight >= WEIGHT_WORTH || group.len() * 4 >= self.last_requests * 3 => {
                     break;
@@ -185,6 +217,12 @@ impl<W: Work> Desk<W> {
             }
             Err(fault) => {
                 let error = fault.into_store_error(self.file);
+                if group.is_empty() {
+                    tracing::warn!(
+                        file = self.file,
+                        "{error}; tried again with the next request"
+                    );
+                }
                 for request in group {
                     W::refuse(request, error.clone());
                 }
@@ -248,5 +286,72 @@ impl<I, A> Ask<I, A> {
     /// Says that nothing was changed.
     pub(crate) fn refuse(self, error: StoreError) {
         self.reply.send(Err(error)).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Clumsy;
+
+    impl Work for Clumsy {
+        type Request = ();
+
+        fn weight((): &()) -> usize {
+            1
+        }
+
+        fn apply(&mut self, _: &Connection, (): &mut ()) -> Result<(), Fault> {
+            panic!("a bug");
+        }
+
+        fn finish(&mut self, _: &Connection) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn committed(&mut self, _: Vec<()>) {}
+
+        fn undone(&mut self) {}
+
+        fn refuse((): (), _: StoreError) {}
+    }
+
+    #[test]
+    fn a_writer_that_is_woken_just_before_it_is_closed_ends_all_the_same() {
+        for _ in 0..300 {
+            let db = Connection::open_in_memory().unwrap();
+            let limits = Limits {
+                requests_max: 8,
+                weight_max: 8,
+            };
+            let writer = Writer::start("books.db", Clumsy, db, limits).unwrap();
+            writer.bell()();
+            writer.close();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_has_ended_by_a_panic_says_so() {
+        let db = Connection::open_in_memory().unwrap();
+        let limits = Limits {
+            requests_max: 1,
+            weight_max: 1,
+        };
+        let writer = Writer::start("books.db", Clumsy, db, limits).unwrap();
+        assert_eq!(writer.alive("books.db"), Ok(()));
+        writer.ask(()).await.unwrap();
+        // It drops its inbox when it ends, and only then.
+        writer.inbox.closed().await;
+        let said = loop {
+            match writer.alive("books.db") {
+                Ok(()) => std::thread::yield_now(),
+                Err(said) => break said,
+            }
+        };
+        assert!(
+            said.contains("the writer of books.db has ended by a panic"),
+            "{said}"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Turns a submission into a ticket, or says why not.
 
+use crate::body::TOO_LARGE_REMEDY;
 use crate::problem::{Kind, Problem};
 use crate::site::Site;
 use domain::flow::Flows;
@@ -35,8 +36,7 @@ impl fmt::Display for Refusal {
             Self::Bad(why) | Self::UnknownFlow(why) => f.write_str(why),
             Self::TooLarge { size, limit } => write!(
                 f,
-                "payload: expected at most {limit} bytes, got {size}; put what is large \
-                elsewhere and submit its address"
+                "payload: expected at most {limit} bytes, got {size}; {TOO_LARGE_REMEDY}"
             ),
         }
     }
@@ -50,7 +50,12 @@ impl From<Refusal> for Problem {
             Refusal::UnknownFlow(_) => Self::new(Kind::UnknownFlow, detail),
             Refusal::TooLarge { size, limit } => Self::new(Kind::PayloadTooLarge, detail)
                 .with("limit", limit)
-                .with("size", size),
+                .with("size", size)
+                .with(
+                    "why",
+                    format!("payload: expected at most {limit} bytes, got {size}"),
+                )
+                .with("remedy", TOO_LARGE_REMEDY),
         }
     }
 }

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Orders and forms are small.
 pub(crate) const FORM_BYTES_MAX: usize = 16 * 1024;
 
+/// What to do with what does not fit.
+pub(crate) const TOO_LARGE_REMEDY: &str = "put what is large elsewhere and submit its address";
+
 /// How much of a body is read, and how slowly it may come.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
@@ -57,5 +60,7 @@ pub(crate) async fn whole(
 
 fn too_large(limit: usize, size: &str) -> Problem {
     let detail = format!("body: expected at most {limit} bytes, got {size}");
-    Problem::new(Kind::PayloadTooLarge, detail).with("limit", limit)
+    Problem::new(Kind::PayloadTooLarge, detail)
+        .with("limit", limit)
+        .with("remedy", TOO_LARGE_REMEDY)
 }

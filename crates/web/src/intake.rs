@@ -20,12 +20,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 const LINES: &str = "application/x-ndjson";
+/// What `curl -d` says when nobody says otherwise; nothing else in it is a form.
+const CURL: &str = "application/x-www-form-urlencoded";
 
 pub(crate) const ROUTES: &[Route] = &[Route {
     verb: Verb::Post,
     path: "/api/v1/tickets",
     does: "Submits one ticket, or one a line. What is answered as accepted is durable. Lines that \
-        cannot be read do not stop the others.",
+        cannot be read do not stop the others. A body without a content type, or with the one that \
+        curl -d sends, is read as one JSON ticket.",
     query: &["first_line"],
     takes: &[(JSON, "Submit"), (LINES, "Submit")],
     gives: (201, JSON, "Accepted"),
@@ -41,7 +44,7 @@ async fn submit(
     let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or(JSON);
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
-        JSON => one(&site, &request, body).await,
+        "" | JSON | CURL => one(&site, &request, body).await,
         LINES | "application/jsonl" => many(&site, &request, body).await,
         _ => {
             let got: String = content_type.chars().take(80).collect();

@@ -28,7 +28,7 @@ pub(crate) fn listing(request: &HttpRequest, now: Timestamp) -> Result<Listing, 
     let asked: Asked = parameters(request)?;
     Ok(Listing {
         query: query(asked.filter.as_deref().unwrap_or_default())?,
-        limit: limit(asked.limit.as_deref())?,
+        limit: limit(asked.limit.as_deref(), LIMIT_DEFAULT)?,
         sort: sort(asked.sort.as_deref())?,
         now,
     })
@@ -57,9 +57,10 @@ pub(crate) fn query(text: &str) -> Result<Query, Problem> {
     })
 }
 
-fn limit(text: Option<&str>) -> Result<usize, Problem> {
+/// How many rows are asked for.
+pub(crate) fn limit(text: Option<&str>, default: usize) -> Result<usize, Problem> {
     let Some(text) = text else {
-        return Ok(LIMIT_DEFAULT);
+        return Ok(default);
     };
     let max = Listing::LIMIT_MAX;
     let parsed = text.parse().ok().filter(|limit| (1..=max).contains(limit));

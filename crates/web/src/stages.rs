@@ -1,34 +1,53 @@
 //! The stages: their rules, their sums, and what holds them up.
 
+use crate::list::{limit, parameters};
 use crate::problem::{Kind, Problem};
 use crate::routes::{Route, shows};
 use crate::site::Site;
-use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use domain::books::StageCounts;
 use domain::control::Hold;
 use domain::names::StageName;
 use domain::ports::Inspection;
+use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::json::{StageJson, nearest};
 
 pub(crate) const ROUTES: &[Route] = &[
-    shows(
-        "/api/v1/stages",
-        "Lists the stages in the order of the flows.",
-        "Stages",
-        || web::to(index),
-    ),
+    Route {
+        query: &["limit"],
+        ..shows(
+            "/api/v1/stages",
+            "Lists the stages in the order of the flows, then those that only have tickets.",
+            "Stages",
+            || web::to(index),
+        )
+    },
     shows("/api/v1/stages/{stage}", "Shows a stage.", "Stage", || {
         web::to(show)
     }),
 ];
 
-async fn index(site: Data<Site>) -> Result<HttpResponse, Problem> {
+/// How many stages are listed when nobody says otherwise: anybody may submit to any name.
+pub(crate) const STAGES_SHOWN: usize = 100;
+/// How many names an error lists.
+const NAMES_SHOWN: usize = 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    limit: Option<String>,
+}
+
+async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let asked: Asked = parameters(&request)?;
+    let limit = limit(asked.limit.as_deref(), STAGES_SHOWN)?;
     let views = views(&site).await?;
-    let items: Vec<StageJson> = views.iter().map(|view| view.json(&site)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items })))
+    let shown = views.iter().take(limit);
+    let items: Vec<StageJson> = shown.map(|view| view.json(&site)).collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "more": views.len() > limit })))
 }
 
 async fn show(site: Data<Site>, name: Path<String>) -> Result<HttpResponse, Problem> {
@@ -46,6 +65,11 @@ fn no_such(name: &str, views: &[StageView]) -> Problem {
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean {near:?}?"),
         None if known.is_empty() => "no stage is configured".into(),
+        None if known.len() > NAMES_SHOWN => format!(
+            "there are {} and {} more",
+            known[..NAMES_SHOWN].join(", "),
+            known.len() - NAMES_SHOWN
+        ),
         None => format!("there are {}", known.join(", ")),
     };
     Problem::new(
@@ -63,6 +87,12 @@ pub(crate) struct StageView {
 }
 
 impl StageView {
+    /// Whether a page shows it that has no room for all: it is configured, or has live tickets.
+    pub(crate) fn matters(&self, site: &Site) -> bool {
+        site.parts.flows.stage(&self.name).is_some()
+            || self.counts.as_ref().is_some_and(|counts| !is_empty(counts))
+    }
+
     pub(crate) fn json(&self, site: &Site) -> StageJson {
         let mut json = StageJson::new(&self.name, &site.parts.flows);
         if let Some(counts) = &self.counts {
@@ -78,7 +108,8 @@ impl StageView {
     }
 }
 
-/// The configured stages in the order of the flows, then those that only have tickets.
+/// The configured stages in the order of the flows, then those that only have tickets: the ones
+/// with live tickets first, so that a list that is cut shows what matters.
 pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
     let counts = site.parts.catalog.stages().await?;
     let mut holds = site.parts.catalog.snapshot().await?.holds;
@@ -89,12 +120,10 @@ pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
         .collect();
     let configured = site.parts.flows.stages();
     let mut names: Vec<StageName> = configured.iter().map(|stage| stage.name.clone()).collect();
-    let others: Vec<StageName> = counts
-        .keys()
-        .filter(|name| !names.contains(name))
-        .cloned()
-        .collect();
-    names.extend(others);
+    let known: BTreeSet<&StageName> = configured.iter().map(|stage| &stage.name).collect();
+    let others = counts.values().filter(|it| !known.contains(&it.stage));
+    let (live, empty): (Vec<_>, Vec<_>) = others.partition(|it| !is_empty(it));
+    names.extend(live.into_iter().chain(empty).map(|it| it.stage.clone()));
     let view = |name: StageName| StageView {
         counts: counts.remove(&name),
         hold: holds.remove(&name),
@@ -102,4 +131,9 @@ pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
         name,
     };
     Ok(names.into_iter().map(view).collect())
+}
+
+/// Whether no live ticket is there.
+fn is_empty(counts: &StageCounts) -> bool {
+    counts.ready + counts.running + counts.waiting.values().sum::<u64>() == 0
 }

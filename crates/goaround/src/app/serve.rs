@@ -49,7 +49,10 @@ impl Serving {
                     ))
                 }
             }),
-            ready: running.stages().readiness(),
+            ready: Arc::new({
+                let (stages, writable) = (running.stages().readiness(), line.writable());
+                move || stages().and_then(|()| writable())
+            }),
             live: live.clone(),
         };
         let server = web::serve(listener, config.web(), parts).await?;

@@ -170,9 +170,17 @@ impl Stages {
 impl List {
     fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
         let mut answer = client.get(&format!("stages?limit={}", Listing::LIMIT_MAX))?;
-        let picked = self.pick(items(&answer), terminal.now());
+        let mut picked = self.pick(items(&answer), terminal.now());
+        let matching = picked.len();
+        picked.truncate(self.limit);
         answer["items"] = picked.into();
         print_list(&answer, COLUMNS, self.output, terminal)?;
+        if matching > self.limit {
+            terminal.note(&format!(
+                "these are {} of {matching}; --limit shows more, --filter fewer",
+                self.limit
+            ));
+        }
         if answer["more"] == Json::Bool(true) {
             terminal.note(&format!(
                 "only the first {} stages were looked at; there are more",
@@ -199,7 +207,6 @@ impl List {
             Sort::Name => picked.sort_by_key(|stage| member(stage, "stage")),
             Sort::Ready => picked.sort_by_key(|stage| std::cmp::Reverse(stage["ready"].as_u64())),
         }
-        picked.truncate(self.limit);
         picked
     }
 }

@@ -8,3 +8,4 @@ mod disk;
 mod files;
 mod lists;
 mod load;
+mod mended;

@@ -1,10 +1,10 @@
 //! Promises about stages that want at most one live ticket a key.
 
 use super::Stand;
-use super::stand::failed;
+use super::stand::{failed, stage};
 use domain::books::{Place, State};
-use domain::outcome::Outcome;
-use domain::ports::Action;
+use domain::outcome::{Done, Outcome};
+use domain::ports::{Action, Settled};
 use domain::wait::{Condition, Reason};
 
 super::suite!(unique_contract unique ($)
@@ -14,6 +14,11 @@ super::suite!(unique_contract unique ($)
     of_several_that_wait_the_newest_is_left,
     the_waiting_one_goes_on_when_the_other_ends,
     the_waiting_one_goes_on_when_the_other_is_cancelled,
+    nobody_goes_in_while_a_cancelled_ticket_is_still_in_hand,
+    a_newcomer_too_waits_for_a_cancelled_ticket_in_hand,
+    the_waiting_one_goes_on_when_the_cancelled_one_is_handed_back,
+    the_waiting_one_goes_on_when_the_process_with_the_cancelled_one_dies,
+    an_older_ticket_that_comes_later_gives_way,
     other_keys_and_other_stages_do_not_matter,
     a_ticket_without_a_key_is_nobodys_rival,
 );
@@ -81,6 +86,77 @@ pub async fn the_waiting_one_goes_on_when_the_other_is_cancelled(stand: Stand) {
     stand.settle(settlement).await;
     let mut consumer = stand.consume("solo", 1).await;
     assert_eq!(stand.fresh(&mut *consumer).await.ticket().id(), new);
+}
+
+/// The handler of a cancelled ticket runs until it has let go: two at once on one key are never.
+pub async fn nobody_goes_in_while_a_cancelled_ticket_is_still_in_hand(stand: Stand) {
+    let running = stand.started(stand.keyed("solo", "rust")).await;
+    let new = stand.submit(stand.keyed("solo", "rust")).await;
+    stand.done(running.ticket().id(), Action::Cancel).await;
+    let mut consumer = stand.consume("solo", 1).await;
+    stand.nothing(&mut *consumer).await;
+    let settlement = stand.settlement(running, Outcome::Abandoned).await;
+    assert_eq!(stand.settle(settlement).await, Settled::Stale);
+    assert_eq!(stand.fresh(&mut *consumer).await.ticket().id(), new);
+}
+
+/// It does not matter whether the newer ticket came before or after the cancellation.
+pub async fn a_newcomer_too_waits_for_a_cancelled_ticket_in_hand(stand: Stand) {
+    let running = stand.started(stand.keyed("solo", "rust")).await;
+    let other = running.ticket().id();
+    stand.done(other, Action::Cancel).await;
+    let new = stand.submit(stand.keyed("solo", "rust")).await;
+    assert_eq!(stand.condition(new).await, Condition::Unique { other });
+    let settlement = stand.settlement(running, Outcome::Abandoned).await;
+    stand.settle(settlement).await;
+    let mut consumer = stand.consume("solo", 1).await;
+    assert_eq!(stand.fresh(&mut *consumer).await.ticket().id(), new);
+}
+
+/// A delivery that is dropped is let go as well.
+pub async fn the_waiting_one_goes_on_when_the_cancelled_one_is_handed_back(stand: Stand) {
+    stand.submit(stand.keyed("solo", "rust")).await;
+    let mut consumer = stand.consume("solo", 2).await;
+    let in_hand = stand.fresh(&mut *consumer).await;
+    let new = stand.submit(stand.keyed("solo", "rust")).await;
+    stand.done(in_hand.ticket().id(), Action::Cancel).await;
+    stand.nothing(&mut *consumer).await;
+    drop(in_hand);
+    assert_eq!(stand.fresh(&mut *consumer).await.ticket().id(), new);
+}
+
+/// A handler does not outlive its process.
+pub async fn the_waiting_one_goes_on_when_the_process_with_the_cancelled_one_dies(
+    mut stand: Stand,
+) {
+    let running = stand.started(stand.keyed("solo", "rust")).await;
+    let new = stand.submit(stand.keyed("solo", "rust")).await;
+    stand.done(running.ticket().id(), Action::Cancel).await;
+    stand.crash().await;
+    drop(running);
+    let mut consumer = stand.consume("solo", 1).await;
+    assert_eq!(stand.fresh(&mut *consumer).await.ticket().id(), new);
+}
+
+/// Newest is who was accepted last, not who comes to the stage last.
+pub async fn an_older_ticket_that_comes_later_gives_way(stand: Stand) {
+    let old = stand.submit(stand.keyed("build", "rust")).await;
+    let new = stand.submit(stand.keyed("solo", "rust")).await;
+    let mut consumer = stand.consume("build", 1).await;
+    let fresh = stand.fresh(&mut *consumer).await;
+    let started = stand.start(fresh).await;
+    let done = Done {
+        next: Some(stage("solo")),
+        ..Done::default()
+    };
+    stand.end(started, Outcome::Done(done)).await;
+    let place = stand.place(old).await;
+    let Place::Dropped { reason, .. } = &place else {
+        panic!("expected the older ticket to give way, it is {place:?}");
+    };
+    assert!(reason.contains(&new.to_string()), "{reason}");
+    assert_eq!(stand.place(new).await.state(), State::Runnable);
+    assert_eq!(stand.balance().await.dropped, 1);
 }
 
 /// A key means something at its stage.

@@ -43,7 +43,8 @@ impl State {
             row.entry.ticket.name == ticket.name && matches!(row.entry.place, Place::Running { .. })
         });
         if row.is_none() {
-            return self.orphan(&ticket, holder, started_at, now);
+            self.orphan(&ticket, holder, started_at, now);
+            return self.free_key(&ticket, now);
         }
         let wait = Wait {
             because: format!("{holder} had it and did not settle it"),

@@ -128,7 +128,8 @@ impl State {
             self.no_longer_running(&queued.ticket, now);
         }
         if !self.is_current(&queued) {
-            return self.pass_over(&queued, now);
+            self.pass_over(&queued, now);
+            return self.free_key(&queued.ticket, now);
         }
         let id = queued.ticket.id();
         self.queue(&queued.ticket.stage.clone())

@@ -24,6 +24,7 @@ impl State {
             }
             Err(stale) => {
                 self.pass_by(settlement, stale, queued.as_ref(), now);
+                self.free_key(settlement.ticket(), now);
                 Settled::Stale
             }
         }

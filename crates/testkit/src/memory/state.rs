@@ -19,6 +19,8 @@ const HISTORY_MAX: usize = 256;
 /// One ticket.
 pub(super) struct Row {
     pub(super) entry: Entry,
+    /// How many had been accepted with it; a newer one has more.
+    pub(super) age: u64,
     pub(super) history: VecDeque<Line>,
     /// Why it cannot be read, if a test wants that.
     pub(super) garbled: Option<String>,
@@ -94,6 +96,7 @@ impl State {
         };
         let row = Row {
             entry,
+            age: self.accepted,
             history: VecDeque::new(),
             garbled: None,
         };

@@ -13,6 +13,9 @@ impl State {
     /// A ticket comes to a stage that wants one ticket a key.
     pub(super) fn arrive_with_key(&mut self, id: TicketId, key: &Key, now: Timestamp) {
         let others = self.rivals(id, key);
+        if let Some(newer) = self.newer(id, &others) {
+            return self.supersede(id, newer, now);
+        }
         let at_work = others.iter().copied().find(|other| self.is_at_work(*other));
         for other in others {
             if !self.is_at_work(other) {
@@ -48,7 +51,18 @@ impl State {
         }
     }
 
-    /// The other live tickets of this key at this ticket's stage.
+    /// A live one that was accepted after this ticket: an older one may come to the stage later.
+    fn newer(&self, id: TicketId, others: &[TicketId]) -> Option<TicketId> {
+        let age = self.rows.get(&id)?.age;
+        let is_newer = |other: &&TicketId| {
+            let row = self.rows.get(*other);
+            row.is_some_and(|row| row.age > age && !row.entry.place.state().is_terminal())
+        };
+        others.iter().find(is_newer).copied()
+    }
+
+    /// The other tickets of this key at this ticket's stage that are live, or ended and still in
+    /// somebody's hand.
     fn rivals(&self, id: TicketId, key: &Key) -> Vec<TicketId> {
         let Some(stage) = self.rows.get(&id).map(|row| &row.entry.ticket.stage) else {
             return Vec::new();
@@ -57,7 +71,8 @@ impl State {
             ticket.id() != id && ticket.stage == *stage && ticket.key.as_ref() == Some(key)
         };
         let rows = self.rows.iter().filter(|(_, row)| {
-            is_rival(&row.entry.ticket) && !row.entry.place.state().is_terminal()
+            let is_over = || row.entry.place.state().is_terminal();
+            is_rival(&row.entry.ticket) && (!is_over() || self.is_lent(row.entry.ticket.id()))
         });
         rows.map(|(id, _)| *id).collect()
     }

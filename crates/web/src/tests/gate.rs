@@ -41,16 +41,19 @@ async fn another_sites_page_changes_nothing() {
         ("origin", "http://127.0.0.1:7878", true),
         ("sec-fetch-site", "same-origin", true),
     ] {
-        let web = Web::new();
-        let headers = [(name, value), ("content-type", "application/json")];
-        let answered = web
-            .ask(Method::POST, "/api/v1/tickets", &headers, TICKET)
-            .await;
-        match is_ours {
-            true => assert_eq!(answered.status, 201, "{value}"),
-            false => check_problem(&answered, 403, "cross-site", "a page of another site"),
+        // What a form of another site can send without asking, and what it cannot.
+        for sent_as in ["application/x-www-form-urlencoded", "", "application/json"] {
+            let web = Web::new();
+            let headers = [(name, value), ("content-type", sent_as)];
+            let answered = web
+                .ask(Method::POST, "/api/v1/tickets", &headers, TICKET)
+                .await;
+            match is_ours {
+                true => assert_eq!(answered.status, 201, "{value}"),
+                false => check_problem(&answered, 403, "cross-site", "a page of another site"),
+            }
+            assert_eq!(web.fake.state.lock().unwrap().entries.is_empty(), !is_ours);
         }
-        assert_eq!(web.fake.state.lock().unwrap().entries.is_empty(), !is_ours);
     }
 }
 

@@ -1,11 +1,12 @@
 use super::client::*;
 use super::fake::*;
-use domain::books::{Entry, Place};
+use domain::books::{Entry, Place, StageCounts};
 use domain::control::Hold;
 use domain::names::Version;
 use domain::outcome::Failure;
 use domain::ports::{Finding, Inspection, StoreError};
 use domain::ticket::Payload;
+use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn what_is_not_there_is_a_404_that_says_so() {
@@ -155,8 +156,12 @@ async fn a_ticket_is_shown_whole_with_the_documented_fields() {
         .await
         .json();
     assert_eq!(
-        (&why["state"], &why["last_events"][0]["what"]),
-        (&"waiting (backoff)".into(), &"accepted".into())
+        (
+            &why["state"],
+            &why["reason"],
+            &why["last_events"][0]["what"]
+        ),
+        (&"waiting".into(), &"backoff".into(), &"accepted".into())
     );
     let past = web
         .get(&format!("/api/v1/tickets/{}/history", id(1)))
@@ -279,4 +284,43 @@ async fn probes_metrics_and_version_answer() {
         (answered.status, answered.text().as_str()),
         (503, "not ready: the store is being opened\n")
     );
+}
+
+fn sums(name: &str, ready: u64) -> StageCounts {
+    StageCounts {
+        stage: stage(name),
+        ready,
+        running: 0,
+        waiting: BTreeMap::new(),
+        done: 1,
+        failed: 0,
+        oldest_ready: None,
+    }
+}
+
+#[tokio::test]
+async fn thousands_of_stage_names_fill_neither_list_nor_page() {
+    let web = Web::new().with(|state| {
+        state.counts = (0..5_000).map(|n| sums(&format!("s{n:04}"), 0)).collect();
+        state.counts.push(sums("zzz", 1));
+    });
+    let json = web.get("/api/v1/stages").await.json();
+    let items = json["items"].as_array().unwrap();
+    assert_eq!((items.len(), &json["more"]), (100, &true.into()));
+    assert_eq!(items[2]["stage"], "zzz", "one with tickets comes first");
+    let all = web.get("/api/v1/stages?limit=10000").await.json();
+    assert_eq!(
+        (all["items"].as_array().unwrap().len(), &all["more"]),
+        (5_003, &false.into())
+    );
+    let page = web.page("/").await.text();
+    assert!(page.contains("stage:zzz") && !page.contains("stage:s0000"));
+    assert!(
+        page.contains("5\u{202f}000 more, not configured")
+            && page.contains("/api/v1/stages?limit=10000"),
+        "{page}"
+    );
+    assert!(page.len() < 50_000, "{} bytes", page.len());
+    let missing = web.get("/api/v1/stages/nothing-like-it").await;
+    check_problem(&missing, 404, "not-found", "and 4983 more");
 }

@@ -131,3 +131,34 @@ async fn a_stage_that_nobody_configured_is_accepted() {
         .await;
     assert_eq!(answered.status, 201);
 }
+
+#[tokio::test]
+async fn a_body_that_names_no_type_is_read_as_one_ticket() {
+    for headers in [
+        &[][..],
+        &[("content-type", "")],
+        &[("content-type", "application/x-www-form-urlencoded")],
+        &[("content-type", "Application/JSON; charset=utf-8")],
+    ] {
+        let body = r#"{"flow":"ci"}"#;
+        let answered = Web::new()
+            .ask(Method::POST, "/api/v1/tickets", headers, body)
+            .await;
+        assert_eq!(answered.status, 201, "{headers:?}: {}", answered.text());
+    }
+}
+
+#[tokio::test]
+async fn a_payload_past_the_limit_says_what_to_do_instead() {
+    let large = format!(r#"{{"flow":"ci","payload":"{}"}}"#, "x".repeat(65));
+    for body in [
+        large,
+        "x".repeat(Web::new().config.submission_bytes_max() + 1),
+    ] {
+        let json = Web::new().post("/api/v1/tickets", &body).await.json();
+        assert_eq!(
+            json["remedy"],
+            "put what is large elsewhere and submit its address"
+        );
+    }
+}

@@ -2,15 +2,22 @@
 
 use super::words::{ago, line, number, oops_link, quoted};
 use crate::site::Site;
-use crate::stages::StageView;
+use crate::stages::{STAGES_SHOWN, StageView};
 use domain::books::StageCounts;
 use domain::control::Hold;
 use domain::names::StageName;
+use domain::ports::Listing;
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
 
 pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
     let now = site.now();
+    let shown: Vec<&StageView> = views
+        .iter()
+        .filter(|view| view.matters(site))
+        .take(STAGES_SHOWN)
+        .collect();
+    let more = views.len() - shown.len();
     html! {
         section.card aria-labelledby="stages-title" {
             h2 #stages-title { "Stages" }
@@ -20,8 +27,19 @@ pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
                         "No stage is configured. Name one in " code { "goaround.toml" }
                         " and start again; " code { "goaround init" } " writes an example."
                     }
-                } @else { (flows(site)) (table(site, views, now)) }
+                } @else { (flows(site)) (table(site, &shown, now)) }
+                @if more > 0 { (others(more)) }
             }
+        }
+    }
+}
+
+/// What is not shown, and where it is.
+fn others(more: usize) -> Markup {
+    html! {
+        p.muted.more {
+            (number(more as u64)) " more, not configured; "
+            a href={ "/api/v1/stages?limit=" (Listing::LIMIT_MAX) } { "the API" } " lists them."
         }
     }
 }
@@ -66,7 +84,7 @@ fn flows(site: &Site) -> Markup {
     }
 }
 
-fn table(site: &Site, views: &[StageView], now: Timestamp) -> Markup {
+fn table(site: &Site, views: &[&StageView], now: Timestamp) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Stages" {
             table {

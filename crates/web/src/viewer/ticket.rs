@@ -2,8 +2,8 @@
 
 use super::frame::{Page, PageProblem};
 use super::words::{
-    ago, badge, block, copy_button, copy_of, fact, known, number, oops_link, outcome_badge, plain,
-    quoted, ticket_link, until,
+    ago, badge, block, copy_button, copy_of, fact, known, named, number, oops_link, outcome_badge,
+    plain, quoted, ticket_link, until,
 };
 use crate::list::parameters;
 use crate::problem::Problem;
@@ -108,7 +108,11 @@ fn why(explanation: &Explanation, now: Timestamp) -> Markup {
         section.card #explain data-live aria-labelledby="explain-title" {
             h2 #explain-title { "Why it is there" }
             dl.facts {
-                dt { "State" } dd { (explanation.state) ", " (ago(explanation.since, now)) }
+                dt { "State" } dd {
+                    (explanation.state)
+                    @if let Some(reason) = explanation.reason { " (" (named(reason)) ")" }
+                    ", " (ago(explanation.since, now))
+                }
                 dt { "Waits for" } dd { (quoted(&explanation.waits_for, 600)) }
                 @if let Some(at) = explanation.until { dt { "Until" } dd { (until(at, now)) } }
                 dt { "Then" } dd { (explanation.then) }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The answer to "why is this ticket where it is?".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExplainJson {
-    /// Where it is, with the reason if it waits.
+    /// Where it is: `runnable`, `running`, `waiting`, `done` or `dropped`.
     pub state: String,
+    /// Why it waits, if it waits: `backoff`, `held` and so on.
+    pub reason: Option<String>,
     /// Since when.
     pub since: String,
     /// What it waits for.
@@ -27,7 +29,8 @@ impl ExplainJson {
     /// The explanation in JSON's words.
     pub fn new(explanation: &Explanation) -> Self {
         Self {
-            state: explanation.state.clone(),
+            state: explanation.state.to_string(),
+            reason: explanation.reason.map(|reason| reason.to_string()),
             since: explanation.since.to_string(),
             waits_for: explanation.waits_for.clone(),
             until: explanation.until.map(|at| at.to_string()),
