@@ -139,8 +139,11 @@ impl Spawner {
         loop {
             let now = line.borrow_and_update().clone();
             match now {
-                Line::Up(link) => match link.begin(id, mark.clone(), &frame, place) {
-                    Ok(attempt) => return Ok(attempt),
+                Line::Up(link) => match link.begin(id, mark.clone(), place) {
+                    Ok(mut attempt) => {
+                        attempt.send(frame).await;
+                        return Ok(attempt);
+                    }
                     Err((Dead, unused)) => place = unused,
                 },
                 Line::Down => {}
@@ -176,7 +179,7 @@ impl Life {
     async fn talk(&mut self, closing: &mut watch::Receiver<bool>) -> String {
         let why = tokio::select! {
             why = self.link.listen(&mut self.reader) => Some(why),
-            _ = self.link.pump() => None,
+            why = self.link.complaint() => return why,
             () = closed(closing) => {
                 self.link.hang_up();
                 None

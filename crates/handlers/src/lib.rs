@@ -19,6 +19,7 @@ mod result;
 mod helper;
 mod link;
 mod places;
+mod slot;
 
 mod processes;
 pub mod spawner;

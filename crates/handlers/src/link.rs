@@ -1,26 +1,30 @@
-//! The worker's end of the socket to its spawner: requests go out, replies come in, and what is out
-//! is known until nothing of it runs any more.
+//! The worker's side of its spawner. What is out is known until nothing of it runs any more.
+//!
+//! Each attempt that is out has a slot, a socket to a thread of the spawner: an invocation goes
+//! out, a reply comes in, and whoever waits for the attempt does both itself. Slots are used again.
+//! The one socket beside them hands the new ones over, and brings what concerns nobody's slot.
 
 use crate::places::Place;
 use crate::processes::{Brood, Mark};
-use bytes::{Bytes, BytesMut};
+use crate::slot::{Slot, fill};
+use crate::spawner::{door, files_limit};
+use bytes::Bytes;
 use rustix::process::Pid;
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::net::UnixStream as IdleStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, oneshot};
 use wire::child::{
-    BadFrame, End, Event, Frames, Invocation, PROTOCOL, Request, SpawnerEvent, SpawnerRequest, Stop,
+    BadFrame, End, Event, Frames, Invocation, NotStarted, PROTOCOL, Reply, Request, SpawnerEvent,
+    SpawnerRequest, Stop,
 };
 
-/// How much room is made for reads at once; enough for many usual replies.
-const READ_BYTES: usize = 64 * 1024;
-
-/// Below this, the room is too little to read into.
-const ROOM_BYTES_MIN: usize = 4 * 1024;
+/// The most slots that are kept while nobody uses them; each is a thread of the spawner.
+pub(crate) const SLOTS_IDLE_MAX: usize = 128;
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -38,8 +42,9 @@ pub(crate) enum Word {
 /// A connection to one life of the spawner.
 pub(crate) struct Link {
     writer: OwnedWriteHalf,
-    outbox: Mutex<BytesMut>,
-    outbox_filled: Notify,
+    idle: Mutex<Vec<IdleStream>>,
+    complaint: Mutex<Option<String>>,
+    has_complaint: Notify,
     /// The attempts that are out; `None` once the spawner is dead and all of them have their word.
     attempts: Mutex<Option<HashMap<u64, Out>>>,
 }
@@ -56,8 +61,18 @@ struct Out {
 pub(crate) struct Attempt {
     link: Arc<Link>,
     id: u64,
+    slot: Option<Slot>,
     word: oneshot::Receiver<Word>,
-    has_ended: bool,
+    state: State,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The spawner has not seen all of it, and so will not begin it.
+    Unsent,
+    Sent,
+    Ended,
 }
 
 /// Nobody is at the other end any more.
@@ -75,22 +90,22 @@ impl Link {
         let (reader, writer) = socket.into_split();
         let link = Self {
             writer,
-            outbox: Mutex::default(),
-            outbox_filled: Notify::new(),
+            idle: Mutex::default(),
+            complaint: Mutex::default(),
+            has_complaint: Notify::new(),
             attempts: Mutex::new(Some(HashMap::new())),
         };
         (link, reader)
     }
 
-    /// Sends an attempt out.
+    /// Makes an attempt known, which is then to be sent.
     ///
     /// # Errors
-    /// [`Dead`] when the spawner is; nothing was sent.
+    /// [`Dead`] when the spawner is.
     pub(crate) fn begin(
         self: &Arc<Self>,
         id: u64,
         mark: Mark,
-        frame: &[u8],
         place: Place,
     ) -> Result<Attempt, (Dead, Place)> {
         let (sender, word) = oneshot::channel();
@@ -103,66 +118,60 @@ impl Link {
             Some(attempts) => attempts.insert(id, out),
             None => return Err((Dead, out.place)),
         };
-        self.send(frame);
         Ok(Attempt {
             link: Arc::clone(self),
             id,
+            slot: None,
             word,
-            has_ended: false,
+            state: State::Unsent,
         })
     }
 
-    /// Sends at once what the socket takes; the rest is sent by [`Link::pump`]. What waits is
-    /// bounded by the attempts that may be out: an invocation and a stop or two for each.
-    fn send(&self, frame: &[u8]) {
-        let mut outbox = lock(&self.outbox);
-        let sent = match outbox.is_empty() {
-            true => self.writer.try_write(frame).unwrap_or(0),
-            false => 0,
-        };
-        if sent < frame.len() {
-            outbox.extend_from_slice(&frame[sent..]);
-            self.outbox_filled.notify_one();
+    /// Begins to send a frame on an idle slot, or on a new one that is handed to the spawner.
+    async fn slot(&self, id: u64, frame: Bytes) -> io::Result<Slot> {
+        let idle = lock(&self.idle).pop();
+        if let Some(idle) = idle {
+            return Slot::new(idle, frame);
+        }
+        let (ours, theirs) = files_limit::raised_for(IdleStream::pair)?;
+        ours.set_nonblocking(true)?;
+        let door: &UnixStream = self.writer.as_ref();
+        let hand_in = || door::hand_in(door, id, &theirs);
+        match door.async_io(Interest::WRITABLE, hand_in).await {
+            Ok(()) => {}
+            // Its end is noticed by whoever listens; until then the other end of this is closed.
+            Err(error) if is_hang_up(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Slot::new(ours, frame)
+    }
+
+    fn keep(&self, slot: Slot) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < SLOTS_IDLE_MAX
+            && let Some(slot) = slot.into_idle()
+        {
+            idle.push(slot);
         }
     }
 
-    fn stop(&self, id: u64, grace_ms: u64) {
-        let request = SpawnerRequest {
-            request: Some(Request::Stop(Stop { id, grace_ms })),
-        };
-        if let Ok(frame) = wire::child::encode(&request) {
-            self.send(&frame);
-        }
+    fn forget(&self, id: u64) -> Option<Out> {
+        lock(&self.attempts).as_mut()?.remove(&id)
     }
 
-    /// Sends what could not be sent at once, until the spawner is dead.
-    pub(crate) async fn pump(&self) -> io::Error {
-        loop {
-            self.outbox_filled.notified().await;
-            if let Err(error) = self.flush().await {
-                return error;
-            }
-        }
+    /// Nothing that the spawner says can be believed any more.
+    fn complain(&self, why: String) {
+        *lock(&self.complaint) = Some(why);
+        self.has_complaint.notify_one();
     }
 
-    async fn flush(&self) -> io::Result<()> {
-        loop {
-            self.writer.writable().await?;
-            let mut outbox = lock(&self.outbox);
-            if outbox.is_empty() {
-                // What one burst needed is not kept for ever.
-                *outbox = BytesMut::new();
-                return Ok(());
-            }
-            match self.writer.try_write(&outbox) {
-                Ok(sent) => drop(outbox.split_to(sent)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+    /// Waits until the spawner has said nonsense to somebody; says which.
+    pub(crate) async fn complaint(&self) -> String {
+        self.has_complaint.notified().await;
+        lock(&self.complaint).take().unwrap_or_default()
     }
 
-    /// Hands out replies until the spawner is dead; says why it is.
+    /// Hears what concerns nobody's slot until the spawner is dead; says why it is.
     pub(crate) async fn listen(&self, reader: &mut OwnedReadHalf) -> String {
         let mut frames = Frames::default();
         let mut was_greeted = false;
@@ -202,13 +211,13 @@ impl Link {
                 }
             }
             Some(Event::Reply(reply)) => {
-                let mut attempts = lock(&self.attempts);
-                let out = attempts.as_mut().and_then(|all| all.remove(&reply.id));
-                drop(attempts);
-                if let (Some(out), Some(end)) = (out, reply.end) {
+                let out = self.forget(reply.id);
+                if let Some(out) = out {
                     out.place.give_back();
-                    // Nobody waits any more for an attempt whose future was dropped.
-                    out.word.send(Word::End(end)).ok();
+                    if let Some(end) = reply.end {
+                        // Nobody waits any more for an attempt whose future was dropped.
+                        out.word.send(Word::End(end)).ok();
+                    }
                 }
             }
             None => {}
@@ -226,6 +235,7 @@ impl Link {
     /// Nothing of the attempts runs any more: tells everyone who waits for one.
     pub(crate) fn conclude(&self, word: impl Fn() -> Word) {
         let attempts = lock(&self.attempts).take();
+        lock(&self.idle).clear();
         for out in attempts.into_iter().flat_map(HashMap::into_values) {
             out.word.send(word()).ok();
         }
@@ -238,14 +248,9 @@ impl Link {
     }
 }
 
-async fn fill(reader: &mut OwnedReadHalf, buffer: &mut BytesMut) -> io::Result<usize> {
-    if buffer.capacity() - buffer.len() < ROOM_BYTES_MIN {
-        buffer.reserve(READ_BYTES);
-    }
-    match reader.read_buf(buffer).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
-        read => read,
-    }
+fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 fn epitaph(was_greeted: bool, frames: &Frames) -> String {
@@ -267,27 +272,97 @@ pub(crate) fn frame(invocation: Invocation) -> Result<Bytes, BadFrame> {
 }
 
 impl Attempt {
+    /// Sends it out.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returned, it has never begun.
+    pub(crate) async fn send(&mut self, frame: Bytes) {
+        let slot = match self.link.slot(self.id, frame).await {
+            Ok(slot) => self.slot.insert(slot),
+            Err(error) => return self.never_began(&error),
+        };
+        slot.flush().await;
+        self.state = State::Sent;
+    }
+
+    fn never_began(&mut self, error: &io::Error) {
+        let Some(out) = self.link.forget(self.id) else {
+            return;
+        };
+        out.place.give_back();
+        let end = End::NotStarted(NotStarted {
+            errno: error.raw_os_error().unwrap_or(0),
+            message: format!("no socket to the spawner: {error}"),
+        });
+        // The other end of the channel is ours.
+        out.word.send(Word::End(end)).ok();
+        self.state = State::Sent;
+    }
+
     /// Waits for how it ended.
     ///
     /// # Cancel safety
     /// Safe: the word is kept until it was returned.
     pub(crate) async fn ended(&mut self) -> Word {
+        let reply = match self.slot.as_mut() {
+            Some(slot) => slot.reply().await,
+            None => Ok(None),
+        };
+        match reply {
+            Ok(Some(reply)) => match self.take(reply) {
+                Ok(end) => return Word::End(end),
+                Err(why) => self.link.complain(why),
+            },
+            Ok(None) => {}
+            Err(error) => self.link.complain(format!("it talks nonsense: {error}")),
+        }
+        // What became of it is told when nothing of it runs any more.
+        self.slot = None;
         let word = (&mut self.word).await;
-        self.has_ended = true;
+        self.state = State::Ended;
         // The link lets go of a sender only after a word, or when the whole runtime goes down.
         word.unwrap_or(Word::Closed)
     }
 
+    fn take(&mut self, reply: Reply) -> Result<End, String> {
+        let (id, own) = (reply.id, self.id);
+        let Some(end) = reply.end.filter(|_| id == own) else {
+            return Err(format!(
+                "expected the end of attempt {own}, got one of {id}"
+            ));
+        };
+        self.state = State::Ended;
+        if let Some(out) = self.link.forget(own) {
+            out.place.give_back();
+        }
+        if let Some(slot) = self.slot.take() {
+            self.link.keep(slot);
+        }
+        Ok(end)
+    }
+
     /// Asks it to end, and makes it after `grace_ms`.
-    pub(crate) fn stop(&self, grace_ms: u64) {
-        self.link.stop(self.id, grace_ms);
+    pub(crate) fn stop(&mut self, grace_ms: u64) {
+        let stop = Stop {
+            id: self.id,
+            grace_ms,
+        };
+        let request = SpawnerRequest {
+            request: Some(Request::Stop(stop)),
+        };
+        if let (Some(slot), Ok(frame)) = (&mut self.slot, wire::child::encode(&request)) {
+            slot.send(frame);
+        }
     }
 }
 
 impl Drop for Attempt {
+    /// The end of its slot is the order to kill it; whoever listens is told when that was done.
     fn drop(&mut self) {
-        if !self.has_ended {
-            self.link.stop(self.id, 0);
+        if self.state == State::Unsent
+            && let Some(out) = self.link.forget(self.id)
+        {
+            out.place.give_back();
         }
     }
 }

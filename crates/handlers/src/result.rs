@@ -44,7 +44,7 @@ struct PendingForm {
     #[serde(rename = "outcome")]
     _outcome: IgnoredAny,
     until: String,
-    start_within: Option<String>,
+    start_within: Option<IgnoredAny>,
 }
 
 /// Reads a result file; `stdout` is the payload of a result that does not name one.
@@ -125,14 +125,13 @@ fn payload(raw: &RawValue) -> Result<Payload, String> {
 }
 
 fn pending(text: &str) -> Result<Outcome, String> {
-    let expected = r#"{"outcome":"pending","until":"2h","start_within":"10m"}"#;
-    let form: PendingForm = read(text, expected)?;
-    let start_within = form.start_within.map(|length| parse_duration(&length));
+    let form: PendingForm = read(text, r#"{"outcome":"pending","until":"2h"}"#)?;
+    if form.start_within.is_some() {
+        return Err("start_within: not available in this version; use until".into());
+    }
     Ok(Outcome::Pending(Pending {
         until: parse_duration(&form.until).map_err(|error| format!("until: {error}"))?,
-        start_within: start_within
-            .transpose()
-            .map_err(|error| format!("start_within: {error}"))?,
+        start_within: None,
     }))
 }
 
@@ -166,6 +165,10 @@ mod tests {
             (
                 br#"{"outcome":"pending","until":"soon"}"#,
                 "until: expected a length of time",
+            ),
+            (
+                br#"{"outcome":"pending","until":"2h","start_within":"10m"}"#,
+                "start_within: not available in this version; use until",
             ),
         ] {
             let error = parse(content, None).unwrap_err();
@@ -204,10 +207,10 @@ mod tests {
 
     #[test]
     fn a_pending_result_waits() {
-        let content = br#"{"outcome":"pending","until":"2h","start_within":"10m"}"#;
+        let content = br#"{"outcome":"pending","until":"2h"}"#;
         let expected = Pending {
             until: Duration::from_secs(7_200),
-            start_within: Some(Duration::from_secs(600)),
+            start_within: None,
         };
         assert_eq!(parse(content, None), Ok(Outcome::Pending(expected)));
     }

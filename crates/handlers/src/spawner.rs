@@ -2,18 +2,19 @@
 //!
 //! It is small, so that its commands start fast and their peak memory is their own; it leads its
 //! own session, so that a signal to the worker's group does not reach it; and it adopts what its
-//! commands leave behind. Each of its threads waits for a request and runs it itself, so nothing is
-//! handed from thread to thread. When the worker is gone, the socket ends, and everything is
-//! killed.
+//! commands leave behind. Each of its threads has a socket of its own, waits there for a request, runs
+//! it itself and replies, so nothing is handed from thread to thread. When the worker is gone, all
+//! sockets end, and everything is killed.
 
 mod attempt;
+pub(crate) mod door;
 mod files;
-mod files_limit;
+pub(crate) mod files_limit;
 mod house;
-mod inbox;
 mod orphans;
 mod pipes;
 pub(crate) mod shim;
+mod slot;
 
 use house::House;
 use std::os::fd::AsFd;
@@ -54,7 +55,7 @@ fn run() -> std::io::Result<()> {
     leave_signals_to_the_worker()?;
     die_of_panics();
     let house = Arc::new(House::new(socket)?);
-    house.open()?;
+    house.serve();
     house.wait_until_empty();
     Ok(())
 }

@@ -23,7 +23,7 @@ pub use proto::{
 };
 
 /// The version of the conversation, said in [`Hello`].
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest message of a frame. A payload that does not fit can not be given to a command.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -1,7 +1,8 @@
 //! One command, from its start to the moment when nothing of it runs any more.
 
-use super::house::{Bell, House, not_started};
+use super::house::{House, not_started};
 use super::pipes::{Capture, Feed, Tail};
+use super::slot::Slot;
 use super::{Order, files, files_limit, shim};
 use crate::processes::{self, Brood, Mark};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,20 +25,20 @@ const QUICK: Duration = Duration::from_millis(20);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a command and returns once it and everything that it started are gone.
-pub(super) fn run(house: &House, bell: &Bell, invocation: &Invocation) -> End {
+pub(super) fn run(house: &House, slot: &mut Slot, invocation: &Invocation) -> End {
     let started = files_limit::raised_for(|| Running::start(house, invocation));
     let mut running = match started {
         Ok(running) => running,
         Err(error) => return not_started(&error),
     };
-    running.watch(house, bell);
+    running.watch(house, slot);
     running.stop_feeding();
     // A list that cannot be had may hold anything.
     let has_heirs = !house.orphans.are_none();
     if has_heirs {
-        running.hear_out(bell);
+        running.hear_out(house, slot);
     } else {
-        running.drain(bell);
+        running.drain(house, slot);
     }
     running.finish(house, invocation, has_heirs)
 }
@@ -64,7 +65,7 @@ struct Running {
 #[derive(Clone, Copy)]
 struct Woken {
     has_ended: bool,
-    is_rung: bool,
+    is_called: bool,
 }
 
 impl Running {
@@ -106,15 +107,15 @@ impl Running {
     }
 
     /// Feeds it and listens to it until it has ended.
-    fn watch(&mut self, house: &House, bell: &Bell) {
+    fn watch(&mut self, house: &House, slot: &mut Slot) {
         loop {
             let next = [self.told_at, self.killed_at].into_iter().flatten().min();
-            let woken = self.wait(bell, next);
+            let woken = self.wait(house, slot, next);
             if woken.has_ended {
                 return;
             }
-            if woken.is_rung
-                && let Some(order) = bell.heard()
+            if woken.is_called
+                && let Some(order) = slot.order(self.id)
             {
                 self.obey(order);
             }
@@ -137,7 +138,7 @@ impl Running {
 
     /// Something may have been left behind. It may go on writing for a moment, as in a pipeline of
     /// a shell that did not wait for all of it.
-    fn hear_out(&mut self, bell: &Bell) {
+    fn hear_out(&mut self, house: &House, slot: &mut Slot) {
         let linger = if self.was_killed {
             Duration::ZERO
         } else {
@@ -146,8 +147,8 @@ impl Running {
         let lingered = Instant::now() + linger;
         let mut deaf_at = self.killed_at.map_or(lingered, |at| at.min(lingered));
         while self.stdout.is_open() || self.stderr.is_open() {
-            let woken = self.wait(bell, Some(deaf_at));
-            if woken.is_rung && bell.heard().is_some() {
+            let woken = self.wait(house, slot, Some(deaf_at));
+            if woken.is_called && slot.order(self.id).is_some() {
                 deaf_at = Instant::now();
             }
             if self.stdout.has_overflowed() || is_over(Some(deaf_at)) {
@@ -158,23 +159,23 @@ impl Running {
 
     /// Nobody is left to write: takes what is in the pipes. They need not end, since a command that
     /// another thread is just starting holds all our pipes for a moment.
-    fn drain(&mut self, bell: &Bell) {
+    fn drain(&mut self, house: &House, slot: &Slot) {
         let mut left = u64::MAX;
         while left > 0 && !self.stdout.has_overflowed() {
             let before = self.stdout.bytes_seen() + self.stderr.bytes_seen();
-            self.wait(bell, Some(Instant::now()));
+            self.wait(house, slot, Some(Instant::now()));
             left = self.stdout.bytes_seen() + self.stderr.bytes_seen() - before;
         }
     }
 
     /// Sleeps until something happens or `until`, and moves what can be moved.
-    fn wait(&mut self, bell: &Bell, until: Option<Instant>) -> Woken {
-        // A place that is not needed watches the bell for nothing.
-        let idle = || PollFd::new(&bell.rung, PollFlags::empty());
+    fn wait(&mut self, house: &House, slot: &Slot, until: Option<Instant>) -> Woken {
+        // A place that is not needed watches for nothing on what can neither end nor fail.
+        let idle = || PollFd::new(&house.nothing, PollFlags::empty());
         let listen = |pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN);
         let is_running = self.command.is_some();
         let mut polled = [
-            PollFd::new(&bell.rung, PollFlags::IN),
+            slot.socket().map_or_else(idle, listen),
             if is_running {
                 PollFd::new(&self.handle, PollFlags::IN)
             } else {
@@ -189,7 +190,7 @@ impl Running {
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
         // A signal is not an event; the little that a sleep may get longer by it does not matter.
         while poll(&mut polled, timeout.as_ref()) == Err(Errno::INTR) {}
-        let [rung, ended, stdout, stderr, feed] = polled.map(|one| one.revents());
+        let [called, ended, stdout, stderr, feed] = polled.map(|one| one.revents());
         self.stdout.read(stdout);
         self.stderr.read(stderr);
         if !feed.is_empty() {
@@ -197,7 +198,7 @@ impl Running {
         }
         Woken {
             has_ended: !ended.is_empty(),
-            is_rung: !rung.is_empty(),
+            is_called: !called.is_empty(),
         }
     }
 

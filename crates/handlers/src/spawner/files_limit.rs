@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
 /// Does something, again with a higher limit when it ran into the limit.
-pub(super) fn raised_for<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn raised_for<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match attempt() {
         Err(error) if is_limit(&error) && raise() => attempt(),
         other => other,

@@ -1,30 +1,28 @@
 //! The threads: who waits for a request, who runs one, and when the house is empty.
 
-use super::inbox::{Inbox, Reader, Seen};
+use super::door::{self, Caller};
 use super::orphans::Orphans;
-use super::{ATTEMPTS_MAX, Order, attempt, files_limit};
-use rustix::event::{EventfdFlags, eventfd};
+use super::slot::Slot;
+use super::{ATTEMPTS_MAX, attempt};
+use crate::link::SLOTS_IDLE_MAX;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use wire::child::{
-    End, Event, Hello, Invocation, NotStarted, PROTOCOL, Reply, Request, SpawnerEvent,
-};
+use wire::child::{End, Event, Hello, Invocation, NotStarted, PROTOCOL, Reply, SpawnerEvent};
 
 /// A thread runs one command at a time and needs little.
 const STACK_BYTES: usize = 256 * 1024;
 
+/// The most threads there are. Some may not have seen yet that nobody needs them any more.
+const SLOTS_MAX: usize = 2 * ATTEMPTS_MAX + SLOTS_IDLE_MAX;
+
 /// Everything the threads share.
 pub(super) struct House {
-    inbox: Inbox,
+    door: UnixStream,
     writer: Mutex<UnixStream>,
-    /// Threads that wait for a request, or are about to.
-    free: AtomicUsize,
     register: Mutex<Register>,
     emptied: Condvar,
     pub(super) orphans: Orphans,
@@ -32,44 +30,13 @@ pub(super) struct House {
     pub(super) nothing: File,
 }
 
-/// The commands that run.
+/// The threads, and how many of them run a command.
 #[derive(Default)]
 struct Register {
     is_closing: bool,
-    running: HashMap<u64, Arc<Bell>>,
-}
-
-/// Tells a thread that its command is to end.
-pub(super) struct Bell {
-    pub(super) rung: OwnedFd,
-    order: Mutex<Option<Order>>,
-}
-
-impl Bell {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            rung: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            order: Mutex::new(None),
-        })
-    }
-
-    fn ring(&self, order: Order) {
-        let mut place = lock(&self.order);
-        *place = Some(order);
-        // The counter is far from its end, so this can neither block nor fail.
-        rustix::io::write(&self.rung, &1u64.to_ne_bytes()).ok();
-    }
-
-    /// What is to happen, once for each ring.
-    pub(super) fn heard(&self) -> Option<Order> {
-        let mut place = lock(&self.order);
-        let order = place.take();
-        if order.is_some() {
-            // Nobody else reads it, so it holds what was rung.
-            rustix::io::read(&self.rung, &mut [0u8; 8]).ok();
-        }
-        order
-    }
+    running: usize,
+    /// By the attempt that each was hired for.
+    slots: HashMap<u64, Arc<UnixStream>>,
 }
 
 /// A panic of another thread leaves nothing half done here that would matter.
@@ -81,8 +48,7 @@ impl House {
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         Ok(Self {
             writer: Mutex::new(socket.try_clone()?),
-            inbox: Inbox::new(socket)?,
-            free: AtomicUsize::new(0),
+            door: socket,
             register: Mutex::default(),
             emptied: Condvar::new(),
             orphans: Orphans::new(),
@@ -90,19 +56,104 @@ impl House {
         })
     }
 
-    /// Says hello and lets the first thread wait.
-    pub(super) fn open(self: &Arc<Self>) -> io::Result<()> {
+    /// Says hello, and hires a thread for each socket that is handed in, until the worker is gone.
+    pub(super) fn serve(self: &Arc<Self>) {
         self.tell(Event::Hello(Hello {
             protocol: PROTOCOL,
             pid: std::process::id(),
         }));
-        self.hire()
+        loop {
+            match door::answer(&self.door) {
+                Ok(Some(caller)) => self.welcome(caller),
+                Ok(None) => break,
+                Err(why) => {
+                    eprintln!("goaround spawner: everything is killed: {why}");
+                    break;
+                }
+            }
+        }
+        self.close();
     }
 
-    /// Waits until the worker is gone and all commands with it.
+    fn welcome(self: &Arc<Self>, caller: Caller) {
+        let id = caller.id;
+        let hired = match caller.socket {
+            Some(socket) => self.hire(id, Arc::new(socket)),
+            None => Err(rustix::io::Errno::MFILE.into()),
+        };
+        if let Err(why) = hired {
+            self.tell(Event::Reply(Reply {
+                id,
+                end: Some(not_started(&why)),
+            }));
+        }
+    }
+
+    fn hire(self: &Arc<Self>, id: u64, socket: Arc<UnixStream>) -> io::Result<()> {
+        if lock(&self.register).slots.len() >= SLOTS_MAX {
+            return Err(io::Error::other("too many commands at once"));
+        }
+        lock(&self.register).slots.insert(id, Arc::clone(&socket));
+        let house = Arc::clone(self);
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let hired = thread.spawn(move || house.work(id, Slot::new(socket)));
+        if hired.is_err() {
+            lock(&self.register).slots.remove(&id);
+        }
+        hired.map(drop)
+    }
+
+    /// One thread's life: wait, run, wait.
+    fn work(&self, hired_for: u64, mut slot: Slot) {
+        let mut last = None;
+        while let Some(invocation) = self.next_invocation(&mut slot) {
+            let id = invocation.id;
+            last = Some(id);
+            let end = attempt::run(self, &mut slot, &invocation);
+            self.leave();
+            slot.tell(Event::Reply(Reply { id, end: Some(end) }));
+        }
+        lock(&self.register).slots.remove(&hired_for);
+        if let Some(id) = last {
+            // Whoever has given up the attempt has given up its socket, and learns here that
+            // nothing of it is left.
+            self.tell(Event::Reply(Reply { id, end: None }));
+        }
+    }
+
+    /// Waits for a command to run; `None` when there is none any more.
+    fn next_invocation(&self, slot: &mut Slot) -> Option<Invocation> {
+        let invocation = match slot.next() {
+            Ok(invocation) => invocation?,
+            Err(why) => {
+                eprintln!("goaround spawner: everything is killed: {why}");
+                // Who listens at the door closes the house. It may have done so already.
+                self.door.shutdown(Shutdown::Read).unwrap_or(());
+                return None;
+            }
+        };
+        let mut register = lock(&self.register);
+        if register.is_closing {
+            return None;
+        }
+        register.running += 1;
+        Some(invocation)
+    }
+
+    /// The worker is gone: nothing may outlive it.
+    fn close(&self) {
+        let mut register = lock(&self.register);
+        register.is_closing = true;
+        for socket in register.slots.values() {
+            // One that has ended already is as good.
+            socket.shutdown(Shutdown::Read).unwrap_or(());
+        }
+    }
+
+    /// Waits until no command runs any more.
     pub(super) fn wait_until_empty(&self) {
         let mut register = lock(&self.register);
-        while !(register.is_closing && register.running.is_empty()) {
+        while register.running > 0 {
             register = self
                 .emptied
                 .wait(register)
@@ -112,123 +163,9 @@ impl House {
         self.orphans.clear_all();
     }
 
-    fn hire(self: &Arc<Self>) -> io::Result<()> {
-        let bell = Arc::new(files_limit::raised_for(Bell::new)?);
-        self.free.fetch_add(1, Ordering::AcqRel);
-        let house = Arc::clone(self);
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let hired = thread.spawn(move || house.work(&bell));
-        if hired.is_err() {
-            self.free.fetch_sub(1, Ordering::AcqRel);
-        }
-        hired.map(drop)
-    }
-
-    /// One thread's life: wait, run, wait.
-    fn work(self: Arc<Self>, bell: &Arc<Bell>) {
-        while let Some(invocation) = self.next_invocation(bell) {
-            let id = invocation.id;
-            let end = attempt::run(&self, bell, &invocation);
-            self.leave(id);
-            // A stop that came too late is not for the next one.
-            bell.heard();
-            self.free.fetch_add(1, Ordering::AcqRel);
-            self.tell(Event::Reply(Reply { id, end: Some(end) }));
-        }
-    }
-
-    /// Waits for a command to run; `None` when the worker is gone.
-    fn next_invocation(self: &Arc<Self>, bell: &Arc<Bell>) -> Option<Invocation> {
-        loop {
-            let mut reader = self.inbox.open();
-            let invocation = match self.read(&mut reader, bell) {
-                Ok(invocation) => invocation,
-                Err(why) => {
-                    eprintln!("goaround spawner: everything is killed: {why}");
-                    self.close();
-                    return None;
-                }
-            };
-            let leaves_some = reader.leaves_some();
-            drop(reader);
-            if leaves_some {
-                self.inbox.pass_on();
-            }
-            if invocation.is_some() || lock(&self.register).is_closing {
-                return invocation;
-            }
-        }
-    }
-
-    /// Reads until there is a command to run, or nothing more.
-    fn read(
-        self: &Arc<Self>,
-        reader: &mut Reader,
-        bell: &Arc<Bell>,
-    ) -> io::Result<Option<Invocation>> {
-        loop {
-            match reader.look()? {
-                Seen::Request(Request::Stop(stop)) => self.stop(stop.id, stop.grace_ms),
-                Seen::Request(Request::Invocation(invocation)) => {
-                    if let Some(invocation) = self.admit(invocation, bell) {
-                        return Ok(Some(invocation));
-                    }
-                }
-                Seen::Nothing => return Ok(None),
-                Seen::End => {
-                    self.close();
-                    return Ok(None);
-                }
-            }
-        }
-    }
-
-    /// Registers the command before anybody reads on, so that a stop always finds it.
-    fn admit(self: &Arc<Self>, invocation: Invocation, bell: &Arc<Bell>) -> Option<Invocation> {
-        let is_last = self.free.fetch_sub(1, Ordering::AcqRel) == 1;
+    fn leave(&self) {
         let mut register = lock(&self.register);
-        let fits = register.running.len() < ATTEMPTS_MAX;
-        let hired = if is_last && fits { self.hire() } else { Ok(()) };
-        if !register.is_closing && fits && hired.is_ok() {
-            register.running.insert(invocation.id, Arc::clone(bell));
-            return Some(invocation);
-        }
-        drop(register);
-        self.free.fetch_add(1, Ordering::AcqRel);
-        let why = hired
-            .err()
-            .unwrap_or_else(|| io::Error::other("too many commands at once"));
-        self.tell(Event::Reply(Reply {
-            id: invocation.id,
-            end: Some(not_started(&why)),
-        }));
-        None
-    }
-
-    fn stop(&self, id: u64, grace_ms: u64) {
-        let order = match grace_ms {
-            0 => Order::Kill,
-            grace_ms => Order::Ask(Duration::from_millis(grace_ms)),
-        };
-        // One that has just ended is not there any more, and its reply is on its way.
-        if let Some(bell) = lock(&self.register).running.get(&id) {
-            bell.ring(order);
-        }
-    }
-
-    /// The worker is gone: nothing may outlive it.
-    fn close(&self) {
-        let mut register = lock(&self.register);
-        register.is_closing = true;
-        for bell in register.running.values() {
-            bell.ring(Order::Kill);
-        }
-        self.emptied.notify_all();
-    }
-
-    fn leave(&self, id: u64) {
-        let mut register = lock(&self.register);
-        register.running.remove(&id);
+        register.running -= 1;
         if register.is_closing {
             self.emptied.notify_all();
         }
@@ -237,7 +174,7 @@ impl House {
     /// Whether only one command runs; as long as the answer is kept, no other one starts.
     pub(super) fn alone(&self) -> Option<impl Drop> {
         let register = lock(&self.register);
-        (register.running.len() == 1).then_some(register)
+        (register.running == 1).then_some(register)
     }
 
     pub(super) fn tell(&self, event: Event) {
@@ -245,7 +182,7 @@ impl House {
         match wire::child::encode(&event) {
             // A worker that does not hear it is gone, and its end is noticed by reading.
             Ok(frame) => lock(&self.writer).write_all(&frame).unwrap_or(()),
-            Err(error) => eprintln!("goaround spawner: a reply could not be sent: {error}"),
+            Err(error) => eprintln!("goaround spawner: a word could not be sent: {error}"),
         }
     }
 }

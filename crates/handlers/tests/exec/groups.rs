@@ -191,3 +191,56 @@ async fn attempts_may_run_on_other_threads_than_their_spawner() {
         assert_eq!(&payload(&attempted).unwrap().bytes[..], b"there\n");
     }
 }
+
+/// Runs a line of shell on a runtime of its own, as each stage has one.
+fn run_elsewhere(exec: &std::sync::Arc<handlers::Exec>) -> Outcome {
+    let exec = std::sync::Arc::clone(exec);
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(handle(&exec, ticket(""))).outcome
+    });
+    thread.join().unwrap()
+}
+
+#[tokio::test]
+async fn what_one_runtime_has_left_serves_the_next_one() {
+    let ground = Ground::new();
+    let exec = ground.shell("exit 0");
+    for _ in 0..3 {
+        let exec = std::sync::Arc::clone(&exec);
+        let outcome = tokio::task::spawn_blocking(move || run_elsewhere(&exec)).await;
+        assert_eq!(outcome.unwrap(), Outcome::done());
+    }
+}
+
+#[tokio::test]
+async fn more_at_once_than_are_kept_idle_all_end_and_the_threads_do_too() {
+    const AT_ONCE: usize = 200;
+    const KEPT_MAX: usize = 128;
+    let ground = Ground::new();
+    let exec = ground.shell("echo $PPID > spawner; echo $$ >> pids; read -r line < gate");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        ground.path("gate"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let all: Vec<_> = (0..AT_ONCE).map(|_| begin(&exec, LONG)).collect();
+    ground.pids("pids", AT_ONCE).await;
+    let spawner = ground.pids("spawner", 1).await[0];
+    for begun in all {
+        begun.stop(StopReason::Drain);
+        assert_eq!(begun.ended().await.outcome, Outcome::Abandoned);
+    }
+    until("the end of the threads that are not kept", || {
+        let threads = std::fs::read_dir(format!("/proc/{spawner}/task")).unwrap();
+        // One of them is the spawner's first.
+        (threads.count() <= KEPT_MAX + 1).then_some(())
+    })
+    .await;
+}
