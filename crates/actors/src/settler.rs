@@ -24,7 +24,7 @@ const GROUPS_IN_FLIGHT_MAX: usize = 2;
 /// How long a group gathers after the last one was sent. A lone outcome does not wait at all; in a
 /// stream of them a flush of the disk is shared by a few milliseconds' worth, instead of being paid
 /// for every one or two.
-const LINGER: Duration = Duration::from_millis(3);
+const LINGER: Duration = Duration::from_millis(8);
 
 /// Gathers what has ended and has it settled in groups.
 pub(crate) struct Settler {

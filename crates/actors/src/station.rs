@@ -12,17 +12,22 @@ use domain::event::Event;
 use domain::flow::Stage;
 use domain::names::Holder;
 use domain::oops::Scene;
-use domain::ports::{Handler, Inspection, StopReason};
+use domain::ports::{Handler, StopReason};
 use domain::ticket::{Generation, TicketId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How many outcomes of one stage may be on their way to being durable while its slots already
 /// work on: enough for two full groups.
 pub(crate) const SETTLING_WINDOW: usize = 1_024;
+
+/// How long a look at the handler is good for.
+const SCENE_FRESH: Duration = Duration::from_millis(20);
 
 /// One stage at work.
 pub(crate) struct Station {
@@ -39,6 +44,7 @@ pub(crate) struct Station {
     in_hand: Mutex<BTreeMap<TicketId, InHand>>,
     /// The desired state as last heard of.
     desired: Mutex<Snapshot>,
+    looked: Mutex<Option<(Instant, Arc<Scene>)>>,
     settler: Mutex<Option<Addr<Settler>>>,
     held: watch::Sender<bool>,
     quiet: watch::Sender<bool>,
@@ -62,6 +68,7 @@ impl Station {
             attempts: Mutex::default(),
             in_hand: Mutex::default(),
             desired: Mutex::default(),
+            looked: Mutex::default(),
             settler: Mutex::default(),
             held: watch::Sender::new(false),
             quiet: watch::Sender::new(false),
@@ -73,15 +80,22 @@ impl Station {
         self.setup.observer.observe(self.setup.clock.now(), event);
     }
 
-    /// Who runs attempts here now: looked at for every group, because replacing the handler's file
-    /// is a deployment.
+    /// Who runs attempts here now. Looked at again and again, because replacing the handler's file
+    /// is a deployment; but not for each of a thousand starts a second.
     pub(crate) fn scene(&self) -> Arc<Scene> {
-        let Inspection { version, .. } = self.handler.inspect();
-        Arc::new(Scene {
+        let mut looked = lock(&self.looked);
+        if let Some((at, scene)) = &*looked
+            && at.elapsed() < SCENE_FRESH
+        {
+            return Arc::clone(scene);
+        }
+        let scene = Arc::new(Scene {
             holder: self.setup.holder.clone(),
             hostname: self.setup.hostname.clone(),
-            version,
-        })
+            version: self.handler.inspect().version,
+        });
+        *looked = Some((Instant::now(), Arc::clone(&scene)));
+        scene
     }
 
     pub(crate) fn holder(&self) -> Holder {
