@@ -3,9 +3,8 @@
 //! It is small, so that its commands start fast and their peak memory is their own; it leads its
 //! own session, so that a signal to the worker's group does not reach it; and it adopts what its
 //! commands leave behind. Each of its threads has a socket of its own, waits there for a request,
-//! runs
-//! it itself and replies, so nothing is handed from thread to thread. When the worker is gone, all
-//! sockets end, and everything is killed.
+//! runs it itself and replies, so nothing is handed from thread to thread. When the worker is
+//! gone, all sockets end, and everything is killed.
 
 mod attempt;
 pub(crate) mod door;
