@@ -219,6 +219,20 @@ impl Up {
         self.child.wait().expect("ours");
     }
 
+    /// The processes that it has started itself.
+    pub fn children(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
+        let lists = tasks.filter_map(|task| of(task.ok()?).ok());
+        lists
+            .flat_map(|list| {
+                list.split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Asks it to stop.
     pub fn signal(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);

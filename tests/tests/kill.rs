@@ -130,10 +130,18 @@ fn a_ticket_that_was_running_when_the_process_was_killed_is_reported_and_goes_ar
     .expect("the handler runs");
     let books = site.books();
     assert_eq!(books["running"], 1, "{books}");
+    let mut processes = up.children();
+    assert_eq!(processes.len(), 1, "the spawner: {processes:?}");
+    processes.push(pid.trim().to_owned());
     up.kill();
-    let handler = format!("/proc/{}", pid.trim());
-    let is_gone = eventually(|| (!std::path::Path::new(&handler).exists()).then_some(()));
-    assert!(is_gone.is_some(), "the handler dies with its parent");
+    for pid in processes {
+        let process = format!("/proc/{pid}");
+        let is_gone = eventually(|| (!std::path::Path::new(&process).exists()).then_some(()));
+        assert!(
+            is_gone.is_some(),
+            "spawner and handler die with the server, {pid} has not"
+        );
+    }
     let up = site.up();
     site.books_until("the second attempt", |books| books["done"] == 1);
     let ticket = site.json(&["ticket", "show", &id, "-o", "json"]);
