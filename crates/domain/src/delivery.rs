@@ -50,7 +50,7 @@
 use crate::names::Holder;
 use crate::oops::{OopsId, Report, Scene, Source, Span};
 use crate::outcome::{Attempted, Failure, Outcome, OutcomeKind};
-use crate::ports::{OopsError, Oopses};
+use crate::ports::{OopsError, Reporter};
 use crate::ticket::Ticket;
 use crate::time::Timestamp;
 use crate::wait::{Condition, Wait};
@@ -340,7 +340,7 @@ impl Delivery<Performed> {
     ///
     /// # Cancel safety
     /// Dropping the future hands the ticket back; to report the attempt again is the same OOPS.
-    pub async fn report(self, oopses: &dyn Oopses) -> Result<Delivery<Reported>, Unreported> {
+    pub async fn report(self, oopses: &dyn Reporter) -> Result<Delivery<Reported>, Unreported> {
         let oops = match self.to_report() {
             None => None,
             Some(report) => match oopses.record(report).await {

@@ -28,6 +28,9 @@ pub mod verdict;
 
 pub mod books;
 pub mod control;
+pub mod fleet;
+pub mod hearing;
+pub mod record;
 pub mod explain;
 
 pub mod event;

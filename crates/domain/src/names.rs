@@ -155,6 +155,13 @@ name!(
     }
 );
 
+impl Holder {
+    /// Whoever had a ticket, as long as nobody has found out who that was.
+    pub fn unknown() -> Self {
+        Self(Arc::from("a worker not known yet"))
+    }
+}
+
 impl Kind {
     /// The kind of a ticket that came without one.
     pub fn unnamed() -> Self {

@@ -1,13 +1,19 @@
 //! What the rules need from the world. Each port is one conversation, with at most seven methods;
 //! the floors above and the adapters below meet only here.
 
+mod leading;
+
+pub use leading::{
+    Applied, Due, Dues, Election, Holds, Inbox, Ledger, Reporter, Road, Sent,
+};
+
 use crate::books::{Balance, Entry, Line, StageCounts};
 use crate::control::{Change, Snapshot};
 use crate::delivery::{Delivery, Incoming, Received, Settlement, Start, Started};
 use crate::event::Event;
 use crate::filter::Query;
 use crate::names::{StageName, Version};
-use crate::oops::{OopsId, OopsPrefix, Report};
+use crate::oops::{OopsPrefix, Report};
 use crate::outcome::{Attempted, Outcome};
 use crate::retry::Chance;
 use crate::ticket::{Generation, Ticket, TicketId};
@@ -308,12 +314,7 @@ pub struct OopsError(pub StoreError);
 
 /// The reports.
 #[async_trait]
-pub trait Oopses: Send + Sync {
-    /// Stores the report and returns its id; storing the same report again returns the same id.
-    ///
-    /// # Errors
-    /// [`OopsError`] when it is not durable; the ticket must not move.
-    async fn record(&self, report: Report) -> Result<OopsId, OopsError>;
+pub trait Oopses: Reporter {
     /// The reports whose id begins so; at most two, since two mean that the prefix is not unique.
     async fn find(&self, prefix: OopsPrefix) -> Result<Vec<Report>, StoreError>;
     /// Reports that match.

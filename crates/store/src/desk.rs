@@ -9,7 +9,7 @@ use domain::control::{Change, Snapshot};
 use domain::names::Version;
 use domain::oops::{OopsId, Report, Scene, Source, Span};
 use domain::outcome::Outcome;
-use domain::ports::{Accepted, Action, Answer, Catalog, Desk, Oopses, Order, StoreError};
+use domain::ports::{Accepted, Action, Answer, Catalog, Desk, Reporter, Order, StoreError};
 use domain::ticket::Ticket;
 use std::sync::Arc;
 

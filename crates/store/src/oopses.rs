@@ -12,7 +12,7 @@ use crate::writer::{Ask, Limits, Work, Writer};
 use async_trait::async_trait;
 use domain::filter::{Field, Op, Pattern, Query, Term};
 use domain::oops::{OopsId, OopsPrefix, Report};
-use domain::ports::{Finding, Listing, OopsError, Oopses, Page, Retention, Sort, StoreError};
+use domain::ports::{Finding, Listing, OopsError, Oopses, Reporter, Page, Retention, Sort, StoreError};
 use domain::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
@@ -79,12 +79,15 @@ impl OopsFile {
 }
 
 #[async_trait]
-impl Oopses for OopsFile {
+impl Reporter for OopsFile {
     async fn record(&self, report: Report) -> Result<OopsId, OopsError> {
         let id = self.ask(Request::Record, Box::new(report)).await;
         id.map_err(OopsError)
     }
+}
 
+#[async_trait]
+impl Oopses for OopsFile {
     async fn find(&self, prefix: OopsPrefix) -> Result<Vec<Report>, StoreError> {
         let answer = self.readers.ask(move |db| {
             let mut query = db.prepare_cached(

@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, SmallDisk, failed, fresh};
 use domain::outcome::Outcome;
-use domain::ports::{Broker, Catalog, Desk, Oopses, StoreError};
+use domain::ports::{Broker, Catalog, Desk, Reporter, StoreError};
 use domain::ticket::{Payload, Ticket};
 use std::path::Path;
 

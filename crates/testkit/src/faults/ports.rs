@@ -9,7 +9,7 @@ use domain::names::{Holder, StageName};
 use domain::oops::{OopsId, OopsPrefix, Report};
 use domain::ports::{
     Accepted, Answer, Broker, Catalog, Consumer, Desk, Finding, Follower, Listing, NotStarted,
-    OopsError, Oopses, Order, Page, Retention, Round, Settled, StoreError, StreamEnded, Unsettled,
+    OopsError, Oopses, Reporter, Order, Page, Retention, Round, Settled, StoreError, StreamEnded, Unsettled,
     Waits,
 };
 use domain::ticket::{Ticket, TicketId};
@@ -207,7 +207,7 @@ impl Catalog for Faulty {
 }
 
 #[async_trait]
-impl Oopses for Faulty {
+impl Reporter for Faulty {
     async fn record(&self, report: Report) -> Result<OopsId, OopsError> {
         if self.chaos.strikes(Fault::RefuseReport) {
             return Err(OopsError(StoreError::Full("a fault filled it".into())));
@@ -217,7 +217,10 @@ impl Oopses for Faulty {
         self.after().await;
         Ok(id)
     }
+}
 
+#[async_trait]
+impl Oopses for Faulty {
     async fn find(&self, prefix: OopsPrefix) -> Result<Vec<Report>, StoreError> {
         self.memory.find(prefix).await
     }

@@ -4,14 +4,14 @@ use super::Memory;
 use super::catalog::page;
 use async_trait::async_trait;
 use domain::oops::{OopsId, OopsPrefix, Report, Source};
-use domain::ports::{Listing, OopsError, Oopses, Page, Retention, StoreError};
+use domain::ports::{Listing, OopsError, Oopses, Reporter, Page, Retention, StoreError};
 use domain::time::Timestamp;
 
 /// How many reports one call forgets at most.
 const RETAIN_SLICE: usize = 1_000;
 
 #[async_trait]
-impl Oopses for Memory {
+impl Reporter for Memory {
     async fn record(&self, report: Report) -> Result<OopsId, OopsError> {
         let record = self.write(|state, _| {
             let id = report.id;
@@ -24,7 +24,10 @@ impl Oopses for Memory {
         });
         record.map_err(OopsError)
     }
+}
 
+#[async_trait]
+impl Oopses for Memory {
     async fn find(&self, prefix: OopsPrefix) -> Result<Vec<Report>, StoreError> {
         self.read(|state| {
             let found = state.oopses.range(prefix.low..=prefix.high);

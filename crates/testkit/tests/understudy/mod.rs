@@ -10,7 +10,7 @@ use domain::names::StageName;
 use domain::oops::Scene;
 use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{
-    Broker, Consumer, Context, Desk, Handler, NotStarted, Oopses, Settled, StopReason, StopSignal,
+    Broker, Consumer, Context, Desk, Handler, NotStarted, Reporter, Settled, StopReason, StopSignal,
     StoreError, Unsettled, Waits,
 };
 use domain::time::Timestamp;

@@ -236,11 +236,14 @@ impl Catalog for Fake {
 }
 
 #[async_trait]
-impl Oopses for Fake {
+impl Reporter for Fake {
     async fn record(&self, report: Report) -> Result<OopsId, OopsError> {
         Ok(report.id)
     }
+}
 
+#[async_trait]
+impl Oopses for Fake {
     async fn find(&self, prefix: OopsPrefix) -> Result<Vec<Report>, StoreError> {
         let state = self.up()?;
         let begins = |report: &&Report| (prefix.low..=prefix.high).contains(&report.id);
