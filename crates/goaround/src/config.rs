@@ -3,6 +3,7 @@
 //! [`KEYS`] is the one table of keys. [`Loaded::read`] reads all layers and answers with a
 //! [`Config`] or with every problem there is, each with its place, expectation and value.
 
+mod backend;
 mod compose;
 mod environment;
 mod file;
@@ -16,6 +17,7 @@ mod settings;
 mod size;
 mod value;
 
+pub use backend::{Backend, ServerUrl};
 pub use key::{KEYS, Key, Preset};
 pub use path::Path as KeyPath;
 pub use problem::{BadConfig, Problem, Source};
@@ -44,9 +46,9 @@ pub struct Config {
     /// API and viewer.
     pub http: Http,
     /// Where the queues are.
-    pub broker: Backend,
+    pub broker: Broker,
     /// Where the books are.
-    pub store: Backend,
+    pub store: Store,
     /// How long what has ended is kept.
     pub keeping: Keeping,
     /// What is refused for being too big.
@@ -96,11 +98,52 @@ impl Default for Http {
     }
 }
 
-/// Where a broker or store is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// In the data folder.
-    Embedded,
+/// Where the queues are, and how they are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// In the data folder, or on RabbitMQ; with its password.
+    pub at: Backend,
+    /// What all names there begin with.
+    pub prefix: String,
+    /// The broker's own acknowledgement time-out.
+    pub ack_timeout: Duration,
+    /// How long it may take to confirm.
+    pub publish_timeout: Duration,
+    /// What its certificate must be signed by, as PEM.
+    pub ca_pem: Option<String>,
+    /// What to show to it: certificate and key, as PEM.
+    pub identity_pem: Option<(String, Secret)>,
+}
+
+/// Where the books are, and how they are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// In the data folder, or on PostgreSQL; with its password.
+    pub at: Backend,
+    /// How many connections a process opens at most.
+    pub connections_max: usize,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self {
+            at: Backend::Embedded,
+            prefix: "goaround".into(),
+            ack_timeout: Duration::from_secs(30 * 60),
+            publish_timeout: Duration::from_secs(10),
+            ca_pem: None,
+            identity_pem: None,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            at: Backend::Embedded,
+            connections_max: 10,
+        }
+    }
 }
 
 /// What is refused for being too big.
@@ -118,8 +161,8 @@ impl Default for Config {
             flows: Flows::default(),
             handlers: BTreeMap::new(),
             http: Http::default(),
-            broker: Backend::Embedded,
-            store: Backend::Embedded,
+            broker: Broker::default(),
+            store: Store::default(),
             keeping: Keeping {
                 tickets_for: 30 * DAY,
                 tickets_max: 2_000_000,

@@ -5,7 +5,7 @@ use super::problem::{Problem, Source};
 use super::secret::Secret;
 use super::settings::Settings;
 use super::value::Variable;
-use super::{Backend, Config, Http, Limits, Run, Surroundings};
+use super::{Config, Http, Limits, Run, Surroundings};
 use actors::controller::Keeping;
 use domain::flow::{BadFlow, Flows, Journal, Stage, Unique};
 use domain::names::{FlowName, Kind, StageName, Version};
@@ -13,6 +13,8 @@ use domain::retry::RetryPolicy;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
+
+mod servers;
 
 /// The longest token that is read from a file.
 const TOKEN_BYTES_MAX: usize = 4_096;
@@ -30,6 +32,7 @@ pub(super) fn compose(
     let flows = flows(settings, &mut problems);
     let handlers = handlers(settings, around.variables, &mut problems);
     let http = http(settings, folder, &mut problems);
+    let (broker, store) = servers::servers(settings, folder, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -38,8 +41,8 @@ pub(super) fn compose(
         flows,
         handlers,
         http,
-        broker: Backend::Embedded,
-        store: Backend::Embedded,
+        broker,
+        store,
         keeping: keeping(settings, defaults.keeping),
         limits: Limits {
             payload_bytes_max: settings

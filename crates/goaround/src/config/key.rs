@@ -45,17 +45,85 @@ const ROWS_MAX: u64 = 1_000_000_000;
 pub const KEYS: &[Key] = &[
     Key {
         path: "broker.url",
-        kind: Kind::Backend,
+        kind: Kind::Backend(&["amqp", "amqps"]),
         preset: Preset::Is("embedded"),
         example: "\"embedded\"",
-        doc: "Where the queues are. `embedded`: in the data folder.",
+        doc: "Where the queues are. `embedded`: in the data folder; `amqp://…` or `amqps://…`: \
+              on RabbitMQ 3.10 or newer, with the store on PostgreSQL.",
+    },
+    Key {
+        path: "broker.password_file",
+        kind: Kind::Path,
+        preset: Preset::Nothing("the password of `broker.url`, if it has one"),
+        example: "\"broker-password.txt\"",
+        doc: "A file that holds the password for the broker.",
+    },
+    Key {
+        path: "broker.prefix",
+        kind: Kind::Prefix,
+        preset: Preset::Is("goaround"),
+        example: "\"goaround\"",
+        doc: "What the names of exchanges and queues begin with, so that several installations \
+              can share a virtual host.",
+    },
+    Key {
+        path: "broker.ack_timeout",
+        kind: Kind::Duration(SECOND, YEAR),
+        preset: Preset::Is("30m"),
+        example: "\"30m\"",
+        doc: "The broker's own acknowledgement time-out (`consumer_timeout`). Work that may take \
+              longer than half of it is claimed, so that the broker's clock does not matter.",
+    },
+    Key {
+        path: "broker.publish_timeout",
+        kind: Kind::Duration(SECOND, HOUR),
+        preset: Preset::Is("10s"),
+        example: "\"10s\"",
+        doc: "How long the broker may take to confirm; after that it is in doubt whether a ticket \
+              has landed, and it goes on under a new generation.",
+    },
+    Key {
+        path: "broker.ca_file",
+        kind: Kind::Path,
+        preset: Preset::Nothing("the certificates that the system trusts"),
+        example: "\"ca.pem\"",
+        doc: "The certificates (PEM) that the broker's own must be signed by.",
+    },
+    Key {
+        path: "broker.client_certificate_file",
+        kind: Kind::Path,
+        preset: Preset::Nothing("no client certificate"),
+        example: "\"client.pem\"",
+        doc: "The certificate (PEM) to show to the broker.",
+    },
+    Key {
+        path: "broker.client_key_file",
+        kind: Kind::Path,
+        preset: Preset::Nothing("no client certificate"),
+        example: "\"client.key\"",
+        doc: "The key (PEM) of that certificate.",
     },
     Key {
         path: "store.url",
-        kind: Kind::Backend,
+        kind: Kind::Backend(&["postgres", "postgresql"]),
         preset: Preset::Is("embedded"),
         example: "\"embedded\"",
-        doc: "Where the books are. `embedded`: in the data folder.",
+        doc: "Where the books are. `embedded`: in the data folder; `postgres://…`: on PostgreSQL, \
+              with the broker on RabbitMQ.",
+    },
+    Key {
+        path: "store.password_file",
+        kind: Kind::Path,
+        preset: Preset::Nothing("the password of `store.url`, if it has one"),
+        example: "\"store-password.txt\"",
+        doc: "A file that holds the password for the store.",
+    },
+    Key {
+        path: "store.connections_max",
+        kind: Kind::Integer(3, 1_000),
+        preset: Preset::Is("10"),
+        example: "10",
+        doc: "How many connections to PostgreSQL a process opens at most.",
     },
     Key {
         path: "store.retention",
@@ -264,7 +332,6 @@ pub const KEYS: &[Key] = &[
 
 /// What the design has and this version does not: refused by name, never accepted and ignored.
 pub(super) const LATER: &[&str] = &[
-    "broker.prefix",
     "oops",
     "source",
     "trigger",

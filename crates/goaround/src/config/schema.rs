@@ -68,7 +68,10 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Number(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
-        Kind::Backend => json!({ "type": "string", "enum": ["embedded"] }),
+        Kind::Backend(schemes) => json!({
+            "type": "string",
+            "pattern": format!("^(embedded|({})://.+)$", schemes.join("|")),
+        }),
         Kind::Size(..) => json!({
             "anyOf": [{ "type": "string" }, { "type": "integer" }],
             "examples": [kind.expected()],
@@ -83,7 +86,12 @@ fn of_kind(kind: &Kind) -> Json {
             ],
         }),
         Kind::Stages | Kind::Kinds | Kind::Command => texts,
-        Kind::Duration(..) | Kind::Version | Kind::Address | Kind::Path | Kind::Secret => {
+        Kind::Duration(..)
+        | Kind::Version
+        | Kind::Address
+        | Kind::Path
+        | Kind::Prefix
+        | Kind::Secret => {
             json!({ "type": "string", "minLength": 1 })
         }
     }

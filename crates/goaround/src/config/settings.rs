@@ -1,5 +1,6 @@
 //! The values that were set, each with where it was set; later layers cover earlier ones.
 
+use super::backend::Backend;
 use super::key::{KEYS, Preset};
 use super::path::{Path, Target};
 use super::problem::Source;
@@ -144,4 +145,5 @@ impl Settings {
     reader!(list, List, Vec<String>);
     reader!(environment, Environment, BTreeMap<String, Variable>);
     reader!(secret, Secret, Secret);
+    reader!(backend, Backend, Backend);
 }

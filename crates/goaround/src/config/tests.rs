@@ -146,10 +146,6 @@ run = ["x"]
 #[test]
 fn what_this_version_does_not_have_is_refused_and_not_ignored() {
     let text = r#"
-[broker]
-url = "amqp://guest:hunter2@rabbit"
-[store]
-url = "postgres://books"
 [surge]
 threshold = 1
 [[trigger]]
@@ -163,18 +159,48 @@ http = "http://127.0.0.1:1"
 breaker = { failures = 5 }
 "#;
     insta::assert_snapshot!(Around::new(text).problems(), @r#"
-    goaround.toml:3: broker.url: expected "embedded"; other brokers and stores are not
-        available in this version, got (hidden)
-    goaround.toml:5: store.url: expected "embedded"; other brokers and stores are not
-        available in this version, got "postgres://books"
-    goaround.toml:6: surge: not available in this version; remove it
-    goaround.toml:8: trigger: not available in this version; remove it
-    goaround.toml:10: oops: not available in this version; remove it
-    goaround.toml:12: pager: not available in this version; remove it
-    goaround.toml:14: stage.build.run: expected a program and its arguments such as
+    goaround.toml:2: surge: not available in this version; remove it
+    goaround.toml:4: trigger: not available in this version; remove it
+    goaround.toml:6: oops: not available in this version; remove it
+    goaround.toml:8: pager: not available in this version; remove it
+    goaround.toml:10: stage.build.run: expected a program and its arguments such as
         ["./build.sh"], got nothing
-    goaround.toml:15: stage.build.http: not available in this version; remove it
-    goaround.toml:16: stage.build.breaker: not available in this version; remove it
+    goaround.toml:11: stage.build.http: not available in this version; remove it
+    goaround.toml:12: stage.build.breaker: not available in this version; remove it
+    "#);
+}
+
+#[test]
+fn servers_are_named_by_urls_whose_passwords_never_show() {
+    let text = format!(
+        "[broker]\nurl = \"amqps://ann:hunter2@rabbit/ci\"\n[store]\nurl = \"postgres://books/ci\"\n\
+         password_file = \"secret.txt\"\n{GOOD}"
+    );
+    let around = Around::new(&text);
+    fs::write(around.folder.path().join("secret.txt"), "top/secret\n").unwrap();
+    let loaded = around.read().unwrap();
+    let Backend::Server(broker) = &loaded.config.broker.at else {
+        panic!("{:?}", loaded.config.broker);
+    };
+    assert_eq!(broker.reveal(), "amqps://ann:hunter2@rabbit/ci");
+    let Backend::Server(store) = &loaded.config.store.at else {
+        panic!("{:?}", loaded.config.store);
+    };
+    assert_eq!(store.reveal(), "postgres://postgres:top%2Fsecret@books/ci");
+    let shown = format!("{loaded:?}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("top"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_store_on_a_server_beside_an_embedded_broker_is_refused() {
+    let text = format!("[store]\nurl = \"postgres://books/ci\"\n[broker]\nca_file = \"x\"\n{GOOD}");
+    insta::assert_snapshot!(Around::new(&text).problems(), @r#"
+    goaround.toml:2: broker.url: expected amqp://… or amqps://… because store.url is a
+        server, got "embedded"; set both or neither
+    goaround.toml:4: broker.ca_file: x: No such file or directory (os error 2)
     "#);
 }
 
@@ -220,8 +246,9 @@ fn mistakes_in_the_environment_name_the_variable() {
         mean CONCURRENCY?
     GOAROUND__STAGE__BUILD__CONCURRENCY: stage.build.concurrency: expected 1..=4096, got
         "many"
-    GOAROUND__STORE: store: expected one key of this section, url, retention, tickets_max,
-        oops_retention, oopses_max; got the whole section
+    GOAROUND__STORE: store: expected one key of this section, url, password_file,
+        connections_max, retention, tickets_max, oops_retention, oopses_max; got the whole
+        section
     GOAROUND__SURGE__THRESHOLD: surge.threshold: not available in this version; unset it
     "#);
 }
@@ -379,7 +406,17 @@ fn the_written_page_and_example_are_those_of_the_table() {
 #[test]
 fn the_example_has_every_key_and_loads() {
     let text = example();
-    let config = Around::new(&text).read().unwrap().config;
+    let around = Around::new(&text);
+    for file in [
+        "broker-password.txt",
+        "store-password.txt",
+        "ca.pem",
+        "client.pem",
+        "client.key",
+    ] {
+        fs::write(around.folder.path().join(file), "").unwrap();
+    }
+    let config = around.read().unwrap().config;
     assert_eq!(config.handlers.len(), 3);
     for key in KEYS {
         let last = key.path.rsplit('.').next().unwrap();

@@ -1,5 +1,6 @@
 //! The values that keys may have, and how they are read from a file, the environment or a flag.
 
+use super::backend::{Backend, ServerUrl};
 use super::secret::Secret;
 use super::size;
 use domain::names;
@@ -39,8 +40,10 @@ pub enum Kind {
     Command,
     /// Variables of the environment: set, or inherited by name.
     Environment,
-    /// Where broker or store is; only `embedded` in this version.
-    Backend,
+    /// Where broker or store is: `embedded`, or a URL of one of these schemes.
+    Backend(&'static [&'static str]),
+    /// A word that names of queues begin with.
+    Prefix,
     /// A secret; never in the file.
     Secret,
 }
@@ -75,6 +78,8 @@ pub enum Value {
     List(Vec<String>),
     /// Variables.
     Environment(BTreeMap<String, Variable>),
+    /// Where broker or store is.
+    Backend(Backend),
     /// A secret.
     Secret(Secret),
 }
@@ -101,6 +106,7 @@ impl fmt::Display for Value {
                 });
                 write!(f, "{{ {} }}", shown.collect::<Vec<_>>().join(", "))
             }
+            Self::Backend(backend) => write!(f, "{}", quoted(&backend.to_string())),
             Self::Secret(secret) => write!(f, "\"{secret}\""),
         }
     }
@@ -146,7 +152,11 @@ impl Kind {
                 "variables such as { CI = \"1\", PATH = true } or names to inherit: [\"PATH\"]"
                     .into()
             }
-            Self::Backend => "\"embedded\"".into(),
+            Self::Backend(schemes) => {
+                let urls = schemes.iter().map(|scheme| format!("{scheme}://…"));
+                format!("embedded or {}", urls.collect::<Vec<_>>().join(" or "))
+            }
+            Self::Prefix => "1 to 64 of the characters a-z A-Z 0-9 _ - .".into(),
             Self::Secret => "no secret in the file; name a file that holds it".into(),
         }
     }
@@ -156,13 +166,7 @@ impl Kind {
     /// # Errors
     /// What was expected, in words.
     pub(super) fn read(&self, raw: Raw<'_, '_>) -> Result<Value, String> {
-        self.read_plain(raw).ok_or_else(|| match self {
-            Self::Backend if is_later_backend(raw) => format!(
-                "{}; other brokers and stores are not available in this version",
-                self.expected()
-            ),
-            _ => self.expected(),
-        })
+        self.read_plain(raw).ok_or_else(|| self.expected())
     }
 
     fn read_plain(&self, raw: Raw<'_, '_>) -> Option<Value> {
@@ -206,7 +210,15 @@ impl Kind {
                 Some(Value::Text(version.as_str().into()))
             }
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.into())),
-            Self::Backend => (text == "embedded").then(|| Value::Text(text.into())),
+            Self::Backend(_) if text == "embedded" => Some(Value::Backend(Backend::Embedded)),
+            Self::Backend(schemes) => {
+                ServerUrl::new(text, schemes).map(|url| Value::Backend(Backend::Server(url)))
+            }
+            Self::Prefix => {
+                // The same rule as for a stage: both become parts of queue names.
+                let prefix = names::StageName::new(text).ok()?;
+                Some(Value::Text(prefix.as_str().into()))
+            }
             Self::Path => (!text.is_empty()).then(|| Value::Path(text.into())),
             Self::Secret => match raw {
                 Raw::Text(text) if !text.is_empty() => Some(Value::Secret(Secret::new(text))),
@@ -215,11 +227,6 @@ impl Kind {
             _ => None,
         }
     }
-}
-
-fn is_later_backend(raw: Raw<'_, '_>) -> bool {
-    const LATER: [&str; 4] = ["amqp://", "amqps://", "postgres://", "postgresql://"];
-    text(raw).is_some_and(|url| LATER.iter().any(|scheme| url.starts_with(scheme)))
 }
 
 fn text<'a>(raw: Raw<'a, '_>) -> Option<&'a str> {

@@ -1,0 +1,117 @@
+//! Broker and store: where they are, their passwords and certificates.
+
+use super::super::problem::Problem;
+use super::super::secret::Secret;
+use super::super::settings::Settings;
+use super::super::{Backend, Broker, Store};
+use std::path::Path;
+
+/// The longest password or certificate that is read from a file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads both; they are embedded together or not at all.
+pub(super) fn servers(
+    settings: &Settings,
+    folder: &Path,
+    problems: &mut Vec<Problem>,
+) -> (Broker, Store) {
+    let files = Files { settings, folder };
+    let broker = broker(&files, problems);
+    let store = store(&files, problems);
+    let mismatch = match (&broker.at, &store.at) {
+        (Backend::Embedded, Backend::Server(_)) => Some("broker"),
+        // A worker needs no store, so only roles that do are refused without one.
+        _ => None,
+    };
+    if let Some(noun) = mismatch {
+        problems.push(Problem {
+            source: settings.source(&["store", "url"]),
+            what: format!(
+                "{noun}.url: expected amqp://… or amqps://… because store.url is a server, got \
+                 \"embedded\"; set both or neither"
+            ),
+        });
+    }
+    (broker, store)
+}
+
+fn broker(files: &Files<'_>, problems: &mut Vec<Problem>) -> Broker {
+    let otherwise = Broker::default();
+    let length = |key| files.settings.duration(&["broker", key]);
+    let ca_pem = files.text("broker", "ca_file", problems);
+    let certificate = files.text("broker", "client_certificate_file", problems);
+    let key = files.text("broker", "client_key_file", problems);
+    if certificate.is_some() != key.is_some() {
+        let (set, other) = match certificate.is_some() {
+            true => ("client_certificate_file", "client_key_file"),
+            false => ("client_key_file", "client_certificate_file"),
+        };
+        problems.push(Problem {
+            source: files.settings.source(&["broker", set]),
+            what: format!("broker.{set}: expected broker.{other} beside it, got nothing"),
+        });
+    }
+    Broker {
+        at: files.backend("broker", problems),
+        prefix: files
+            .settings
+            .text(&["broker", "prefix"])
+            .unwrap_or(otherwise.prefix),
+        ack_timeout: length("ack_timeout").unwrap_or(otherwise.ack_timeout),
+        publish_timeout: length("publish_timeout").unwrap_or(otherwise.publish_timeout),
+        ca_pem,
+        identity_pem: certificate.zip(key.map(Secret::new)),
+    }
+}
+
+fn store(files: &Files<'_>, problems: &mut Vec<Problem>) -> Store {
+    let otherwise = Store::default();
+    let connections_max = files.settings.integer(&["store", "connections_max"]);
+    Store {
+        at: files.backend("store", problems),
+        connections_max: connections_max
+            .and_then(|number| usize::try_from(number).ok())
+            .unwrap_or(otherwise.connections_max),
+    }
+}
+
+struct Files<'a> {
+    settings: &'a Settings,
+    folder: &'a Path,
+}
+
+impl Files<'_> {
+    fn backend(&self, section: &str, problems: &mut Vec<Problem>) -> Backend {
+        let at = self.settings.backend(&[section, "url"]);
+        let password = self.text(section, "password_file", problems);
+        match (at.unwrap_or(Backend::Embedded), password) {
+            (Backend::Server(url), Some(password)) => {
+                Backend::Server(url.with_password(password.trim_end_matches(['\r', '\n'])))
+            }
+            (at, _) => at,
+        }
+    }
+
+    /// The text of the file that a key names.
+    fn text(&self, section: &str, key: &str, problems: &mut Vec<Problem>) -> Option<String> {
+        let at = [section, key];
+        let path = self.folder.join(self.settings.path(&at)?);
+        let read = match std::fs::metadata(&path) {
+            Ok(data) if data.len() > FILE_BYTES_MAX => Err(format!(
+                "expected at most {FILE_BYTES_MAX} bytes, got {}",
+                data.len()
+            )),
+            _ => std::fs::read_to_string(&path).map_err(|error| error.to_string()),
+        };
+        match read {
+            Ok(text) => Some(text),
+            Err(what) => {
+                problems.push(Problem {
+                    source: self.settings.source(&at),
+                    what: format!("{section}.{key}: {}: {what}", path.display()),
+                });
+                None
+            }
+        }
+    }
+}
