@@ -40,8 +40,8 @@ mod viewer;
 pub use actix_web::dev::{Server, ServerHandle};
 pub use config::{Config, Limits, Token};
 pub use live::Live;
-pub use server::serve;
-pub use site::Parts;
+pub use server::{serve, serve_probes};
+pub use site::{Parts, Probes};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What machines ask: do you live, are you ready, how much of what.
 
 use crate::routes::{Route, shows};
-use crate::site::Site;
+use crate::site::Probes;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{self, Data};
@@ -38,8 +38,8 @@ async fn live() -> HttpResponse {
         .body("ok\n")
 }
 
-async fn ready(site: Data<Site>) -> HttpResponse {
-    let (mut response, said) = match (site.parts.ready)() {
+async fn ready(probes: Data<Probes>) -> HttpResponse {
+    let (mut response, said) = match (probes.ready)() {
         Ok(()) => (HttpResponse::Ok(), "ok\n".to_owned()),
         Err(why) => (
             HttpResponse::ServiceUnavailable(),
@@ -51,8 +51,8 @@ async fn ready(site: Data<Site>) -> HttpResponse {
         .body(said)
 }
 
-async fn metrics(site: Data<Site>) -> HttpResponse {
-    let page = (site.parts.metrics)().await;
+async fn metrics(probes: Data<Probes>) -> HttpResponse {
+    let page = (probes.metrics)().await;
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, METRICS))
         .body(page)

@@ -98,10 +98,19 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
     tables.into_iter().flatten()
 }
 
-/// Puts the table into the router.
+/// Puts the whole table into the router.
 pub(crate) fn configure(service: &mut ServiceConfig) {
+    put(all(), service);
+}
+
+/// Puts the probes alone into the router.
+pub(crate) fn configure_probes(service: &mut ServiceConfig) {
+    put(probes::ROUTES.iter(), service);
+}
+
+fn put(routes: impl Iterator<Item = &'static Route>, service: &mut ServiceConfig) {
     let mut by_path: BTreeMap<&str, Vec<&'static Route>> = BTreeMap::new();
-    for route in all() {
+    for route in routes {
         by_path.entry(route.path).or_default().push(route);
     }
     for (path, routes) in by_path {

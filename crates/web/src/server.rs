@@ -1,9 +1,10 @@
 //! The server: routes behind the gate, and what every answer has in common.
 
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::problem::{Kind, Problem};
 use crate::routes;
-use crate::site::{Parts, Site};
+use crate::gate::Gate;
+use crate::site::{Parts, Probes, Site};
 use crate::viewer;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -15,13 +16,27 @@ use futures_util::FutureExt as _;
 use std::io;
 use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 /// Nothing but our own files, and nobody may put us into a frame.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     form-action 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// A server within the limits. A macro, because the type of an application cannot be named.
+macro_rules! limited {
+    ($make:expr, $limits:expr) => {
+        HttpServer::new($make)
+            .workers($limits.threads)
+            .max_connections($limits.connections_max)
+            .client_request_timeout($limits.head_wait)
+            .keep_alive($limits.keep_alive)
+            .shutdown_timeout($limits.drain.as_secs())
+            .disable_signals()
+    };
+}
+
 /// Starts the server. It runs while the returned future is polled, and stops by its handle: no new
-/// requests, then those at work have [`Limits::drain`] to end. Close [`Parts::live`] first, so that
+/// requests, then those at work have [`Limits::drain`](crate::Limits::drain) to end. Close [`Parts::live`] first, so that
 /// live listeners do not make it wait.
 ///
 /// # Errors
@@ -29,24 +44,31 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub async fn serve(listener: TcpListener, config: Config, parts: Parts) -> io::Result<Server> {
     let limits = config.limits.clone();
     let site = Data::new(Site::new(config, parts));
-    let Limits {
-        threads,
-        connections_max,
-        head_wait,
-        keep_alive,
-        drain,
-        ..
-    } = limits;
-    let server = HttpServer::new(move || app(site.clone()))
-        .workers(threads)
-        .max_connections(connections_max)
-        .client_request_timeout(head_wait)
-        .keep_alive(keep_alive)
-        .shutdown_timeout(drain.as_secs())
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    Ok(server)
+    let server = limited!(move || app(site.clone()), limits);
+    Ok(server.listen(listener)?.run())
+}
+
+/// Starts a server that shows the probes and nothing else, behind the same gate.
+///
+/// # Errors
+/// [`io::Error`] when the listener cannot be used.
+pub async fn serve_probes(
+    listener: TcpListener,
+    config: Config,
+    probes: Probes,
+) -> io::Result<Server> {
+    let gate = Data::new(Gate::new(&config, probes.clock.as_ref()));
+    let probes = Data::new(probes);
+    let make = move || {
+        App::new()
+            .app_data(gate.clone())
+            .app_data(probes.clone())
+            .configure(routes::configure_probes)
+            .default_service(web::route().to(no_such_probe))
+            .wrap(from_fn(guard))
+    };
+    let server = limited!(make, config.limits);
+    Ok(server.workers(1).listen(listener)?.run())
 }
 
 /// Everything that is served, behind the gate. Made once a thread.
@@ -62,11 +84,19 @@ pub(crate) fn app(
     >,
 > {
     App::new()
+        .app_data(Data::from(Arc::clone(&site.gate)))
+        .app_data(Data::new(site.parts.probes()))
         .app_data(site)
         .configure(routes::configure)
         .default_service(web::route().to(no_such_page))
         .wrap(from_fn(guard))
         .wrap(Compress::default())
+}
+
+async fn no_such_probe() -> HttpResponse {
+    let detail = "this role shows /livez, /readyz and /metrics; API and viewer are served by the \
+                  controller";
+    Problem::not_found(detail).error_response()
 }
 
 async fn no_such_page(request: HttpRequest) -> HttpResponse {
@@ -82,10 +112,10 @@ async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let site = request.app_data::<Data<Site>>().cloned();
-    let admitted = match &site {
-        Some(site) => site.gate.admit(request.request()),
-        None => Err(Problem::new(Kind::Internal, "the server has no site")),
+    let gate = request.app_data::<Data<Gate>>().cloned();
+    let admitted = match &gate {
+        Some(gate) => gate.admit(request.request()),
+        None => Err(Problem::new(Kind::Internal, "the server has no gate")),
     };
     let mut response = match admitted {
         Ok(()) => answered(request, next).await?,

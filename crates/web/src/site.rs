@@ -35,11 +35,33 @@ pub struct Parts {
     pub live: Live,
 }
 
+/// What a process without API and viewer shows: whether it lives and is ready, and its metrics.
+#[derive(Clone)]
+pub struct Probes {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics page, in the text format of Prometheus.
+    pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
+    /// Whether it can do its work; why not, if it cannot.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+impl Parts {
+    /// The probes among them.
+    pub(crate) fn probes(&self) -> Probes {
+        Probes {
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&self.metrics),
+            ready: Arc::clone(&self.ready),
+        }
+    }
+}
+
 /// What every request may need.
 pub(crate) struct Site {
     pub(crate) parts: Parts,
     pub(crate) config: Config,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate>,
     /// One permit for each live listener.
     pub(crate) streams: Arc<Semaphore>,
 }
@@ -47,7 +69,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new(config: Config, parts: Parts) -> Self {
         Self {
-            gate: Gate::new(&config, parts.clock.as_ref()),
+            gate: Arc::new(Gate::new(&config, parts.clock.as_ref())),
             streams: Arc::new(Semaphore::new(config.limits.streams_max)),
             parts,
             config,
