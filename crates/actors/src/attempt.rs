@@ -5,7 +5,7 @@ use crate::station::Station;
 use crate::stop::Stop;
 use crate::worker::{Abandon, Perform, Worker};
 use actix::{Actor, Addr, MailboxError};
-use domain::control::{Change, Hold};
+use domain::control::Hold;
 use domain::delivery::{Delivery, Performed, Reported, Started, Unreported};
 use domain::event::Event;
 use domain::flow::Stage;
@@ -177,7 +177,7 @@ fn silenced(reason: StopReason, deadline: Duration) -> Attempted {
 async fn report(station: &Station, performed: Delivery<Performed>) -> Delivery<Reported> {
     let mut performed = performed;
     loop {
-        match performed.report(&*station.setup.oopses).await {
+        match performed.report(&*station.setup.reporter).await {
             Ok(reported) => {
                 observe_report(station, &reported);
                 return reported;
@@ -223,12 +223,8 @@ async fn hold_if_unstartable(station: &Station, reported: &Delivery<Reported>) {
     };
     // Nothing is being started while the hold comes into force, and nothing is afterwards.
     let _gate = station.gate.lock().await;
-    while let Err(error) = station
-        .setup
-        .desk
-        .change(Change::Hold(stage.clone(), hold.clone()))
-        .await
-    {
+    station.hold_with(&hold);
+    while let Err(error) = station.setup.holds.hold(&stage, hold.clone()).await {
         let why = error.to_string();
         station.observe(&Event::StoreFailed { what: "hold", why });
         sleep(DURABLE_RETRY).await;

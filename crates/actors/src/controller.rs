@@ -1,32 +1,118 @@
 //! The controller's actors: they move waiting tickets on.
+//!
+//! [`Controller`] releases, judges and forgets through the ports `Waits` and `Oopses`, wherever
+//! they are kept. Where broker and store are two systems, [`Leading`] is the `Waits`: it leads when
+//! it is chosen to, reads the journal into the books, and knows from it who is alive. [`Collector`]
+//! takes in the reports that workers sent, in every controller.
 
-mod holds;
+mod collector;
+mod crew;
+mod herald;
+mod leading;
+mod publisher;
+mod recorder;
 mod retention;
+mod term;
+mod unclaimed;
 mod waits;
 
-use crate::root::{Running, Setup};
+use crate::kept::Ears;
+use crate::root::Setup;
 use actix::Actor;
-use domain::ports::Retention as Keep;
-use std::rc::Rc;
+use domain::flow::Flows;
+use domain::names::{Holder, StageName, Version};
+use domain::oops::Scene;
+use domain::ports::{Clock, Observer, Oopses, Retention as Keep};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use collector::Collector;
+pub use leading::{AtLead, Leading, LeadingParts};
 pub use retention::Keeping;
+
+/// Answers who was at work there: the worker with that name, at that stage.
+pub type Scenes = Arc<dyn Fn(&Holder, &StageName) -> Option<Scene> + Send + Sync>;
+
+/// Everything that the controller's actors need from the world.
+pub struct ControllerSetup {
+    /// The waiting tickets.
+    pub waits: Arc<dyn domain::ports::Waits>,
+    /// The reports.
+    pub oopses: Arc<dyn Oopses>,
+    /// What is configured.
+    pub flows: Arc<Flows>,
+    /// Who was at work where, for the reports about attempts that nobody speaks for.
+    pub scenes: Scenes,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Hears everything.
+    pub observer: Arc<dyn Observer>,
+    /// Which process this is, with its incarnation.
+    pub holder: Holder,
+    /// On which host.
+    pub hostname: String,
+}
+
+impl ControllerSetup {
+    /// A controller in the process of the workers, which are the only ones: its handlers' versions
+    /// are those that the reports name.
+    pub fn beside(
+        setup: &Setup,
+        waits: Arc<dyn domain::ports::Waits>,
+        oopses: Arc<dyn Oopses>,
+    ) -> Self {
+        let handlers = setup.handlers.clone();
+        let hostname = setup.hostname.clone();
+        let scenes = move |holder: &Holder, stage: &StageName| {
+            let version = handlers.get(stage)?.inspect().version;
+            Some(Scene {
+                holder: holder.clone(),
+                hostname: hostname.clone(),
+                version,
+            })
+        };
+        Self {
+            waits,
+            oopses,
+            flows: Arc::clone(&setup.flows),
+            scenes: Arc::new(scenes),
+            clock: Arc::clone(&setup.clock),
+            observer: Arc::clone(&setup.observer),
+            holder: setup.holder.clone(),
+            hostname: setup.hostname.clone(),
+        }
+    }
+
+    fn ears(&self) -> Ears {
+        Ears {
+            clock: Arc::clone(&self.clock),
+            observer: Arc::clone(&self.observer),
+        }
+    }
+
+    /// Who was at work there, as far as anybody knows.
+    fn scene(&self, holder: &Holder, stage: &StageName) -> Option<Scene> {
+        (self.scenes)(holder, stage).or_else(|| {
+            Some(Scene {
+                holder: holder.clone(),
+                hostname: self.hostname.clone(),
+                version: Version::new("unknown").ok()?,
+            })
+        })
+    }
+}
 
 /// The controller at work; dropped, its actors end.
 pub struct Controller {
     _waits: actix::Addr<waits::Waits>,
-    _holds: actix::Addr<holds::Holds>,
     _retention: actix::Addr<retention::Retention>,
 }
 
 impl Controller {
-    /// Starts the controller's actors on the current arbiter. `running` are the stages of this
-    /// process, whose handlers the controller looks at again while they are on hold.
-    pub fn start(setup: &Arc<Setup>, running: &Rc<Running>, keeping: Keeping) -> Self {
+    /// Starts the controller's actors on the current arbiter.
+    pub fn start(setup: &Arc<ControllerSetup>, keeping: Keeping) -> Self {
         Self {
             _waits: waits::Waits::new(Arc::clone(setup)).start(),
-            _holds: holds::Holds::new(Arc::clone(setup), Rc::clone(running)).start(),
             _retention: retention::Retention::new(Arc::clone(setup), keeping).start(),
         }
     }
@@ -36,7 +122,7 @@ impl Controller {
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// The share of ended tickets and reports that is kept.
-const fn keep(before: domain::time::Timestamp, tickets_max: u64) -> Keep {
+const fn kept(before: domain::time::Timestamp, tickets_max: u64) -> Keep {
     Keep {
         before,
         tickets_max,

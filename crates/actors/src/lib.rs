@@ -3,8 +3,9 @@
 //! A [`root`] starts one [`supervisor`] a stage and starts it again when it is lost. The supervisor
 //! takes deliveries in ([`intake`]) and gives each to an [`attempt`], which lends the ticket to one
 //! ephemeral [`worker`], sees it end, has its report made durable and hands it to the [`settler`].
-//! What a stage owns beyond the life of its supervisor is its [`station`]. The [`controller`]
-//! moves waiting tickets on.
+//! What a stage owns beyond the life of its supervisor is its [`station`]; [`holds`] opens one
+//! that was closed because its handler could not be started. The [`controller`] moves waiting
+//! tickets on, and the [`watchdog`] hears whether the workers are alive.
 
 pub mod root;
 
@@ -22,8 +23,13 @@ mod panics;
 
 mod settler;
 
-pub mod controller;
+mod holds;
+mod kept;
 
-pub use controller::Controller;
+pub mod controller;
+pub mod watchdog;
+
+pub use controller::{Collector, Controller, ControllerSetup, Leading, LeadingParts};
 pub use panics::listen_to_panics;
 pub use root::{Root, Running, Setup};
+pub use watchdog::Watchdog;

@@ -1,14 +1,14 @@
 //! The root: starts a supervisor for each stage and starts it again when it is lost.
 
-use crate::attempt::DURABLE_RETRY;
+use crate::holds;
 use crate::station::Station;
 use crate::supervisor::{End, Panic, Ping, Supervisor, Watch};
 use actix::{Actor, Addr};
 use actix_rt::ArbiterHandle;
 use domain::event::{Event, Loss};
 use domain::flow::Flows;
-use domain::names::{Holder, StageName};
-use domain::ports::{Broker, Clock, Desk, Handler, Observer, Oopses, Waits};
+use domain::names::{Holder, StageName, Version};
+use domain::ports::{Broker, Clock, Handler, Holds, Observer, Reporter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,16 +28,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How often a drain looks whether everything has landed.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
-/// Everything that the actors need from the world.
+/// Everything that the actors of a worker need from the world.
 pub struct Setup {
     /// Where deliveries come from.
     pub broker: Arc<dyn Broker>,
-    /// Where the desired state is changed.
-    pub desk: Arc<dyn Desk>,
-    /// The waiting tickets.
-    pub waits: Arc<dyn Waits>,
-    /// Where reports go.
-    pub oopses: Arc<dyn Oopses>,
+    /// Where reports are made durable.
+    pub reporter: Arc<dyn Reporter>,
+    /// Where a stage says that its handler cannot be started, or can again.
+    pub holds: Arc<dyn Holds>,
     /// What is configured.
     pub flows: Arc<Flows>,
     /// What does the work; a stage without a handler is not consumed.
@@ -50,22 +48,6 @@ pub struct Setup {
     pub holder: Holder,
     /// On which host.
     pub hostname: String,
-}
-
-impl Setup {
-    /// Releases the tickets that waited for this stage's handler to change, however long it takes
-    /// to make that durable.
-    pub(crate) async fn unhold_waits(&self, stage: &StageName) {
-        while let Err(error) = self.waits.unhold(stage, self.clock.now()).await {
-            let why = error.to_string();
-            let event = Event::StoreFailed {
-                what: "unhold",
-                why,
-            };
-            self.observer.observe(self.clock.now(), &event);
-            sleep(DURABLE_RETRY).await;
-        }
-    }
 }
 
 /// Where a stage's actors live. Asked again when its supervisor was lost; after a freeze the answer
@@ -87,6 +69,9 @@ pub struct Running {
     keepers: JoinSet<()>,
 }
 
+/// Answers, from any thread, which version of its handler each stage has now.
+pub type Versions = Arc<dyn Fn() -> BTreeMap<StageName, Version> + Send + Sync>;
+
 impl Root {
     /// A root for this setup; `arbiters` says where each stage's actors live.
     pub fn new(setup: Arc<Setup>, arbiters: Arbiters) -> Self {
@@ -96,7 +81,8 @@ impl Root {
         }
     }
 
-    /// Starts a supervisor for every stage that has a handler. Call inside an actix system.
+    /// Starts a supervisor for every stage that has a handler, and looks at handlers again while
+    /// their stage is on hold. Call inside an actix system.
     pub fn start(self) -> Running {
         let mut running = Running {
             stations: BTreeMap::new(),
@@ -122,6 +108,9 @@ impl Root {
             let stop = running.stop.subscribe();
             running.keepers.spawn_local(keeper.keep(stop));
         }
+        let looker = holds::Looker::new(Arc::clone(&self.setup), running.stations.clone());
+        let stop = running.stop.subscribe();
+        running.keepers.spawn_local(looker.look(stop));
         running
     }
 }
@@ -233,12 +222,15 @@ async fn ping_for_ever(supervisor: &Addr<Supervisor>) {
 }
 
 impl Running {
-    /// Which stages take no more because a handler cannot be started is in the desired state; this
-    /// only tells the station that its handler works again.
-    pub(crate) fn unhold(&self, stage: &StageName) {
-        if let Some(station) = self.stations.get(stage) {
-            station.unhold();
-        }
+    /// Which version of its handler each stage has now, for a worker's heartbeat.
+    pub fn versions(&self) -> Versions {
+        let stations = self.stations.clone();
+        Arc::new(move || {
+            let stations = stations.iter();
+            stations
+                .map(|(stage, station)| (stage.clone(), station.scene().version.clone()))
+                .collect()
+        })
     }
 
     /// Answers, from any thread, whether every stage has a supervisor that is there; the error

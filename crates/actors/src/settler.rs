@@ -1,6 +1,7 @@
 //! The settler: makes the outcomes of a stage durable, in groups.
 
 use crate::attempt::DURABLE_RETRY;
+use crate::holds;
 use crate::station::Station;
 use actix::fut::WrapFuture;
 use actix::{ActorContext, ActorFutureExt, AsyncContext};
@@ -256,8 +257,8 @@ async fn tell(station: &Station, told: Vec<(Name, SettledAs)>, settled: Vec<Sett
         });
     }
     // The stage may have been opened while this was on its way; then nobody else releases it.
-    if has_held && !station.is_held() {
-        station.setup.unhold_waits(&station.rules.name).await;
+    if has_held {
+        holds::release_settled(station).await;
     }
 }
 

@@ -7,10 +7,10 @@ use crate::root::Setup;
 use crate::settler::{End, Settler};
 use crate::stop::Stop;
 use actix::{Actor, Addr};
-use domain::control::Snapshot;
+use domain::control::{Hold, Snapshot};
 use domain::event::Event;
 use domain::flow::Stage;
-use domain::names::Holder;
+use domain::names::{Holder, Version};
 use domain::oops::Scene;
 use domain::ports::{Handler, StopReason};
 use domain::ticket::{Generation, TicketId};
@@ -47,6 +47,8 @@ pub(crate) struct Station {
     looked: Mutex<Option<(Instant, Arc<Scene>)>>,
     settler: Mutex<Option<Addr<Settler>>>,
     held: watch::Sender<bool>,
+    /// The version of the handler that could not be started.
+    held_with: Mutex<Option<Version>>,
     quiet: watch::Sender<bool>,
     panicked: AtomicBool,
 }
@@ -71,6 +73,7 @@ impl Station {
             looked: Mutex::default(),
             settler: Mutex::default(),
             held: watch::Sender::new(false),
+            held_with: Mutex::default(),
             quiet: watch::Sender::new(false),
             panicked: AtomicBool::new(false),
         }
@@ -199,7 +202,18 @@ impl Station {
         *self.held.borrow()
     }
 
+    /// Remembers which handler could not be started, to notice when it is another.
+    pub(crate) fn hold_with(&self, hold: &Hold) {
+        lock(&self.held_with).clone_from(&hold.version);
+    }
+
+    /// The version of the handler that could not be started, if one could not.
+    pub(crate) fn held_with(&self) -> Option<Version> {
+        lock(&self.held_with).clone()
+    }
+
     pub(crate) fn unhold(&self) {
+        *lock(&self.held_with) = None;
         self.held.send_replace(false);
     }
 

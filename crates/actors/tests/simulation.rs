@@ -5,10 +5,9 @@
 
 use actix_rt::System;
 use actors::controller::Keeping;
-use actors::{Controller, Root, Setup};
+use actors::{Controller, ControllerSetup, Root, Setup};
 use domain::names::StageName;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::faults::Fault;
@@ -28,10 +27,13 @@ impl Crew for Actors {
         };
         // Dropped at the end, the system drops every actor where it is: that is the SIGKILL.
         System::with_tokio_rt(runtime).block_on(async {
+            let ports = berth.ports.clone();
             let setup = Arc::new(setup(&berth));
             let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
-            let running = Rc::new(Root::new(Arc::clone(&setup), here).start());
-            let _controller = Controller::start(&setup, &running, keeping());
+            let _running = Root::new(Arc::clone(&setup), here).start();
+            let ports = || Arc::new(ports.clone());
+            let beside = ControllerSetup::beside(&setup, ports(), ports());
+            let _controller = Controller::start(&Arc::new(beside), keeping());
             life.await;
         });
     }
@@ -40,9 +42,8 @@ impl Crew for Actors {
 fn setup(berth: &Berth) -> Setup {
     Setup {
         broker: Arc::new(berth.ports.clone()),
-        desk: Arc::new(berth.ports.clone()),
-        waits: Arc::new(berth.ports.clone()),
-        oopses: Arc::new(berth.ports.clone()),
+        reporter: Arc::new(berth.ports.clone()),
+        holds: Arc::new(berth.ports.clone()),
         flows: Arc::clone(&berth.flows),
         handlers: berth.handlers(),
         clock: Arc::clone(&berth.clock),

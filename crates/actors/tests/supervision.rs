@@ -4,7 +4,7 @@
 
 use actix_rt::System;
 use actors::controller::Keeping;
-use actors::{Controller, Root, Running, Setup};
+use actors::{Controller, ControllerSetup, Root, Running, Setup};
 use domain::event::{Event, Loss, SettledAs};
 use domain::flow::{Flows, Stage};
 use domain::invariants::{Checker, Scope};
@@ -53,9 +53,8 @@ impl World {
         let handlers = BTreeMap::from([(work(), Arc::clone(&script) as Arc<dyn Handler>)]);
         let setup = Arc::new(Setup {
             broker: Arc::new(memory.clone()),
-            desk: Arc::new(memory.clone()),
-            waits: Arc::new(memory.clone()),
-            oopses: Arc::new(memory.clone()),
+            reporter: Arc::new(memory.clone()),
+            holds: Arc::new(memory.clone()),
             flows,
             handlers,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -82,7 +81,9 @@ impl World {
             oopses_for: Duration::from_secs(86_400),
             oopses_max: 1_000,
         };
-        let controller = Controller::start(&self.setup, &running, keeping);
+        let memory = || Arc::new(self.memory.clone());
+        let setup = ControllerSetup::beside(&self.setup, memory(), memory());
+        let controller = Controller::start(&Arc::new(setup), keeping);
         (running, controller)
     }
 

@@ -52,4 +52,6 @@ pub enum Change {
     Hold(StageName, Hold),
     /// Take deliveries again.
     Unhold(StageName),
+    /// Nothing but the revision, which always rises: every live worker is to answer it at once.
+    RollCall,
 }

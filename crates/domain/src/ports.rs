@@ -4,7 +4,7 @@
 mod leading;
 
 pub use leading::{
-    Applied, Due, Dues, Election, Holds, Inbox, Ledger, Reporter, Road, Sent,
+    Applied, Due, Dues, Election, Holds, Inbox, Ledger, Reporter, Road, Sent, Vitals,
 };
 
 use crate::books::{Balance, Entry, Line, StageCounts};

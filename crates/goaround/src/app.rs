@@ -1,18 +1,20 @@
-//! `goaround up`: all roles in one process. Parse, then build, then run.
+//! The roles, alone or all in one process. Parse, then build, then run.
 
+mod embedded;
+mod role;
 mod serve;
+mod servers;
 mod stages;
 
-use crate::config::Config;
-use crate::line::{Line, LineConfig, RunningLine};
+pub use role::Role;
+
+use crate::config::{Backend, Config};
 use anyhow::Context as _;
-use serve::Serving;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::info;
 
 /// Where and how to run.
 #[derive(Debug, Clone)]
@@ -27,15 +29,13 @@ pub struct UpOptions {
     pub log_filter: String,
 }
 
-/// How long what is left may take to be made durable once no handler runs any more.
-const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
-
-/// Runs everything until it is told to stop.
+/// Runs a role, or all of them, until it is told to stop.
 ///
 /// # Errors
-/// When it cannot start: the data folder is in use, damaged or read-only, or the address is taken.
-/// Says which, and what to do.
-pub fn up(config: Config, options: UpOptions) -> anyhow::Result<ExitCode> {
+/// When it cannot start: the data folder is in use, damaged or read-only, the address is taken, or
+/// broker or store cannot be used. Says which, and what to do.
+pub fn run(role: Role, config: Config, options: UpOptions) -> anyhow::Result<ExitCode> {
+    role.check(&config)?;
     telemetry::logs::start(&options.log_filter, options.log_format, options.log_colour)
         .map_err(anyhow::Error::msg)?;
     actors::listen_to_panics();
@@ -43,41 +43,14 @@ pub fn up(config: Config, options: UpOptions) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(listen).with_context(|| {
         format!("cannot listen on {listen}: is another goaround running there? Stop it, or choose another address with --listen")
     })?;
-    actix_rt::System::new().block_on(run(config, options, listener))
+    let system = actix_rt::System::new();
+    match &config.broker.at {
+        Backend::Embedded => system.block_on(embedded::run(config, options, listener)),
+        Backend::Server(_) => system.block_on(servers::run(role, config, options, listener)),
+    }
 }
 
-async fn run(
-    config: Config,
-    options: UpOptions,
-    listener: TcpListener,
-) -> anyhow::Result<ExitCode> {
-    let live = web::Live::new();
-    let mut line_config = LineConfig::new(options.data.clone(), config.flows.clone());
-    line_config.keeping = config.keeping;
-    line_config
-        .observers
-        .push(std::sync::Arc::new(live.clone()));
-    let line = Line::open(line_config)?;
-    let address = listener.local_addr()?;
-    let stages = stages::Stages::start(&config, &options.data, address)?;
-    let running = line.start(stages.handlers(), stages.arbiters());
-    let serving = Serving::start(&config, listener, &line, &running, (&stages, live)).await?;
-    greet(&config, &options, address);
-    wait_for_the_end().await?;
-    let landed = go_down(&running, &stages, config.drain).await;
-    drop(running);
-    serving.stop().await;
-    stages.close().await;
-    line.close();
-    info!("goaround has stopped");
-    Ok(if landed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn greet(config: &Config, options: &UpOptions, address: std::net::SocketAddr) {
+fn greet(role: Role, config: &Config, options: &UpOptions, address: SocketAddr) {
     let stages: Vec<String> = config
         .flows
         .stages()
@@ -85,8 +58,9 @@ fn greet(config: &Config, options: &UpOptions, address: std::net::SocketAddr) {
         .map(|stage| stage.name.to_string())
         .collect();
     info!(
-        "goaround {} is up: http://{address}  stages: {}  data: {}",
+        "goaround {} {role} is up: http://{address}  broker: {}  stages: {}  data: {}",
         env!("CARGO_PKG_VERSION"),
+        config.broker.at,
         stages.join(", "),
         options.data.display(),
     );
@@ -100,29 +74,4 @@ async fn wait_for_the_end() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-/// Takes no more and lets what is in hand finish; a second signal, or the end of the deadline, ends
-/// every handler. What was ended so is handed back, and nothing is charged.
-async fn go_down(running: &RunningLine, stages: &stages::Stages, drain: Duration) -> bool {
-    info!("stopping: taking no more, finishing what is in hand (a second signal does not wait)");
-    let draining = running.drain(drain);
-    tokio::pin!(draining);
-    let landed = tokio::select! {
-        landed = &mut draining => landed,
-        again = wait_for_the_end() => {
-            warn!("stopping at once: what is in hand is handed back");
-            stages.end_handlers().await;
-            again.is_ok() && draining.await
-        }
-    };
-    if landed {
-        return true;
-    }
-    stages.end_handlers().await;
-    let landed = running.drain(LAST_SETTLEMENTS).await;
-    if !landed {
-        warn!("some outcomes could not be made durable; their tickets go around at the next start");
-    }
-    landed
 }

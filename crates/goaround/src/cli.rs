@@ -83,6 +83,9 @@ struct Server {
 #[derive(Subcommand)]
 enum Verb {
     Up(up::Up),
+    Worker(up::Worker),
+    Controller(up::Controller),
+    Watchdog(up::Watchdog),
     Init(init::Init),
     Submit(submit::Submit),
     Ticket(ticket::Tickets),
@@ -118,6 +121,9 @@ fn run(line: Line, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
     let client = || server.client(terminal);
     match line.verb {
         Verb::Up(up) => up.run(terminal),
+        Verb::Worker(worker) => worker.run(terminal),
+        Verb::Controller(controller) => controller.run(terminal),
+        Verb::Watchdog(watchdog) => watchdog.run(terminal),
         Verb::Init(init) => init.run(terminal),
         Verb::Submit(submit) => submit.run(&client()?, terminal),
         Verb::Ticket(ticket) => ticket.run(&client()?, terminal),
@@ -207,7 +213,6 @@ mod tests {
     #[test]
     fn verbs_of_later_versions_do_not_exist() {
         for line in [
-            "worker",
             "plan list",
             "stage pause build --reason x",
             "oops groups",

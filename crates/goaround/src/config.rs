@@ -85,6 +85,8 @@ pub struct Run {
 pub struct Http {
     /// The address.
     pub listen: SocketAddr,
+    /// Where handlers reach the API, if not at `listen`.
+    pub url: Option<String>,
     /// What clients must send; without one, only this machine may come in.
     pub token: Option<Secret>,
 }
@@ -93,6 +95,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7878)),
+            url: None,
             token: None,
         }
     }
@@ -109,10 +112,10 @@ pub struct Broker {
     pub ack_timeout: Duration,
     /// How long it may take to confirm.
     pub publish_timeout: Duration,
-    /// What its certificate must be signed by, as PEM.
-    pub ca_pem: Option<String>,
-    /// What to show to it: certificate and key, as PEM.
-    pub identity_pem: Option<(String, Secret)>,
+    /// The certificates that its own must be signed by.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show to it, and its key.
+    pub client_files: Option<(PathBuf, PathBuf)>,
 }
 
 /// Where the books are, and how they are reached.
@@ -131,8 +134,8 @@ impl Default for Broker {
             prefix: "goaround".into(),
             ack_timeout: Duration::from_secs(30 * 60),
             publish_timeout: Duration::from_secs(10),
-            ca_pem: None,
-            identity_pem: None,
+            ca_file: None,
+            client_files: None,
         }
     }
 }
@@ -180,6 +183,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Where handlers reach the API, when we listen at `address`.
+    pub fn api_url(&self, address: SocketAddr) -> String {
+        let url = self.http.url.clone();
+        url.unwrap_or_else(|| format!("http://{address}"))
+    }
+
     /// What of it the web server needs.
     pub fn web(&self) -> web::Config {
         let mut config = web::Config::new(self.http.listen);

@@ -19,18 +19,23 @@
 
 mod announce;
 mod clock;
+mod controller;
 mod ears;
+mod ground;
+mod worker;
 
 pub use announce::Announced;
 pub use clock::SystemClock;
+pub use controller::{ControllerLine, RunningController};
 pub use ears::{Ears, Watchful};
+pub use ground::Ground;
+pub use worker::WorkerLine;
 
 use actors::controller::Keeping;
 use actors::root::Arbiters;
-use actors::{Controller, Root, Running, Setup};
+use actors::{Controller, ControllerSetup, Root, Running, Setup};
 use domain::flow::Flows;
-use domain::invariants::{Checker, Scope};
-use domain::names::{Holder, StageName};
+use domain::names::StageName;
 use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,12 +79,7 @@ impl LineConfig {
 pub struct Line {
     embedded: Embedded,
     desk: Arc<dyn Desk>,
-    flows: Arc<Flows>,
-    clock: Arc<dyn Clock>,
-    ears: Arc<Ears>,
-    metrics: Arc<Metrics>,
-    holder: Holder,
-    hostname: String,
+    ground: Ground,
     keeping: Keeping,
 }
 
@@ -90,42 +90,20 @@ impl Line {
     /// When the folder is in use, cannot be written, or holds something that is not ours; says
     /// what to do.
     pub fn open(config: LineConfig) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let flows = Arc::new(config.flows);
-        let hostname = hostname();
-        let holder = holder(&hostname)?;
-        let stages: Vec<StageName> = flows
-            .stages()
-            .iter()
-            .map(|stage| stage.name.clone())
-            .collect();
-        let metrics = Arc::new(Metrics::new(&stages, env!("CARGO_PKG_VERSION"))?);
-        let mut ears: Vec<Arc<dyn Observer>> = config.observers;
-        ears.push(Arc::clone(&metrics) as Arc<dyn Observer>);
-        ears.push(Arc::new(telemetry::Logs));
-        let watchful = Watchful::new(Checker::new(Scope::InHand), Arc::clone(&metrics));
-        ears.push(Arc::new(watchful));
-        let store_config = store::Config::new(config.folder);
+        let ground = Ground::new(config.flows, config.observers)?;
         let embedded = Embedded::open(
-            store_config,
-            Arc::clone(&flows),
-            Arc::clone(&clock),
-            holder.clone(),
+            store::Config::new(config.folder),
+            Arc::clone(&ground.flows),
+            Arc::clone(&ground.clock),
+            ground.holder.clone(),
         )?;
-        let ears = Arc::new(Ears::new(ears));
-        let desk = Announced::new(embedded.clone(), Arc::clone(&clock), Arc::clone(&ears));
-        let keeping = config.keeping;
-        let desk = Arc::new(desk);
+        let (clock, ears) = (Arc::clone(&ground.clock), Arc::clone(&ground.ears));
+        let desk = Announced::new(embedded.clone(), clock, ears);
         Ok(Self {
             embedded,
-            desk,
-            flows,
-            clock,
-            ears,
-            metrics,
-            holder,
-            hostname,
-            keeping,
+            desk: Arc::new(desk),
+            ground,
+            keeping: config.keeping,
         })
     }
 
@@ -146,17 +124,17 @@ impl Line {
 
     /// What is configured.
     pub fn flows(&self) -> Arc<Flows> {
-        Arc::clone(&self.flows)
+        Arc::clone(&self.ground.flows)
     }
 
     /// Tells the time.
     pub fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.clock)
+        Arc::clone(&self.ground.clock)
     }
 
     /// Counts what happens.
     pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.metrics)
+        Arc::clone(&self.ground.metrics)
     }
 
     /// Answers, from any thread, whether the files can be written to.
@@ -174,18 +152,19 @@ impl Line {
     ) -> RunningLine {
         let setup = Arc::new(Setup {
             broker: Arc::new(self.embedded.clone()),
-            desk: Arc::new(self.embedded.clone()),
-            waits: Arc::new(self.embedded.clone()),
-            oopses: self.embedded.oopses(),
-            flows: Arc::clone(&self.flows),
+            reporter: self.embedded.oopses(),
+            holds: Arc::new(self.embedded.clone()),
+            flows: Arc::clone(&self.ground.flows),
             handlers,
-            clock: Arc::clone(&self.clock),
-            observer: Arc::clone(&self.ears) as Arc<dyn Observer>,
-            holder: self.holder.clone(),
-            hostname: self.hostname.clone(),
+            clock: Arc::clone(&self.ground.clock),
+            observer: Arc::clone(&self.ground.ears) as Arc<dyn Observer>,
+            holder: self.ground.holder.clone(),
+            hostname: self.ground.hostname.clone(),
         });
         let running = Rc::new(Root::new(Arc::clone(&setup), arbiters).start());
-        let controller = Controller::start(&setup, &running, self.keeping);
+        let waits = Arc::new(self.embedded.clone());
+        let beside = ControllerSetup::beside(&setup, waits, self.embedded.oopses());
+        let controller = Controller::start(&Arc::new(beside), self.keeping);
         RunningLine {
             running,
             _controller: controller,
@@ -215,24 +194,4 @@ impl RunningLine {
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.running.drain(deadline).await
     }
-}
-
-fn hostname() -> String {
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let printable: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-    if printable.is_empty() {
-        "localhost".into()
-    } else {
-        printable
-    }
-}
-
-/// Names this process and its incarnation: a process id alone comes around again.
-fn holder(hostname: &str) -> anyhow::Result<Holder> {
-    let incarnation = uuid::Uuid::now_v7().simple().to_string();
-    let text = format!("{hostname}:{}:{}", std::process::id(), &incarnation[20..]);
-    Ok(Holder::new(&text)?)
 }

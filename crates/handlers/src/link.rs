@@ -10,13 +10,14 @@ use crate::slot::{Slot, fill};
 use crate::spawner::{door, files_limit};
 use bytes::Bytes;
 use rustix::process::Pid;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::unix::net::UnixStream as IdleStream;
+use std::os::unix::net::UnixStream as StdStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use wire::child::{
     BadFrame, End, Event, Frames, Invocation, NotStarted, PROTOCOL, Reply, Request, SpawnerEvent,
@@ -42,7 +43,8 @@ pub(crate) enum Word {
 /// A connection to one life of the spawner.
 pub(crate) struct Link {
     writer: OwnedWriteHalf,
-    idle: Mutex<Vec<IdleStream>>,
+    /// In the order in which they became so.
+    idle: Mutex<VecDeque<Slot>>,
     complaint: Mutex<Option<String>>,
     has_complaint: Notify,
     /// The attempts that are out; `None` once the spawner is dead and all of them have their word.
@@ -127,13 +129,12 @@ impl Link {
         })
     }
 
-    /// Begins to send a frame on an idle slot, or on a new one that is handed to the spawner.
-    async fn slot(&self, id: u64, frame: Bytes) -> io::Result<Slot> {
-        let idle = lock(&self.idle).pop();
-        if let Some(idle) = idle {
-            return Slot::new(idle, frame);
+    /// An idle slot of this runtime, or a new one that is handed to the spawner.
+    async fn slot(&self, id: u64) -> io::Result<Slot> {
+        if let Some(slot) = self.idle_slot() {
+            return Ok(slot);
         }
-        let (ours, theirs) = files_limit::raised_for(IdleStream::pair)?;
+        let (ours, theirs) = files_limit::raised_for(StdStream::pair)?;
         ours.set_nonblocking(true)?;
         let door: &UnixStream = self.writer.as_ref();
         let hand_in = || door::hand_in(door, id, &theirs);
@@ -143,16 +144,26 @@ impl Link {
             Err(error) if is_hang_up(&error) => {}
             Err(error) => return Err(error),
         }
-        Slot::new(ours, frame)
+        Slot::new(ours)
     }
 
-    fn keep(&self, slot: Slot) {
+    fn idle_slot(&self) -> Option<Slot> {
+        let runtime = Handle::current().id();
         let mut idle = lock(&self.idle);
-        if idle.len() < SLOTS_IDLE_MAX
-            && let Some(slot) = slot.into_idle()
-        {
-            idle.push(slot);
+        let last = idle.iter().rposition(|slot| slot.is_of(runtime))?;
+        idle.remove(last)
+    }
+
+    /// Keeps a slot for the next attempt. Of too many the oldest goes: its runtime may be gone.
+    fn keep(&self, slot: Slot) {
+        if !slot.is_idle() {
+            return;
         }
+        let mut idle = lock(&self.idle);
+        idle.push_back(slot);
+        let oldest = (idle.len() > SLOTS_IDLE_MAX).then(|| idle.pop_front());
+        drop(idle);
+        drop(oldest);
     }
 
     fn forget(&self, id: u64) -> Option<Out> {
@@ -277,10 +288,11 @@ impl Attempt {
     /// # Cancel safety
     /// Dropped before it returned, it has never begun.
     pub(crate) async fn send(&mut self, frame: Bytes) {
-        let slot = match self.link.slot(self.id, frame).await {
+        let slot = match self.link.slot(self.id).await {
             Ok(slot) => self.slot.insert(slot),
             Err(error) => return self.never_began(&error),
         };
+        slot.send(frame);
         slot.flush().await;
         self.state = State::Sent;
     }

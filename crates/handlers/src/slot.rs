@@ -1,10 +1,11 @@
 //! A socket to one thread of the spawner, used by whoever waits for an attempt there.
 
-use bytes::{Bytes, BytesMut};
-use std::io::{self, Write};
-use std::os::unix::net::UnixStream as IdleStream;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use bytes::{Buf, Bytes, BytesMut};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncReadExt, Interest};
+use tokio::runtime::{Handle, Id};
 use wire::child::{BadFrame, Event, Frames, Reply, SpawnerEvent};
 
 /// How much room is made for reads at once; enough for a usual reply.
@@ -13,39 +14,42 @@ const READ_BYTES: usize = 4 * 1024;
 /// Below this, the room is too little to read into.
 const ROOM_BYTES_MIN: usize = 1024;
 
-/// The socket, while it belongs to the current runtime.
+/// The socket, which belongs to the runtime that it was made on.
 pub(crate) struct Slot {
-    socket: UnixStream,
+    /// Watched for replies only: that the spawner has taken a request is no reason to wake up.
+    socket: AsyncFd<UnixStream>,
+    runtime: Id,
     frames: Frames,
     /// An invocation, and a stop at most.
     unsent: Vec<Bytes>,
 }
 
 impl Slot {
-    /// Begins to use it on the current runtime, with a frame to be sent. That is sent at once as
-    /// far as there is room: a runtime that has just got a socket must look before it writes.
-    pub(crate) fn new(mut socket: IdleStream, mut frame: Bytes) -> io::Result<Self> {
-        let sent = socket.write(&frame).unwrap_or(0);
-        drop(frame.split_to(sent));
-        let unsent = (!frame.is_empty()).then_some(frame);
+    /// Begins to use a socket on the current runtime.
+    pub(crate) fn new(socket: UnixStream) -> io::Result<Self> {
         Ok(Self {
-            socket: UnixStream::from_std(socket)?,
+            socket: watched(socket, Interest::READABLE)?,
+            runtime: Handle::current().id(),
             frames: Frames::default(),
-            unsent: unsent.into_iter().collect(),
+            unsent: Vec::new(),
         })
     }
 
-    /// Takes it off the runtime, so that any other may use it; nothing when it is of no use.
-    pub(crate) fn into_idle(self) -> Option<IdleStream> {
-        let is_usable = self.frames.is_empty() && self.unsent.is_empty();
-        is_usable.then(|| self.socket.into_std().ok()).flatten()
+    /// Whether it belongs to this runtime, the only one that it can be used on.
+    pub(crate) fn is_of(&self, runtime: Id) -> bool {
+        self.runtime == runtime
+    }
+
+    /// Whether nothing is half said.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.frames.is_empty() && self.unsent.is_empty()
     }
 
     /// Sends at once what the socket takes; [`Slot::flush`] sends the rest.
     pub(crate) fn send(&mut self, mut frame: Bytes) {
         if self.unsent.is_empty() {
-            let sent = self.socket.try_write(&frame).unwrap_or(0);
-            drop(frame.split_to(sent));
+            let sent = self.socket.get_ref().write(&frame).unwrap_or(0);
+            frame.advance(sent);
         }
         if !frame.is_empty() {
             self.unsent.push(frame);
@@ -58,15 +62,24 @@ impl Slot {
     /// # Cancel safety
     /// Safe: it goes on where it was.
     pub(crate) async fn flush(&mut self) {
+        if !self.unsent.is_empty() && self.send_rest().await.is_err() {
+            self.unsent.clear();
+        }
+    }
+
+    /// Watches for room as well, which few invocations need.
+    async fn send_rest(&mut self) -> io::Result<()> {
+        let socket = self.socket.get_ref().try_clone()?;
+        let socket = watched(socket, Interest::WRITABLE)?;
         while let Some(frame) = self.unsent.first_mut() {
-            if self.socket.write_buf(frame).await.is_err() {
-                self.unsent.clear();
-                return;
-            }
+            let write = |mut socket: &UnixStream| socket.write(frame);
+            let sent = socket.async_io(Interest::WRITABLE, write).await?;
+            frame.advance(sent);
             if frame.is_empty() {
                 self.unsent.remove(0);
             }
         }
+        Ok(())
     }
 
     /// Waits for the reply; there is none when the other end is closed before.
@@ -81,12 +94,38 @@ impl Slot {
                     return Ok(Some(reply));
                 }
             }
-            match fill(&mut self.socket, self.frames.buffer()).await {
+            match self.fill().await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Ok(None),
             }
         }
     }
+
+    async fn fill(&mut self) -> io::Result<usize> {
+        let mut room = [0; READ_BYTES];
+        loop {
+            let mut ready = self.socket.readable().await?;
+            let Ok(read) = ready.try_io(|socket| socket.get_ref().read(&mut room)) else {
+                continue;
+            };
+            let read = read?;
+            if read < room.len() {
+                // All there was; the next look can wait until there is more.
+                ready.clear_ready();
+            }
+            self.frames.buffer().extend_from_slice(&room[..read]);
+            return Ok(read);
+        }
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "only because of types that lie about their descriptor, which a socket does not; the \
+              other name is unsafe"
+)]
+fn watched(socket: UnixStream, interest: Interest) -> io::Result<AsyncFd<UnixStream>> {
+    AsyncFd::with_interest(socket, interest)
 }
 
 /// Reads what there is; nothing at the end.

@@ -61,6 +61,7 @@ impl Control {
                 before.as_ref() != Some(hold)
             }
             Change::Unhold(stage) => self.snapshot.holds.remove(stage).is_some(),
+            Change::RollCall => true,
         };
         if is_new {
             self.touch();

@@ -1,15 +1,13 @@
 //! [`Desk`]: where tickets come in and orders are given.
 
 use crate::embedded::Embedded;
-use crate::orders::{Ordered, not_to_be_completed};
+use crate::orders::Ordered;
+use crate::permits;
 use crate::requests::Request;
 use async_trait::async_trait;
-use domain::books::{Entry, Place};
 use domain::control::{Change, Snapshot};
-use domain::names::Version;
-use domain::oops::{OopsId, Report, Scene, Source, Span};
-use domain::outcome::Outcome;
-use domain::ports::{Accepted, Action, Answer, Catalog, Desk, Reporter, Order, StoreError};
+use domain::oops::OopsId;
+use domain::ports::{Accepted, Action, Answer, Catalog, Desk, Order, Reporter, StoreError};
 use domain::ticket::Ticket;
 use std::sync::Arc;
 
@@ -50,33 +48,11 @@ impl Embedded {
         let Some(entry) = self.ticket(order.ticket).await? else {
             return Ok(None);
         };
-        if not_to_be_completed(&entry, *generation).is_some() {
-            return Ok(None);
-        }
-        let Some(report) = self.report_of(&entry, outcome, order) else {
+        let holder = &self.shared.holder;
+        let Some(report) = permits::report(&entry, (*generation, outcome), order, holder) else {
             return Ok(None);
         };
         let id = self.shared.oopses.record(report).await;
         id.map(Some).map_err(|error| error.0)
-    }
-
-    fn report_of(&self, entry: &Entry, outcome: &Outcome, order: &Order) -> Option<Report> {
-        let Place::Waiting(wait) = &entry.place else {
-            return None;
-        };
-        let unknown = || Version::new("unknown").ok();
-        let scene = Scene {
-            holder: self.shared.holder.clone(),
-            hostname: String::new(),
-            version: entry.version.clone().or_else(unknown)?,
-        };
-        let span = Span {
-            started_at: wait.since,
-            ended_at: order.at,
-        };
-        let failure = outcome.failure()?.clone();
-        let mut report = Report::new(&entry.ticket, outcome.kind(), failure, &scene, span);
-        report.source = Source::Controller;
-        Some(report)
     }
 }

@@ -16,6 +16,7 @@ mod folder;
 mod freed;
 
 mod codes;
+mod narrowing;
 #[cfg(test)]
 mod plans;
 mod rows;
@@ -38,6 +39,7 @@ mod control;
 mod effects;
 mod opening;
 mod orders;
+mod permits;
 mod requests;
 mod retention;
 mod settling;
@@ -53,13 +55,17 @@ mod counts;
 mod desk;
 mod embedded;
 mod health;
+mod holds;
 mod listing;
 mod waits;
 
 mod oops_rows;
 mod oopses;
 
+mod postgres;
+
 pub use config::Config;
 pub use embedded::Embedded;
 pub use error::OpenError;
 pub use oopses::OopsFile;
+pub use postgres::{Postgres, PostgresConfig, PostgresError};

@@ -4,14 +4,15 @@
 use crate::codes;
 use crate::error::Fault;
 use crate::lease::InHand;
+use crate::narrowing::{Bound, Dialect, Exactly, Narrow};
 use crate::readers::is_broken_off;
 use crate::rows::{self, ENTRIES, Shared};
 use domain::books::{Entry, State};
-use domain::filter::{Field, Op, Pattern, Term};
+use domain::filter::{Field, Pattern, Query, Term};
 use domain::ports::{Listing, Page, Sort};
 use domain::ticket::TicketId;
 use domain::wait::Reason;
-use rusqlite::types::Value;
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 /// The most rows that are looked at for one list.
@@ -26,13 +27,9 @@ pub(crate) fn tickets(
     listing: &Listing,
     running: &[InHand],
 ) -> Result<Page<(i64, Entry)>, Fault> {
-    let mut narrow = Narrow::default();
-    for term in &listing.query.all {
-        narrow.add(term, listing);
-    }
-    let rows = match narrow.in_hand(db)? {
+    let rows = match Named::by(&listing.query).in_hand(db)? {
         Some(seqs) => by_rows(db, seqs, listing, running),
-        None => by_scan(db, &narrow, listing, running),
+        None => by_scan(db, listing, running),
     };
     let mut page = rows?;
     for (seq, entry) in &mut page.rows {
@@ -121,16 +118,16 @@ fn by_rows(
 
 fn by_scan(
     db: &Connection,
-    narrow: &Narrow,
     listing: &Listing,
     running: &[InHand],
 ) -> Result<Page<(i64, Entry)>, Fault> {
+    let narrow = Narrow::of(&listing.query, listing.now, &Tickets);
     let order = match listing.sort {
         Sort::NewestFirst => "DESC",
         Sort::OldestFirst => "ASC",
     };
     let places = ENTRIES.replace("FROM places p ", "FROM places p NOT INDEXED ");
-    let which = narrow.to_sql();
+    let which = narrow.to_sql("1");
     let mut query = db.prepare(&format!("{places}WHERE {which} ORDER BY p.seq {order}"))?;
     let mut rows = query.query(params_from_iter(&narrow.values))?;
     let mut gathered = Gathered::new(listing, running);
@@ -147,11 +144,59 @@ fn by_scan(
     }
 }
 
-/// Conditions that every match fulfils; some that fulfil them do not match.
+/// The tables of the tickets, as they are asked.
+struct Tickets;
+
+impl Dialect for Tickets {
+    fn parameter(&self, number: usize) -> String {
+        format!("?{number}")
+    }
+
+    fn exactly(&self, field: Field, text: &str) -> Option<Exactly> {
+        let is_text = |column| Exactly::Between(column, Bound::Text(text.into()), "");
+        Some(match field {
+            Field::Is => Exactly::Plain(is_word(text)),
+            Field::Id | Field::Ticket => {
+                let id: TicketId = text.parse().ok()?;
+                Exactly::Between("t.id =", Bound::Id(*id.as_bytes()), "")
+            }
+            Field::Stage => Exactly::Between(
+                "p.stage IN (SELECT id FROM stages WHERE name =",
+                Bound::Text(text.into()),
+                ")",
+            ),
+            Field::Flow => is_text("t.flow ="),
+            Field::Kind => is_text("t.kind ="),
+            Field::Key => is_text("t.key ="),
+            _ => return None,
+        })
+    }
+
+    fn within(&self, field: Field, low: &str, high: &str) -> Option<String> {
+        match field {
+            Field::Created => Some(format!("(t.created_at BETWEEN {low} AND {high})")),
+            // Since when a ticket runs is in memory, so a runnable one may be later than it says.
+            Field::Since | Field::Seen => {
+                Some(format!("(p.state = 0 OR p.since BETWEEN {low} AND {high})"))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl ToSql for Bound {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Number(number) => (*number).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::Id(bits) => bits.as_slice().into(),
+        })
+    }
+}
+
+/// Tickets that a query names by what can be found through a small index.
 #[derive(Default)]
-struct Narrow {
-    conditions: Vec<String>,
-    values: Vec<Value>,
+struct Named {
     /// The words of the first `is:`, if it is about tickets in hand only.
     in_hand: Option<Vec<InHandWord>>,
     ids: Option<Vec<TicketId>>,
@@ -164,25 +209,15 @@ enum InHandWord {
     Reason(Reason),
 }
 
-impl Narrow {
-    fn add(&mut self, term: &Term, listing: &Listing) {
-        let Term::Field { field, op, values } = term else {
-            return;
-        };
-        let mut any = Vec::new();
-        let before = self.values.len();
-        for pattern in values {
-            match self.condition(*field, *op, pattern, listing) {
-                Some(condition) => any.push(condition),
-                None => {
-                    // One alternative that cannot be said in SQL opens the whole term.
-                    self.values.truncate(before);
-                    return;
-                }
+impl Named {
+    fn by(query: &Query) -> Self {
+        let mut named = Self::default();
+        for term in &query.all {
+            if let Term::Field { field, values, .. } = term {
+                named.remember(*field, values);
             }
         }
-        self.conditions.push(format!("({})", any.join(" OR ")));
-        self.remember(*field, values);
+        named
     }
 
     fn remember(&mut self, field: Field, values: &[Pattern]) {
@@ -205,69 +240,6 @@ impl Narrow {
                 self.ids = words.iter().map(|word| word.parse().ok()).collect();
             }
             _ => {}
-        }
-    }
-
-    fn condition(
-        &mut self,
-        field: Field,
-        op: Op,
-        pattern: &Pattern,
-        listing: &Listing,
-    ) -> Option<String> {
-        match (field, pattern) {
-            (Field::Is, Pattern::Exact(word)) => Some(is_word(word)),
-            (Field::Id | Field::Ticket, Pattern::Exact(text)) => {
-                let id: TicketId = text.parse().ok()?;
-                Some(self.bind("t.id =", Value::Blob(id.as_bytes().to_vec())))
-            }
-            (Field::Stage, Pattern::Exact(text)) => {
-                let stage = self.bind("name =", Value::Text(text.clone()));
-                Some(format!("p.stage IN (SELECT id FROM stages WHERE {stage})"))
-            }
-            (Field::Flow, Pattern::Exact(text)) => {
-                Some(self.bind("t.flow =", Value::Text(text.clone())))
-            }
-            (Field::Kind, Pattern::Exact(text)) => {
-                Some(self.bind("t.kind =", Value::Text(text.clone())))
-            }
-            (Field::Key, Pattern::Exact(text)) => {
-                Some(self.bind("t.key =", Value::Text(text.clone())))
-            }
-            (Field::Created, _) => self.period("t.created_at", op, pattern, listing),
-            // Since when a ticket runs is in memory, so a runnable one may be later than it says.
-            (Field::Since | Field::Seen, _) => {
-                let period = self.period("p.since", op, pattern, listing)?;
-                Some(format!("(p.state = 0 OR {period})"))
-            }
-            _ => None,
-        }
-    }
-
-    fn period(
-        &mut self,
-        column: &str,
-        op: Op,
-        pattern: &Pattern,
-        listing: &Listing,
-    ) -> Option<String> {
-        let period = pattern.period(op, listing.now)?;
-        let low = Value::Integer(period.start().as_micros());
-        let high = Value::Integer(period.end().as_micros());
-        let low = self.bind(&format!("{column} >="), low);
-        let high = self.bind(&format!("{column} <="), high);
-        Some(format!("({low} AND {high})"))
-    }
-
-    fn bind(&mut self, before: &str, value: Value) -> String {
-        self.values.push(value);
-        format!("{before} ?{}", self.values.len())
-    }
-
-    fn to_sql(&self) -> String {
-        match self.conditions.is_empty() {
-            true => "1".into(),
-            false => self.conditions.join(" AND "),
         }
     }
 

@@ -89,6 +89,15 @@ pub(crate) fn write(report: &Report) -> Result<String, Fault> {
     serde_json::to_string(&body).map_err(|error| bad(&error))
 }
 
+/// Several may report the same death; the one who was nearest knows most.
+pub(crate) const fn nearness(source: Source) -> u8 {
+    match source {
+        Source::Worker => 2,
+        Source::Supervisor => 1,
+        Source::Controller => 0,
+    }
+}
+
 fn bad(error: &dyn std::fmt::Display) -> Fault {
     Fault::row("a report", error)
 }

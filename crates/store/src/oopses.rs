@@ -4,18 +4,20 @@ use crate::codes;
 use crate::config::Config;
 use crate::error::{Fault, OpenError, closed};
 use crate::health;
-use crate::oops_rows;
+use crate::narrowing::{Bound, Dialect, Exactly, Narrow};
+use crate::oops_rows::{self, nearness};
 use crate::readers::{Readers, is_broken_off};
 use crate::schema::{OOPSES, Recognised};
 use crate::spot::bits;
 use crate::writer::{Ask, Limits, Work, Writer};
 use async_trait::async_trait;
-use domain::filter::{Field, Op, Pattern, Query, Term};
-use domain::oops::{OopsId, OopsPrefix, Report};
-use domain::ports::{Finding, Listing, OopsError, Oopses, Reporter, Page, Retention, Sort, StoreError};
-use domain::time::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, params, params_from_iter};
+use domain::filter::Field;
+use domain::oops::{OopsId, OopsPrefix, Report, Source};
+use domain::ports::{
+    Finding, Listing, OopsError, Oopses, Page, Reporter, Retention, Sort, StoreError,
+};
+use domain::ticket::TicketId;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use std::path::PathBuf;
 
 /// The most reports that are looked at for one list.
@@ -165,14 +167,30 @@ impl Work for Recorder {
     }
 }
 
-/// The first account of an attempt stays; the same one again changes nothing.
+/// Of several accounts of an attempt the one stays that was told by whoever was nearest; the same
+/// one again changes nothing.
 fn record(db: &Connection, report: &Report) -> Result<(), Fault> {
+    let known: Option<String> = db
+        .prepare_cached("SELECT src FROM oopses WHERE id = ?1")?
+        .query_row([bits(report.id)], |row| row.get(0))
+        .optional()?;
+    if let Some(known) = known {
+        let known = Source::parse(&known).map(nearness);
+        if known >= Some(nearness(report.source)) {
+            return Ok(());
+        }
+        db.prepare_cached("DELETE FROM oopses WHERE id = ?1")?
+            .execute([bits(report.id)])?;
+    }
+    insert(db, report)
+}
+
+fn insert(db: &Connection, report: &Report) -> Result<(), Fault> {
     let failure = &report.failure;
     db.prepare_cached(
         "INSERT INTO oopses (id, ticket, time, stage, flow, kind, outcome, type, value, version,
            host, worker, trace, src, attempt, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (id) DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
         bits(report.id),
@@ -224,11 +242,12 @@ fn list(db: &Connection, listing: &Listing) -> Result<Page<Report>, Fault> {
         Sort::NewestFirst => "DESC",
         Sort::OldestFirst => "ASC",
     };
-    let (which, values) = narrow(&listing.query, listing.now);
+    let narrow = Narrow::of(&listing.query, listing.now, &Reports);
+    let which = narrow.to_sql("1");
     let mut query = db.prepare(&format!(
         "SELECT body FROM oopses WHERE {which} ORDER BY time {order}, seq {order}"
     ))?;
-    let mut rows = query.query(params_from_iter(&values))?;
+    let mut rows = query.query(params_from_iter(&narrow.values))?;
     let limit = listing.limit.clamp(1, Listing::LIMIT_MAX);
     let mut page = Page {
         rows: Vec::new(),
@@ -253,60 +272,36 @@ fn list(db: &Connection, listing: &Listing) -> Result<Page<Report>, Fault> {
     Ok(page)
 }
 
-/// Conditions that every match fulfils; the domain's own `matches` decides.
-fn narrow(query: &Query, now: Timestamp) -> (String, Vec<Value>) {
-    let mut conditions = vec!["1".to_owned()];
-    let mut values = Vec::new();
-    for term in &query.all {
-        let Term::Field {
-            field,
-            op,
-            values: patterns,
-        } = term
-        else {
-            continue;
-        };
-        let [pattern] = patterns.as_slice() else {
-            continue;
-        };
-        if let Some(condition) = condition((*field, *op, pattern), now, &mut values) {
-            conditions.push(condition);
-        }
-    }
-    (conditions.join(" AND "), values)
-}
+/// The table of the reports, as it is asked.
+struct Reports;
 
-fn condition(
-    (field, op, pattern): (Field, Op, &Pattern),
-    now: Timestamp,
-    values: &mut Vec<Value>,
-) -> Option<String> {
-    if matches!(field, Field::Since | Field::Seen) {
-        let period = pattern.period(op, now)?;
-        values.push(Value::Integer(period.start().as_micros()));
-        values.push(Value::Integer(period.end().as_micros()));
-        let last = values.len();
-        return Some(format!("time BETWEEN ?{} AND ?{last}", last - 1));
+impl Dialect for Reports {
+    fn parameter(&self, number: usize) -> String {
+        format!("?{number}")
     }
-    let (Op::Is, Pattern::Exact(text)) = (op, pattern) else {
-        return None;
-    };
-    let (column, value) = match field {
-        Field::Ticket => {
-            let id: domain::ticket::TicketId = text.parse().ok()?;
-            ("ticket", Value::Blob(id.as_bytes().to_vec()))
-        }
-        Field::Id => {
-            let id: OopsId = text.parse().ok()?;
-            ("id", Value::Blob(bits(id).to_vec()))
-        }
-        Field::Stage => ("stage", Value::Text(text.clone())),
-        Field::Kind => ("kind", Value::Text(text.clone())),
-        Field::Type => ("type", Value::Text(text.clone())),
-        Field::Version => ("version", Value::Text(text.clone())),
-        Field::Src => ("src", Value::Text(text.clone())),
-        _ => return None,
-    };
-    values.push(value);
-    Some(format!("{column} = ?{}", values.len()))
+
+    fn exactly(&self, field: Field, text: &str) -> Option<Exactly> {
+        let is_text = |column| Exactly::Between(column, Bound::Text(text.into()), "");
+        Some(match field {
+            Field::Ticket => {
+                let id: TicketId = text.parse().ok()?;
+                Exactly::Between("ticket =", Bound::Id(*id.as_bytes()), "")
+            }
+            Field::Id => {
+                let id: OopsId = text.parse().ok()?;
+                Exactly::Between("id =", Bound::Id(bits(id)), "")
+            }
+            Field::Stage => is_text("stage ="),
+            Field::Kind => is_text("kind ="),
+            Field::Type => is_text("type ="),
+            Field::Version => is_text("version ="),
+            Field::Src => is_text("src ="),
+            _ => return None,
+        })
+    }
+
+    fn within(&self, field: Field, low: &str, high: &str) -> Option<String> {
+        matches!(field, Field::Since | Field::Seen)
+            .then(|| format!("time BETWEEN {low} AND {high}"))
+    }
 }

@@ -4,11 +4,12 @@ use crate::admission;
 use crate::books::Books;
 use crate::codes::{self, Count};
 use crate::error::Fault;
+use crate::permits::{self, Refusal};
 use crate::rows::{self, ENTRIES, Shared};
 use crate::settling;
 use crate::spot::{Found, Note, Spot};
 use crate::waiting::{self, Waiter};
-use domain::books::{Entry, Place};
+use domain::books::Entry;
 use domain::delivery::Decision;
 use domain::flow::Stage;
 use domain::oops::OopsId;
@@ -16,7 +17,6 @@ use domain::outcome::Outcome;
 use domain::ports::{Action, Answer, Order};
 use domain::settlement;
 use domain::ticket::{Generation, TicketId};
-use domain::wait::{Condition, Wait};
 use rusqlite::Connection;
 
 /// An order, and the report about the outcome that it brings, which is durable already.
@@ -24,14 +24,6 @@ pub(crate) struct Ordered {
     pub(crate) order: Order,
     pub(crate) oops: Option<OopsId>,
 }
-
-/// What keeps an order from being carried out.
-struct Refusal {
-    why: String,
-    remedy: &'static str,
-}
-
-const AGAIN: &str = "nothing changes an ended ticket; submit it again if it is needed after all";
 
 type Outcomes = Result<Result<(), Refusal>, Fault>;
 
@@ -93,11 +85,6 @@ fn entry(books: &Books, db: &Connection, id: TicketId) -> Result<Option<(i64, En
     Ok(Some((seq, entry)))
 }
 
-fn refused(why: impl Into<String>, remedy: &'static str) -> Outcomes {
-    let why = why.into();
-    Ok(Err(Refusal { why, remedy }))
-}
-
 impl Subject<'_> {
     fn note(&self, db: &Connection, what: &str, why: &str) -> Result<(), Fault> {
         self.to_note(what, why).insert(db, self.seq)
@@ -115,25 +102,8 @@ impl Subject<'_> {
     }
 
     fn retry(&self, books: &mut Books, db: &Connection) -> Outcomes {
-        let wait = match &self.entry.place {
-            Place::Waiting(wait) => wait,
-            Place::Runnable { .. } => {
-                return refused(
-                    "it is runnable already",
-                    "nothing is needed: a worker takes it",
-                );
-            }
-            Place::Running { .. } => {
-                return refused(
-                    "it is running",
-                    "wait for its attempt to end, or cancel the ticket",
-                );
-            }
-            Place::Done { .. } => return refused("it is done", AGAIN),
-            Place::Dropped { .. } => return refused("it was dropped", AGAIN),
-        };
-        if let Some((why, remedy)) = not_to_be_retried(wait) {
-            return refused(why, remedy);
+        if let Err(refusal) = permits::retry(&self.entry.place) {
+            return Ok(Err(refusal));
         }
         let at = self.ordered.order.at;
         let by = format!("by {}", self.ordered.order.by);
@@ -144,10 +114,8 @@ impl Subject<'_> {
     }
 
     fn end(&self, books: &mut Books, db: &Connection, (what, why): (&str, &str)) -> Outcomes {
-        match &self.entry.place {
-            Place::Done { .. } => return refused("it is done", AGAIN),
-            Place::Dropped { .. } => return refused("it was dropped already", AGAIN),
-            Place::Runnable { .. } | Place::Running { .. } | Place::Waiting(_) => {}
+        if let Err(refusal) = permits::end(&self.entry.place) {
+            return Ok(Err(refusal));
         }
         let Order { by, at, .. } = &self.ordered.order;
         let stage = &self.entry.ticket.stage;
@@ -175,8 +143,8 @@ impl Subject<'_> {
         db: &Connection,
         (generation, outcome): (Generation, &Outcome),
     ) -> Outcomes {
-        if let Some((why, remedy)) = not_to_be_completed(&self.entry, generation) {
-            return refused(why, remedy);
+        if let Err(refusal) = permits::complete(&self.entry, generation) {
+            return Ok(Err(refusal));
         }
         let ticket = &self.entry.ticket;
         let flows = std::sync::Arc::clone(&books.flows);
@@ -204,57 +172,5 @@ impl Subject<'_> {
             books.count(self.found.stage, Count::AttemptsFailed, 1);
         }
         Ok(Ok(()))
-    }
-}
-
-fn not_to_be_retried(wait: &Wait) -> Option<(String, &'static str)> {
-    match &wait.condition {
-        Condition::Unclaimed => Some((
-            "no stage is configured that takes it".into(),
-            "configure the stage, or its kinds, and start again; it is then released by itself",
-        )),
-        Condition::Suspect { holder, .. } => Some((
-            format!("what became of its attempt with {holder} is being found out"),
-            "wait some seconds for the controller's verdict",
-        )),
-        Condition::Unique { other } => Some((
-            format!("ticket {other} with the same key is at work"),
-            "wait for that one to end, or cancel it; this one is then released by itself",
-        )),
-        Condition::Backoff { .. }
-        | Condition::NotNow { .. }
-        | Condition::Pending { .. }
-        | Condition::Parked
-        | Condition::Held { .. } => None,
-    }
-}
-
-/// Why a call-back cannot end the wait of this ticket, if it cannot.
-pub(crate) fn not_to_be_completed(
-    entry: &Entry,
-    generation: Generation,
-) -> Option<(String, &'static str)> {
-    const LATE: &str = "the call-back came too late or twice; nothing is needed";
-    let in_force = entry.ticket.name.generation;
-    match &entry.place {
-        Place::Waiting(Wait {
-            condition: Condition::Pending { .. },
-            ..
-        }) if in_force == generation => None,
-        Place::Waiting(Wait {
-            condition: Condition::Pending { .. },
-            ..
-        }) => Some((
-            format!("the call-back is of generation {generation}, but {in_force} is in force"),
-            "use the call-back address of the newest attempt",
-        )),
-        Place::Waiting(wait) => Some((
-            format!("it waits as {}, not as pending", wait.condition.reason()),
-            LATE,
-        )),
-        other => Some((
-            format!("it is {}, not waiting for a call-back", other.state()),
-            LATE,
-        )),
     }
 }

@@ -40,6 +40,12 @@ pub trait World: Send + Sync {
     fn oopses(&self) -> Arc<dyn Oopses>;
     /// How long to wait before it counts as nothing: long enough for a thread behind the port.
     fn patience(&self) -> Duration;
+    /// Whether a journal lies between the broker and the books. Then whoever settles does not hear
+    /// whether it counted, what is handed back or delivered again goes through the one door, and
+    /// what is released is waiting, and due, until the leader has published it.
+    fn has_journal(&self) -> bool {
+        false
+    }
     /// The process dies as by SIGKILL, and another takes over the same data with these flows.
     async fn restart(&mut self, flows: Arc<Flows>);
 }

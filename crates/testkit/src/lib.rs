@@ -5,6 +5,7 @@
 //! [`faults`], break what they may break. [`contract`] holds the promises as test cases, for the
 //! memory version and the real ones alike. [`handler`] plays the work, [`recorder`] hears what
 //! happens, [`scenario`] tells a test in the user's words, and [`simulation`] tells a thousand.
+//! [`partners`] starts the real servers to test against.
 
 pub mod clock;
 pub mod dice;
@@ -20,3 +21,5 @@ pub mod recorder;
 
 pub mod scenario;
 pub mod simulation;
+
+pub mod partners;

@@ -9,6 +9,7 @@ mod broker;
 mod catalog;
 mod crash;
 mod desk;
+mod holds;
 mod oopses;
 mod orders;
 mod queue;

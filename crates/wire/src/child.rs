@@ -4,20 +4,11 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// The messages of `proto/goaround/v1`, as compiled.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "generated; the large variant is the usual one"
-)]
-pub mod proto {
-    include!(concat!(env!("OUT_DIR"), "/goaround.v1.rs"));
-}
-
-pub use proto::ended::Exit;
-pub use proto::reply::End;
-pub use proto::spawner_event::Event;
-pub use proto::spawner_request::Request;
-pub use proto::{
+pub use crate::proto::ended::Exit;
+pub use crate::proto::reply::End;
+pub use crate::proto::spawner_event::Event;
+pub use crate::proto::spawner_request::Request;
+pub use crate::proto::{
     Ended, Hello, Invocation, InvocationLimits, NotStarted, Reply, ResultFile, Spawned,
     SpawnerEvent, SpawnerRequest, Stop, UsageSum, Variable,
 };

@@ -1,7 +1,7 @@
 //! Forgets what ended long ago, a slice at a time, so that the disk does not fill.
 
-use super::keep;
-use crate::root::Setup;
+use super::{ControllerSetup, kept};
+use crate::kept::keep;
 use actix::AsyncContext;
 use actix::fut::WrapFuture;
 use domain::event::Event;
@@ -30,12 +30,12 @@ pub struct Keeping {
 
 /// Forgets ended tickets and old reports.
 pub(crate) struct Retention {
-    setup: Arc<Setup>,
+    setup: Arc<ControllerSetup>,
     keeping: Keeping,
 }
 
 impl Retention {
-    pub(crate) fn new(setup: Arc<Setup>, keeping: Keeping) -> Self {
+    pub(crate) fn new(setup: Arc<ControllerSetup>, keeping: Keeping) -> Self {
         Self { setup, keeping }
     }
 }
@@ -44,14 +44,18 @@ impl actix::Actor for Retention {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.spawn(run(Arc::clone(&self.setup), self.keeping).into_actor(self));
+        let (setup, keeping) = (Arc::clone(&self.setup), self.keeping);
+        let work = keep("retain", setup.ears(), async move || {
+            run(&setup, keeping).await
+        });
+        context.spawn(work.into_actor(self));
     }
 }
 
-async fn run(setup: Arc<Setup>, keeping: Keeping) {
+async fn run(setup: &ControllerSetup, keeping: Keeping) -> String {
     loop {
         sleep(LOOK_EVERY).await;
-        if let Err(error) = forget(&setup, keeping).await {
+        if let Err(error) = forget(setup, keeping).await {
             let event = Event::StoreFailed {
                 what: "retain",
                 why: error.to_string(),
@@ -61,13 +65,13 @@ async fn run(setup: Arc<Setup>, keeping: Keeping) {
     }
 }
 
-async fn forget(setup: &Setup, keeping: Keeping) -> Result<(), StoreError> {
+async fn forget(setup: &ControllerSetup, keeping: Keeping) -> Result<(), StoreError> {
     let now = setup.clock.now();
-    let tickets = keep(now.minus(keeping.tickets_for), keeping.tickets_max);
+    let tickets = kept(now.minus(keeping.tickets_for), keeping.tickets_max);
     while setup.waits.retain(tickets).await? > 0 {
         sleep(SLICE_REST).await;
     }
-    let oopses = keep(now.minus(keeping.oopses_for), keeping.oopses_max);
+    let oopses = kept(now.minus(keeping.oopses_for), keeping.oopses_max);
     while setup.oopses.retain(oopses).await? > 0 {
         sleep(SLICE_REST).await;
     }

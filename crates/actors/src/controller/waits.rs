@@ -1,16 +1,16 @@
 //! Releases what has waited long enough, and judges what only the controller can judge.
 
-use super::STORE_RETRY;
-use crate::root::Setup;
+use super::{ControllerSetup, STORE_RETRY};
+use crate::kept::keep;
 use actix::AsyncContext;
 use actix::fut::WrapFuture;
 use domain::event::Event;
 use domain::flow::Stage;
-use domain::oops::Scene;
 use domain::ports::StoreError;
 use domain::settlement::Decision;
 use domain::time::Timestamp;
 use domain::verdict::{Case, Judgement, Verdict};
+use domain::wait::Condition;
 use futures_util::future::join_all;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ const ROUND_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
 /// Moves waiting tickets on: by time, by verdict.
 pub(crate) struct Waits {
-    setup: Arc<Setup>,
+    setup: Arc<ControllerSetup>,
 }
 
 impl Waits {
-    pub(crate) fn new(setup: Arc<Setup>) -> Self {
+    pub(crate) fn new(setup: Arc<ControllerSetup>) -> Self {
         Self { setup }
     }
 }
@@ -35,14 +35,16 @@ impl actix::Actor for Waits {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.spawn(run(Arc::clone(&self.setup)).into_actor(self));
+        let setup = Arc::clone(&self.setup);
+        let work = keep("release", setup.ears(), async move || run(&setup).await);
+        context.spawn(work.into_actor(self));
     }
 }
 
-async fn run(setup: Arc<Setup>) {
+async fn run(setup: &ControllerSetup) -> String {
     loop {
-        match round(&setup).await {
-            Ok(next) => rest(&setup, next).await,
+        match round(setup).await {
+            Ok(next) => rest(setup, next).await,
             Err(error) => {
                 let event = Event::StoreFailed {
                     what: "release",
@@ -56,7 +58,7 @@ async fn run(setup: Arc<Setup>) {
 }
 
 /// Waits for the next end of a wait, or for something new.
-async fn rest(setup: &Setup, next: Option<Timestamp>) {
+async fn rest(setup: &ControllerSetup, next: Option<Timestamp>) {
     let until_next = async {
         match next {
             // A millisecond more, so that a timer that is early does not turn into a spin.
@@ -72,7 +74,7 @@ async fn rest(setup: &Setup, next: Option<Timestamp>) {
 }
 
 /// One round over everything that is due; returns when the next wait ends by time.
-async fn round(setup: &Setup) -> Result<Option<Timestamp>, StoreError> {
+async fn round(setup: &ControllerSetup) -> Result<Option<Timestamp>, StoreError> {
     // Releases first: they need nothing but the books, and must not hang on the reports.
     let next = release(setup).await?;
     while judge_cases(setup).await? == ROUND_MAX.get() {}
@@ -82,7 +84,7 @@ async fn round(setup: &Setup) -> Result<Option<Timestamp>, StoreError> {
     Ok(after.next.or(next))
 }
 
-async fn release(setup: &Setup) -> Result<Option<Timestamp>, StoreError> {
+async fn release(setup: &ControllerSetup) -> Result<Option<Timestamp>, StoreError> {
     loop {
         let round = setup.waits.release(setup.clock.now(), ROUND_MAX).await?;
         observe_released(setup, round.released);
@@ -92,7 +94,7 @@ async fn release(setup: &Setup) -> Result<Option<Timestamp>, StoreError> {
     }
 }
 
-fn observe_released(setup: &Setup, count: u64) {
+fn observe_released(setup: &ControllerSetup, count: u64) {
     if count > 0 {
         let event = Event::TicketsReleased { count };
         setup.observer.observe(setup.clock.now(), &event);
@@ -101,7 +103,7 @@ fn observe_released(setup: &Setup, count: u64) {
 
 /// Judges what can be judged; a case whose report cannot be made durable stays for the next round
 /// and keeps no other back.
-async fn judge_cases(setup: &Setup) -> Result<usize, StoreError> {
+async fn judge_cases(setup: &ControllerSetup) -> Result<usize, StoreError> {
     let cases = setup.waits.cases(setup.clock.now(), ROUND_MAX).await?;
     let judgements = cases
         .iter()
@@ -123,7 +125,7 @@ async fn judge_cases(setup: &Setup) -> Result<usize, StoreError> {
     }
 }
 
-fn decide(setup: &Setup, case: &Case) -> Option<Judgement> {
+fn decide(setup: &ControllerSetup, case: &Case) -> Option<Judgement> {
     let stage = &case.ticket.stage;
     // A stage that is not configured any more keeps the default rules for its last tickets.
     let fallback = Stage::new(stage.clone());
@@ -133,18 +135,19 @@ fn decide(setup: &Setup, case: &Case) -> Option<Judgement> {
         now: setup.clock.now(),
         chance: setup.clock.chance(),
     };
-    let handler = setup.handlers.get(stage);
-    let version = handler.map(|handler| handler.inspect().version);
-    let scene = Scene {
-        holder: setup.holder.clone(),
-        hostname: setup.hostname.clone(),
-        version: version.or_else(|| "unknown".parse().ok())?,
+    let holder = match &case.wait.condition {
+        Condition::Suspect { holder, .. } => holder,
+        _ => &setup.holder,
     };
-    domain::verdict::judge(case, &scene, &decision)
+    domain::verdict::judge(case, &setup.scene(holder, stage)?, &decision)
 }
 
 /// Makes the report durable before the verdict counts.
-async fn report(setup: &Setup, case: &Case, judgement: Judgement) -> Result<Verdict, StoreError> {
+async fn report(
+    setup: &ControllerSetup,
+    case: &Case,
+    judgement: Judgement,
+) -> Result<Verdict, StoreError> {
     let mut oops = None;
     if let Some(report) = judgement.report {
         oops = Some(setup.oopses.record(report).await.map_err(|error| error.0)?);

@@ -2,6 +2,7 @@
 
 use super::{Retention, StoreError, StreamEnded};
 use crate::control::Snapshot;
+use crate::fleet::Heartbeat;
 use crate::names::{Holder, StageName};
 use crate::oops::Report;
 use crate::record::Record;
@@ -21,6 +22,9 @@ pub trait Election: Send + Sync {
     /// # Cancel safety
     /// Safe: an unfinished candidature is given up.
     async fn lead(&self) -> Result<Arc<dyn Ledger>, StoreError>;
+    /// The holders that the books owe an answer about: an attempt of theirs is open, claimed or
+    /// not. A new leader expects to hear from them; whoever stays silent is buried like any other.
+    async fn holders(&self) -> Result<Vec<Holder>, StoreError>;
     /// Waits until something may be new for the leader: a ticket submitted, an order, a wait that
     /// ends earlier than any before. May return too often, never too late.
     async fn attention(&self);
@@ -88,7 +92,8 @@ pub trait Ledger: Send + Sync {
     /// up the fence and the barrier with it.
     async fn judge(&self, verdicts: Vec<Verdict>) -> Result<u64, StoreError>;
     /// The holder is dead and has said its last word: what it had claimed becomes suspect. Returns
-    /// the reports that are owed for attempts of tickets that have gone on without it.
+    /// the reports that are owed for attempts of tickets that have gone on without it; asked again
+    /// it returns the same ones, until their reports are recorded.
     async fn bury(&self, holder: &Holder, now: Timestamp) -> Result<Vec<Report>, StoreError>;
     /// Forgets a slice of what ended long ago; returns how many tickets were forgotten.
     async fn retain(&self, retention: Retention) -> Result<u64, StoreError>;
@@ -135,6 +140,14 @@ pub trait Holds: Send + Sync {
     /// Says that the stage's handler can be started again, or has changed: the hold ends, and the
     /// tickets that waited for it are released.
     async fn unhold(&self, stage: &StageName, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// The workers' signs of life as they are sent, for whoever watches rather than leads.
+#[async_trait]
+pub trait Vitals: Send + Sync {
+    /// Listens to the heartbeats of every worker, from now on. They are not kept for anybody:
+    /// [`Inbox::done`] has nothing to do.
+    async fn listen(&self) -> Result<Box<dyn Inbox<Heartbeat>>, StoreError>;
 }
 
 /// Where reports are made durable.

@@ -1,9 +1,8 @@
-//! The web server over a running line.
+//! The web server of a role: API and viewer where the books are, probes everywhere.
 
-use super::stages::Stages;
 use crate::config::Config;
-use crate::line::{Line, RunningLine};
 use domain::ports::{Catalog, Clock, StoreError};
+use futures_util::future::BoxFuture;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -11,60 +10,58 @@ use std::time::Duration;
 use telemetry::Metrics;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use web::{Live, ServerHandle};
+use web::{Live, Parts, Probes, Server, ServerHandle};
 
 /// The web server at work; its task ends with it.
 pub(super) struct Serving {
     handle: ServerHandle,
-    live: Live,
+    live: Option<Live>,
     task: JoinSet<io::Result<()>>,
 }
 
 /// How long requests that are being answered may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
+/// Makes the metrics page.
+pub(super) type Page = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
+/// Says whether the role can do its work.
+pub(super) type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 impl Serving {
-    /// Starts the server on a listener that is bound already.
+    /// Starts API, viewer and probes on a listener that is bound already.
     pub(super) async fn start(
         config: &Config,
         listener: TcpListener,
-        line: &Line,
-        running: &RunningLine,
-        (stages, live): (&Stages, Live),
+        parts: Parts,
     ) -> anyhow::Result<Self> {
-        let parts = web::Parts {
-            desk: line.desk(),
-            catalog: line.catalog(),
-            oopses: line.oopses(),
-            flows: line.flows(),
-            clock: line.clock(),
-            handlers: stages.inspections(),
-            metrics: Arc::new({
-                let (metrics, catalog, clock) = (line.metrics(), line.catalog(), line.clock());
-                move || {
-                    Box::pin(page(
-                        Arc::clone(&metrics),
-                        Arc::clone(&catalog),
-                        Arc::clone(&clock),
-                    ))
-                }
-            }),
-            ready: Arc::new({
-                let (stages, writable) = (running.stages().readiness(), line.writable());
-                move || stages().and_then(|()| writable())
-            }),
-            live: live.clone(),
-        };
+        let live = Some(parts.live.clone());
         let server = web::serve(listener, config.web(), parts).await?;
+        Ok(Self::run(server, live))
+    }
+
+    /// Starts the probes alone.
+    pub(super) async fn start_probes(
+        config: &Config,
+        listener: TcpListener,
+        probes: Probes,
+    ) -> anyhow::Result<Self> {
+        let server = web::serve_probes(listener, config.web(), probes).await?;
+        Ok(Self::run(server, None))
+    }
+
+    fn run(server: Server, live: Option<Live>) -> Self {
         let handle = server.handle();
         let mut task = JoinSet::new();
         task.spawn_local(server);
-        Ok(Self { handle, live, task })
+        Self { handle, live, task }
     }
 
     /// Answers what is being asked, then stops.
     pub(super) async fn stop(mut self) {
-        self.live.close();
+        if let Some(live) = &self.live {
+            live.close();
+        }
         let stopped = timeout(LAST_REQUESTS, self.handle.stop(true)).await;
         if stopped.is_err() {
             tracing::warn!("some requests were not answered in time");
@@ -73,14 +70,43 @@ impl Serving {
     }
 }
 
+/// The metrics page with the sums of the books.
+pub(super) fn page_of_books(
+    metrics: Arc<Metrics>,
+    catalog: Arc<dyn Catalog>,
+    clock: Arc<dyn Clock>,
+) -> Page {
+    Arc::new(move || {
+        let parts = (Arc::clone(&metrics), Arc::clone(&catalog), Arc::clone(&clock));
+        Box::pin(page(parts.0, parts.1, parts.2))
+    })
+}
+
+/// The metrics page of a role that has no books.
+pub(super) fn page_without_books(metrics: Arc<Metrics>) -> Page {
+    Arc::new(move || {
+        let page = render(&metrics);
+        Box::pin(async move { page })
+    })
+}
+
+/// Ready when all of them are; says what the first one lacks.
+pub(super) fn all_ready(parts: Vec<Ready>) -> Ready {
+    Arc::new(move || parts.iter().try_for_each(|ready| ready()))
+}
+
+fn render(metrics: &Metrics) -> String {
+    metrics
+        .render()
+        .unwrap_or_else(|error| format!("# the page could not be made: {error}\n"))
+}
+
 /// The metrics page, with the sums of this moment.
 async fn page(metrics: Arc<Metrics>, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> String {
     if let Err(error) = take_sums(&metrics, &*catalog, &*clock).await {
         tracing::warn!("the metrics page shows older sums: {error}");
     }
-    metrics
-        .render()
-        .unwrap_or_else(|error| format!("# the page could not be made: {error}\n"))
+    render(&metrics)
 }
 
 async fn take_sums(

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Run};
 use actix_rt::Arbiter;
+use actors::Running;
 use actors::root::Arbiters;
 use anyhow::Context as _;
 use domain::event::Loss;
@@ -9,8 +10,9 @@ use domain::names::StageName;
 use domain::ports::{Handler, Inspection};
 use handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
+use tracing::{info, warn};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The handlers of all stages, the process that spawns their commands, and their threads.
@@ -25,7 +27,7 @@ impl Stages {
     pub(super) fn start(
         config: &Config,
         folder: &Path,
-        address: SocketAddr,
+        api: Option<&str>,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file")?;
         let command = SpawnerCommand {
@@ -46,7 +48,7 @@ impl Stages {
                 env: run.env.clone(),
                 version: run.version.clone(),
                 limits: limits(run),
-                callback_url: Some(format!("http://{address}/api/v1/callbacks")),
+                callback_url: api.map(|api| format!("{api}/api/v1/callbacks")),
                 work_folder: work_folder.clone(),
             };
             let handler = Exec::new(exec, spawner.clone())
@@ -118,4 +120,32 @@ fn limits(run: &Run) -> Limits {
         result_bytes_max: run.result_bytes_max,
         memory_bytes_max: run.memory_bytes_max,
     }
+}
+
+/// How long what is left may take to be made durable once no handler runs any more.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
+
+/// Takes no more and lets what is in hand finish; a second signal, or the end of the deadline, ends
+/// every handler. What was ended so is handed back, and nothing is charged.
+pub(super) async fn go_down(running: &Running, drain: Duration, stages: &Stages) -> bool {
+    info!("stopping: taking no more, finishing what is in hand (a second signal does not wait)");
+    let draining = running.drain(drain);
+    tokio::pin!(draining);
+    let landed = tokio::select! {
+        landed = &mut draining => landed,
+        again = super::wait_for_the_end() => {
+            warn!("stopping at once: what is in hand is handed back");
+            stages.end_handlers().await;
+            again.is_ok() && draining.await
+        }
+    };
+    if landed {
+        return true;
+    }
+    stages.end_handlers().await;
+    let landed = running.drain(LAST_SETTLEMENTS).await;
+    if !landed {
+        warn!("some outcomes could not be made durable; their tickets go around at the next start");
+    }
+    landed
 }

@@ -1,8 +1,8 @@
-//! `goaround up`: everything in one process.
+//! `goaround up`, `worker`, `controller`, `watchdog`: the processes that run for long.
 
 use super::failure::{Code, Failure};
 use super::terminal::Terminal;
-use crate::app::{self, UpOptions};
+use crate::app::{self, Role, UpOptions};
 use crate::config::{Loaded, Surroundings};
 use clap::Args;
 use std::path::PathBuf;
@@ -13,16 +13,46 @@ use telemetry::logs::Colour;
 #[derive(Args)]
 #[command(before_help = "Example:\n  goaround up --config goaround.toml --data .goaround")]
 pub(super) struct Up {
+    #[command(flatten)]
+    how: How,
+}
+
+/// Run handlers only, for tickets that a broker carries; needs nothing but the broker
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround worker --config goaround.toml --data worker-1")]
+pub(super) struct Worker {
+    #[command(flatten)]
+    how: How,
+}
+
+/// Keep the books, move waiting tickets on, serve API and viewer; needs broker and store
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround controller --listen 127.0.0.1:7878")]
+pub(super) struct Controller {
+    #[command(flatten)]
+    how: How,
+}
+
+/// Listen to the workers' signs of life; needs nothing but the broker
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround watchdog --listen 127.0.0.1:7880")]
+pub(super) struct Watchdog {
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Args)]
+struct How {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "goaround.toml")]
     config: PathBuf,
     /// The folder for everything that must not get lost
     #[arg(long, value_name = "FOLDER", default_value = ".goaround")]
     data: PathBuf,
-    /// Where API and viewer listen; covers `http.listen`
+    /// Where it listens: probes and metrics, API and viewer where they are; covers `http.listen`
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// What is logged, in the syntax of RUST_LOG [default: RUST_LOG, else info,actix_server=warn]
+    /// What is logged, in the syntax of RUST_LOG [default: RUST_LOG, else info,actix_server=warn,lapin=off]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// How log lines look: text or json
@@ -32,6 +62,30 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) fn run(self, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
+        self.how.run(Role::All, terminal)
+    }
+}
+
+impl Worker {
+    pub(super) fn run(self, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
+        self.how.run(Role::Worker, terminal)
+    }
+}
+
+impl Controller {
+    pub(super) fn run(self, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
+        self.how.run(Role::Controller, terminal)
+    }
+}
+
+impl Watchdog {
+    pub(super) fn run(self, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
+        self.how.run(Role::Watchdog, terminal)
+    }
+}
+
+impl How {
+    fn run(self, role: Role, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         let listen = self
             .listen
             .map(|listen| ("--listen", "http.listen", listen));
@@ -51,17 +105,17 @@ impl Up {
                 true => Colour::Always,
                 false => Colour::Never,
             },
-            log_filter: log.unwrap_or_else(|| "info,actix_server=warn".into()),
+            log_filter: log.unwrap_or_else(|| "info,actix_server=warn,lapin=off".into()),
         };
         let flows = &loaded.config.flows;
         terminal.note(&format!(
-            "goaround up: {}: {} stages, {} flows; data in {}",
+            "goaround {role}: {}: {} stages, {} flows; data in {}",
             self.config.display(),
             flows.stages().len(),
             flows.flows().len(),
             options.data.display()
         ));
-        app::up(loaded.config, options)
+        app::run(role, loaded.config, options)
             .map_err(|error| Failure::new(Code::Failed, format!("{error:#}")))
     }
 }

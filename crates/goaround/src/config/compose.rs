@@ -264,7 +264,8 @@ fn http(settings: &Settings, folder: &Path, problems: &mut Vec<Problem>) -> Http
         let source = settings.source(&at);
         problems.push(Problem { source, what });
     }
-    Http { listen, token }
+    let url = settings.text(&["http", "url"]);
+    Http { listen, url, token }
 }
 
 fn token(settings: &Settings, folder: &Path) -> Result<Option<Secret>, Problem> {

@@ -83,21 +83,21 @@ pub const KEYS: &[Key] = &[
               has landed, and it goes on under a new generation.",
     },
     Key {
-        path: "broker.ca_file",
+        path: "broker.tls.ca_file",
         kind: Kind::Path,
         preset: Preset::Nothing("the certificates that the system trusts"),
         example: "\"ca.pem\"",
         doc: "The certificates (PEM) that the broker's own must be signed by.",
     },
     Key {
-        path: "broker.client_certificate_file",
+        path: "broker.tls.cert_file",
         kind: Kind::Path,
         preset: Preset::Nothing("no client certificate"),
         example: "\"client.pem\"",
         doc: "The certificate (PEM) to show to the broker.",
     },
     Key {
-        path: "broker.client_key_file",
+        path: "broker.tls.key_file",
         kind: Kind::Path,
         preset: Preset::Nothing("no client certificate"),
         example: "\"client.key\"",
@@ -159,6 +159,13 @@ pub const KEYS: &[Key] = &[
         preset: Preset::Is("127.0.0.1:7878"),
         example: "\"127.0.0.1:7878\"",
         doc: "Where the API and the viewer listen. Anything but loopback needs a token.",
+    },
+    Key {
+        path: "http.url",
+        kind: Kind::Url(&["http", "https"]),
+        preset: Preset::Nothing("`http.listen`"),
+        example: "\"http://goaround.example:7878\"",
+        doc: "Where handlers reach the API from wherever they run, for `GOAROUND_CALLBACK_URL`.",
     },
     Key {
         path: "http.token_file",

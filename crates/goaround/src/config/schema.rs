@@ -91,6 +91,7 @@ fn of_kind(kind: &Kind) -> Json {
         | Kind::Address
         | Kind::Path
         | Kind::Prefix
+        | Kind::Url(_)
         | Kind::Secret => {
             json!({ "type": "string", "minLength": 1 })
         }

@@ -42,6 +42,8 @@ pub enum Kind {
     Environment,
     /// Where broker or store is: `embedded`, or a URL of one of these schemes.
     Backend(&'static [&'static str]),
+    /// A URL of one of these schemes.
+    Url(&'static [&'static str]),
     /// A word that names of queues begin with.
     Prefix,
     /// A secret; never in the file.
@@ -156,6 +158,7 @@ impl Kind {
                 let urls = schemes.iter().map(|scheme| format!("{scheme}://…"));
                 format!("embedded or {}", urls.collect::<Vec<_>>().join(" or "))
             }
+            Self::Url(schemes) => format!("a URL that begins with {}://", schemes.join(":// or ")),
             Self::Prefix => "1 to 64 of the characters a-z A-Z 0-9 _ - .".into(),
             Self::Secret => "no secret in the file; name a file that holds it".into(),
         }
@@ -213,6 +216,10 @@ impl Kind {
             Self::Backend(_) if text == "embedded" => Some(Value::Backend(Backend::Embedded)),
             Self::Backend(schemes) => {
                 ServerUrl::new(text, schemes).map(|url| Value::Backend(Backend::Server(url)))
+            }
+            Self::Url(schemes) => {
+                let url = ServerUrl::new(text, schemes)?;
+                Some(Value::Text(url.reveal().trim_end_matches('/').into()))
             }
             Self::Prefix => {
                 // The same rule as for a stage: both become parts of queue names.

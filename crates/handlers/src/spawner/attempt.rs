@@ -26,18 +26,17 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a command and returns once it and everything that it started are gone.
 pub(super) fn run(house: &House, slot: &mut Slot, invocation: &Invocation) -> End {
-    let started = files_limit::raised_for(|| Running::start(house, invocation));
-    let mut running = match started {
+    let start = || Running::start(house, invocation);
+    let mut running = match files_limit::raised_for(start) {
         Ok(running) => running,
         Err(error) => return not_started(&error),
     };
-    running.watch(house, slot);
-    running.stop_feeding();
+    let was_heard = running.watch(house, slot);
     // A list that cannot be had may hold anything.
     let has_heirs = !house.orphans.are_none();
     if has_heirs {
         running.hear_out(house, slot);
-    } else {
+    } else if was_heard {
         running.drain(house, slot);
     }
     running.finish(house, invocation, has_heirs)
@@ -49,14 +48,12 @@ struct Running {
     child: Child,
     group: Pid,
     handle: OwnedFd,
-    /// Holds the other ends of the output pipes, so that they do not end before the command does
-    /// and wake us for nothing.
-    command: Option<Command>,
     feed: Option<Feed>,
     stdout: Capture,
     stderr: Tail,
     told_at: Option<Instant>,
     killed_at: Option<Instant>,
+    has_ended: bool,
     was_asked: bool,
     was_killed: bool,
 }
@@ -66,6 +63,7 @@ struct Running {
 struct Woken {
     has_ended: bool,
     is_called: bool,
+    was_heard: bool,
 }
 
 impl Running {
@@ -75,44 +73,41 @@ impl Running {
         let (stderr, stderr_end) = Tail::new(limits.stderr_bytes_max)?;
         let (feed, stdin) = match invocation.stdin.is_empty() {
             true => (None, Stdio::from(house.nothing.try_clone()?)),
-            false => Feed::new(invocation.stdin.clone())
-                .map(|(feed, end)| (Some(feed), Stdio::from(end)))?,
+            false => {
+                let (feed, end) = Feed::new(invocation.stdin.clone())?;
+                (feed, Stdio::from(end))
+            }
         };
         let mut command = command(invocation, &limits);
         command.stdin(stdin).stdout(stdout_end).stderr(stderr_end);
-        let mut child = command.spawn()?;
-        let group = Pid::from_child(&child);
-        let handle = match rustix::process::pidfd_open(group, PidfdFlags::empty()) {
-            Ok(handle) => handle,
-            Err(error) => {
-                processes::signal_group(group, Signal::KILL);
-                child.wait()?;
-                return Err(error.into());
-            }
-        };
+        let (child, handle) = spawn(command)?;
         Ok(Self {
             id: invocation.id,
+            group: Pid::from_child(&child),
             child,
-            group,
             handle,
-            command: Some(command),
             feed: feed.and_then(Feed::go_on),
             stdout,
             stderr,
             told_at: Some(Instant::now() + QUICK),
             killed_at: None,
+            has_ended: false,
             was_asked: false,
             was_killed: false,
         })
     }
 
-    /// Feeds it and listens to it until it has ended.
-    fn watch(&mut self, house: &House, slot: &mut Slot) {
+    /// Feeds it and listens to it until it has ended. Returns whether something was heard at the
+    /// very end: then there may be more. What it wrote, it wrote before, so it was there to be seen.
+    fn watch(&mut self, house: &House, slot: &mut Slot) -> bool {
         loop {
             let next = [self.told_at, self.killed_at].into_iter().flatten().min();
             let woken = self.wait(house, slot, next);
             if woken.has_ended {
-                return;
+                self.has_ended = true;
+                // Nothing is expected of it any more.
+                self.feed = None;
+                return woken.was_heard;
             }
             if woken.is_called
                 && let Some(order) = slot.order(self.id)
@@ -130,15 +125,11 @@ impl Running {
         }
     }
 
-    /// It has ended, and so nothing is expected of it any more.
-    fn stop_feeding(&mut self) {
-        self.command = None;
-        self.feed = None;
-    }
-
     /// Something may have been left behind. It may go on writing for a moment, as in a pipeline of
     /// a shell that did not wait for all of it.
     fn hear_out(&mut self, house: &House, slot: &mut Slot) {
+        self.stdout.let_end();
+        self.stderr.let_end();
         let linger = if self.was_killed {
             Duration::ZERO
         } else {
@@ -157,15 +148,11 @@ impl Running {
         }
     }
 
-    /// Nobody is left to write: takes what is in the pipes. They need not end, since a command that
-    /// another thread is just starting holds all our pipes for a moment.
+    /// Nobody is left to write: takes what is in the pipes.
     fn drain(&mut self, house: &House, slot: &Slot) {
-        let mut left = u64::MAX;
-        while left > 0 && !self.stdout.has_overflowed() {
-            let before = self.stdout.bytes_seen() + self.stderr.bytes_seen();
-            self.wait(house, slot, Some(Instant::now()));
-            left = self.stdout.bytes_seen() + self.stderr.bytes_seen() - before;
-        }
+        while !self.stdout.has_overflowed()
+            && self.wait(house, slot, Some(Instant::now())).was_heard
+        {}
     }
 
     /// Sleeps until something happens or `until`, and moves what can be moved.
@@ -173,13 +160,13 @@ impl Running {
         // A place that is not needed watches for nothing on what can neither end nor fail.
         let idle = || PollFd::new(&house.nothing, PollFlags::empty());
         let listen = |pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN);
-        let is_running = self.command.is_some();
         let mut polled = [
             slot.socket().map_or_else(idle, listen),
-            if is_running {
-                PollFd::new(&self.handle, PollFlags::IN)
-            } else {
+            // Before the pipes: they are looked at in this order.
+            if self.has_ended {
                 idle()
+            } else {
+                PollFd::new(&self.handle, PollFlags::IN)
             },
             self.stdout.pipe().map_or_else(idle, listen),
             self.stderr.pipe().map_or_else(idle, listen),
@@ -199,6 +186,7 @@ impl Running {
         Woken {
             has_ended: !ended.is_empty(),
             is_called: !called.is_empty(),
+            was_heard: !(stdout | stderr).is_empty(),
         }
     }
 
@@ -233,27 +221,30 @@ impl Running {
             Ok(None) => return not_started(&io::Error::other("its end was seen but not found")),
             Err(error) => return not_started(&error),
         };
-        let limits = invocation.limits.unwrap_or_default();
         let leftovers = match has_heirs {
             true => house.orphans.clear(&self.brood(invocation), house),
             false => 0,
         };
-        let result = files::take_result(&invocation.result_path, limits.result_bytes_max);
-        let ended = Ended {
-            exit: exit(&account),
+        let ended = self.tell(&account, leftovers, invocation);
+        match shim::failure(&ended) {
+            Some(failure) if is_limited(invocation) => End::NotStarted(failure),
+            _ => End::Ended(ended),
+        }
+    }
+
+    fn tell(self, account: &ResUse, leftovers: u32, invocation: &Invocation) -> Ended {
+        let limits = invocation.limits.unwrap_or_default();
+        Ended {
+            exit: exit(account),
             was_asked: self.was_asked,
             stdout_overflowed: self.stdout.has_overflowed(),
             stdout: self.stdout.into_bytes(),
             stderr_bytes: self.stderr.bytes_seen(),
             stderr_tail: self.stderr.into_bytes(),
-            result,
+            result: files::take_result(&invocation.result_path, limits.result_bytes_max),
             progress: files::take_progress(&invocation.progress_path),
-            usage: Some(usage(&account)),
+            usage: Some(usage(account)),
             leftovers,
-        };
-        match shim::failure(&ended) {
-            Some(failure) if limits.memory_bytes_max.is_some() => End::NotStarted(failure),
-            _ => End::Ended(ended),
         }
     }
 
@@ -262,6 +253,24 @@ impl Running {
         Brood {
             group: Some(self.group),
             mark: Mark::in_env(env.map(|variable| (&variable.name[..], &variable.value[..]))),
+        }
+    }
+}
+
+fn is_limited(invocation: &Invocation) -> bool {
+    let limits = invocation.limits.unwrap_or_default();
+    limits.memory_bytes_max.is_some()
+}
+
+fn spawn(mut command: Command) -> io::Result<(Child, OwnedFd)> {
+    let mut child = command.spawn()?;
+    let pid = Pid::from_child(&child);
+    match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(handle) => Ok((child, handle)),
+        Err(error) => {
+            processes::signal_group(pid, Signal::KILL);
+            child.wait()?;
+            Err(error.into())
         }
     }
 }

@@ -12,6 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// How much is read at once; what a pipe usually holds.
 const READ_BYTES: usize = 64 * 1024;
 
+/// What is written before a command begins: this much fits into every pipe.
+const FED_AT_ONCE_BYTES_MAX: usize = 4 * 1024;
+
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
 }
@@ -27,12 +30,16 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// The feed, and the end for the command.
-    pub(super) fn new(rest: Bytes) -> io::Result<(Self, OwnedFd)> {
+    /// The end for the command, and what is left to feed it with once it runs.
+    pub(super) fn new(rest: Bytes) -> io::Result<(Option<Self>, OwnedFd)> {
         let (end, pipe) = pipe()?;
+        if rest.len() <= FED_AT_ONCE_BYTES_MAX {
+            rustix::io::write(&pipe, &rest)?;
+            return Ok((None, end));
+        }
         // Only our end: the command finds its standard input as it expects it.
         rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        Ok((Self { pipe, rest }, end))
+        Ok((Some(Self { pipe, rest }), end))
     }
 
     pub(super) fn pipe(&self) -> BorrowedFd<'_> {
@@ -53,31 +60,39 @@ impl Feed {
     }
 }
 
-/// A pipe that is read until it ends.
+/// A pipe that is read until it ends. Our copy of the command's end keeps it from ending before
+/// the command does, which would wake us for nothing.
 struct Listener {
-    pipe: Option<OwnedFd>,
+    ours: Option<OwnedFd>,
+    theirs: Option<OwnedFd>,
 }
 
 impl Listener {
+    /// The listener, and the end for the command.
     fn new() -> io::Result<(Self, OwnedFd)> {
-        let (pipe, end) = pipe()?;
-        Ok((Self { pipe: Some(pipe) }, end))
+        let (ours, theirs) = pipe()?;
+        let end = theirs.try_clone()?;
+        let listener = Self {
+            ours: Some(ours),
+            theirs: Some(theirs),
+        };
+        Ok((listener, end))
     }
 
     /// Reads once, if there is something, and hands it over.
     fn read(&mut self, ready: PollFlags, take: impl FnOnce(&[u8])) {
-        let Some(pipe) = &self.pipe else { return };
+        let Some(pipe) = &self.ours else { return };
         if ready.contains(PollFlags::IN) {
             let mut chunk = [0; READ_BYTES];
             match rustix::io::read(pipe, &mut chunk) {
-                Ok(0) => self.pipe = None,
+                Ok(0) => self.ours = None,
                 Ok(read) => take(&chunk[..read]),
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(_) => self.pipe = None,
+                Err(_) => self.ours = None,
             }
         } else if !ready.is_empty() {
             // Hung up, with nothing left in it.
-            self.pipe = None;
+            self.ours = None;
         }
     }
 }
@@ -103,16 +118,17 @@ impl Capture {
         Ok((capture, end))
     }
 
+    /// From now on it ends when nobody holds the command's end any more.
+    pub(super) fn let_end(&mut self) {
+        self.listener.theirs = None;
+    }
+
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
-        self.listener.pipe.as_ref().map(AsFd::as_fd)
+        self.listener.ours.as_ref().map(AsFd::as_fd)
     }
 
     pub(super) const fn is_open(&self) -> bool {
-        self.listener.pipe.is_some()
-    }
-
-    pub(super) const fn bytes_seen(&self) -> u64 {
-        self.said.len() as u64
+        self.listener.ours.is_some()
     }
 
     pub(super) const fn has_overflowed(&self) -> bool {
@@ -157,12 +173,17 @@ impl Tail {
         Ok((tail, end))
     }
 
+    /// From now on it ends when nobody holds the command's end any more.
+    pub(super) fn let_end(&mut self) {
+        self.listener.theirs = None;
+    }
+
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
-        self.listener.pipe.as_ref().map(AsFd::as_fd)
+        self.listener.ours.as_ref().map(AsFd::as_fd)
     }
 
     pub(super) const fn is_open(&self) -> bool {
-        self.listener.pipe.is_some()
+        self.listener.ours.is_some()
     }
 
     pub(super) const fn bytes_seen(&self) -> u64 {
@@ -228,7 +249,8 @@ mod tests {
     #[test]
     fn a_feed_waits_for_room_and_ends_when_nobody_reads() {
         let (feed, end) = Feed::new(vec![b'x'; 1 << 20].into()).unwrap();
-        let feed = feed.go_on().expect("a pipe does not hold a mebibyte");
+        let feed = feed.and_then(Feed::go_on);
+        let feed = feed.expect("a pipe does not hold a mebibyte");
         assert!(feed.rest.len() < 1 << 20);
         drop(end);
         assert!(feed.go_on().is_none());

@@ -2,6 +2,7 @@
 //! and a reply goes out. When the line ends, its command is killed.
 
 use super::Order;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use std::io::{self, Write};
@@ -49,9 +50,20 @@ impl Slot {
                 // It crossed with the reply that it came too late for.
                 Some(Request::Stop(_)) => continue,
                 None if self.has_ended => return Ok(None),
-                None => self.fill(RecvFlags::empty())?,
+                None => {
+                    self.wait();
+                    self.fill()?;
+                }
             }
         }
+    }
+
+    /// Waits until there is something to read. A read that blocks would be woken for nothing as
+    /// well, each time when the worker has taken a reply.
+    fn wait(&self) {
+        let mut polled = [PollFd::new(&*self.socket, PollFlags::IN)];
+        // Whatever else ends it is found by reading.
+        poll(&mut polled, None).unwrap_or(0);
     }
 
     /// What the running command's socket is watched for; `None` when it has ended.
@@ -61,7 +73,7 @@ impl Slot {
 
     /// What is to happen to the command that runs, once its socket was seen to be ready.
     pub(super) fn order(&mut self, id: u64) -> Option<Order> {
-        let order = self.fill(RecvFlags::DONTWAIT).and_then(|()| self.stop(id));
+        let order = self.fill().and_then(|()| self.stop(id));
         match order {
             Ok(None) if !self.has_ended => None,
             Ok(Some(order)) if !self.has_ended => Some(order),
@@ -105,8 +117,8 @@ impl Slot {
         }
     }
 
-    fn fill(&mut self, flags: RecvFlags) -> io::Result<()> {
-        match recv(&*self.socket, &mut self.chunk[..], flags) {
+    fn fill(&mut self) -> io::Result<()> {
+        match recv(&*self.socket, &mut self.chunk[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) | Err(Errno::CONNRESET) => self.has_ended = true,
             Ok((read, _)) => self.frames.buffer().extend_from_slice(&self.chunk[..read]),
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -232,3 +232,25 @@ async fn files_of_a_killed_process_are_cleared_away_and_others_are_not() {
     assert_eq!(attempted.outcome, Outcome::done());
     assert_eq!(ground.left_over(), [work.join("notes.result")]);
 }
+
+#[tokio::test]
+async fn what_one_command_did_to_its_output_is_not_felt_by_the_next() {
+    let ground = Ground::new();
+    let next = "head -c 500000 /dev/zero; head -c 500000 /dev/zero >&2";
+    for before in [
+        "printf one; printf two >&2",
+        // Its pipes do not block any more.
+        "dd if=/dev/null oflag=nonblock status=none; dd if=/dev/null oflag=nonblock status=none >&2",
+        "sleep 0.01 & printf late; printf late >&2",
+        "printf dying; printf dying >&2; kill -KILL $$",
+        "head -c 2000000 /dev/zero",
+    ] {
+        ground.run(before).await;
+        let attempted = ground.run(next).await;
+        let said = payload(&attempted).map(|payload| payload.bytes.to_vec());
+        assert!(
+            said == Some(vec![0; 500_000]),
+            "after {before}: {attempted:?}"
+        );
+    }
+}

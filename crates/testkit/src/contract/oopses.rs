@@ -2,7 +2,7 @@
 
 use super::Stand;
 use super::stand::failed;
-use domain::oops::{OopsId, OopsPrefix, Report, Span};
+use domain::oops::{OopsId, OopsPrefix, Report, Source, Span};
 use domain::outcome::{Failure, OutcomeKind};
 use domain::ports::{Listing, Retention, Sort};
 use domain::time::Timestamp;
@@ -11,6 +11,7 @@ use std::time::Duration;
 super::suite!(oopses_contract oopses ($)
     a_report_is_kept_whole,
     the_same_report_again_is_the_same_oops,
+    of_several_accounts_of_an_attempt_the_nearest_stays,
     a_report_is_found_by_the_beginning_of_its_id,
     reports_are_found_by_what_they_tell,
     a_list_of_reports_has_an_order_and_a_limit,
@@ -64,6 +65,28 @@ pub async fn the_same_report_again_is_the_same_oops(stand: Stand) {
     let report = report(&stand, "Broken");
     let id = record(&stand, report.clone()).await;
     assert_eq!(record(&stand, report).await, id);
+    assert_eq!(list(&stand, stand.listing("")).await, [id]);
+}
+
+/// Worker, supervisor and controller may all tell of the same death, in any order.
+pub async fn of_several_accounts_of_an_attempt_the_nearest_stays(stand: Stand) {
+    let told = |source, message: &str| {
+        let mut report = report(&stand, "Broken");
+        report.source = source;
+        report.failure.message = message.into();
+        report
+    };
+    let far = told(Source::Controller, "the process died");
+    let near = Report {
+        id: far.id,
+        name: far.name,
+        ..told(Source::Worker, "it broke at line 7")
+    };
+    let id = record(&stand, far.clone()).await;
+    assert_eq!(record(&stand, near.clone()).await, id);
+    assert_eq!(find(&stand, &id.to_string()).await, [near.clone()]);
+    record(&stand, far).await;
+    assert_eq!(find(&stand, &id.to_string()).await, [near]);
     assert_eq!(list(&stand, stand.listing("")).await, [id]);
 }
 

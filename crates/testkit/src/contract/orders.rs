@@ -2,7 +2,7 @@
 
 use super::Stand;
 use super::stand::{failed, rejected};
-use domain::books::{Place, State};
+use domain::books::Place;
 use domain::outcome::{Done, Outcome, Pending};
 use domain::ports::{Action, Answer};
 use domain::ticket::{Attempt, Generation, Hop, Payload, TicketId};
@@ -55,7 +55,7 @@ pub async fn retry_makes_a_waiting_ticket_runnable_under_a_new_generation(stand:
     let before = stand.entry(id).await.ticket.name;
     let entry = stand.done(id, Action::Retry).await;
     assert_eq!(entry.ticket.name, before.renewed());
-    assert_eq!(entry.place.state(), State::Runnable);
+    stand.is_released(&entry);
     let mut consumer = stand.consume("build", 1).await;
     let delivery = stand.fresh(&mut *consumer).await;
     assert_eq!(delivery.ticket().name, before.renewed());
@@ -67,7 +67,7 @@ pub async fn retry_works_for_parked_and_pending_tickets(stand: Stand) {
     let pending = pending(&stand).await;
     for id in [parked, pending] {
         let entry = stand.done(id, Action::Retry).await;
-        assert_eq!(entry.place.state(), State::Runnable);
+        stand.is_released(&entry);
     }
 }
 

@@ -106,6 +106,18 @@ impl Stand {
         &self.flows
     }
 
+    pub(super) fn has_journal(&self) -> bool {
+        self.world.has_journal()
+    }
+
+    /// What whoever settles hears when the books know better.
+    pub(super) fn stale(&self) -> Settled {
+        match self.has_journal() {
+            true => Settled::Applied,
+            false => Settled::Stale,
+        }
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -346,6 +358,20 @@ impl Stand {
         match self.order(ticket, action).await {
             Answer::Done(entry) => *entry,
             other => panic!("expected the order to be carried out, got {other:?}"),
+        }
+    }
+
+    /// The ticket runs again as soon as somebody takes it.
+    pub(super) fn is_released(&self, entry: &Entry) {
+        let is_due = |wait: &Wait| {
+            wait.condition
+                .until()
+                .is_some_and(|until| until <= self.now())
+        };
+        match &entry.place {
+            Place::Runnable { .. } => {}
+            Place::Waiting(wait) if self.has_journal() && is_due(wait) => {}
+            other => panic!("expected the ticket to be released, it is {other:?}"),
         }
     }
 

@@ -271,6 +271,13 @@ pub async fn an_attempt_that_died_after_its_ticket_was_cancelled_is_still_a_case
     stand.done(name.ticket, Action::Cancel).await;
     stand.crash().await;
     drop(started);
+    if stand.has_journal() {
+        // Whoever buries the holder reports it; the ticket is no question any more.
+        assert_eq!(cases(&stand).await, []);
+        assert_eq!(stand.place(name.ticket).await.state(), State::Dropped);
+        assert_eq!(stand.entry(name.ticket).await.oopses.len(), 1);
+        return;
+    }
     let found = cases(&stand).await;
     assert_eq!(found.len(), 1, "the attempt died and nobody told");
     assert_eq!(found[0].ticket.name, name);

@@ -3,14 +3,14 @@
 use super::{Fault, Faulty};
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, StageCounts};
-use domain::control::{Change, Snapshot};
+use domain::control::{Change, Hold, Snapshot};
 use domain::delivery::{Delivery, Incoming, Received, Settlement, Start, Started};
 use domain::names::{Holder, StageName};
 use domain::oops::{OopsId, OopsPrefix, Report};
 use domain::ports::{
-    Accepted, Answer, Broker, Catalog, Consumer, Desk, Finding, Follower, Listing, NotStarted,
-    OopsError, Oopses, Reporter, Order, Page, Retention, Round, Settled, StoreError, StreamEnded, Unsettled,
-    Waits,
+    Accepted, Answer, Broker, Catalog, Consumer, Desk, Finding, Follower, Holds, Listing,
+    NotStarted, OopsError, Oopses, Order, Page, Reporter, Retention, Round, Settled, StoreError,
+    StreamEnded, Unsettled, Waits,
 };
 use domain::ticket::{Ticket, TicketId};
 use domain::time::Timestamp;
@@ -148,7 +148,7 @@ impl Waits for Faulty {
 
     async fn unhold(&self, stage: &StageName, now: Timestamp) -> Result<u64, StoreError> {
         self.before().await?;
-        let count = self.memory.unhold(stage, now).await?;
+        let count = Waits::unhold(&self.memory, stage, now).await?;
         self.after().await;
         Ok(count)
     }
@@ -172,6 +172,19 @@ impl Waits for Faulty {
     async fn retain(&self, retention: Retention) -> Result<u64, StoreError> {
         self.before().await?;
         Waits::retain(&self.memory, retention).await
+    }
+}
+
+#[async_trait]
+impl Holds for Faulty {
+    async fn hold(&self, stage: &StageName, hold: Hold) -> Result<(), StoreError> {
+        let change = Change::Hold(stage.clone(), hold);
+        self.change(change).await.map(drop)
+    }
+
+    async fn unhold(&self, stage: &StageName, now: Timestamp) -> Result<(), StoreError> {
+        self.change(Change::Unhold(stage.clone())).await?;
+        Waits::unhold(self, stage, now).await.map(drop)
     }
 }
 

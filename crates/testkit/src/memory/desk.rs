@@ -50,6 +50,7 @@ impl Desk for Memory {
                     state.snapshot.holds.insert(stage, hold.clone()) != Some(hold)
                 }
                 Change::Unhold(stage) => state.snapshot.holds.remove(&stage).is_some(),
+                Change::RollCall => true,
             };
             state.snapshot.revision += u64::from(is_new);
             state.snapshot.clone()

@@ -4,7 +4,7 @@ use super::Memory;
 use super::catalog::page;
 use async_trait::async_trait;
 use domain::oops::{OopsId, OopsPrefix, Report, Source};
-use domain::ports::{Listing, OopsError, Oopses, Reporter, Page, Retention, StoreError};
+use domain::ports::{Listing, OopsError, Oopses, Page, Reporter, Retention, StoreError};
 use domain::time::Timestamp;
 
 /// How many reports one call forgets at most.

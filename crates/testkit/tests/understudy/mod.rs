@@ -10,8 +10,8 @@ use domain::names::StageName;
 use domain::oops::Scene;
 use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{
-    Broker, Consumer, Context, Desk, Handler, NotStarted, Reporter, Settled, StopReason, StopSignal,
-    StoreError, Unsettled, Waits,
+    Broker, Consumer, Context, Desk, Handler, NotStarted, Reporter, Settled, StopReason,
+    StopSignal, StoreError, Unsettled, Waits,
 };
 use domain::time::Timestamp;
 use domain::verdict::judge;

@@ -1,13 +1,12 @@
 //! Broker and store: where they are, their passwords and certificates.
 
 use super::super::problem::Problem;
-use super::super::secret::Secret;
 use super::super::settings::Settings;
 use super::super::{Backend, Broker, Store};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The longest password or certificate that is read from a file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The longest password that is read from a file.
+const FILE_BYTES_MAX: u64 = 4_096;
 
 /// Reads both; they are embedded together or not at all.
 pub(super) fn servers(
@@ -38,17 +37,16 @@ pub(super) fn servers(
 fn broker(files: &Files<'_>, problems: &mut Vec<Problem>) -> Broker {
     let otherwise = Broker::default();
     let length = |key| files.settings.duration(&["broker", key]);
-    let ca_pem = files.text("broker", "ca_file", problems);
-    let certificate = files.text("broker", "client_certificate_file", problems);
-    let key = files.text("broker", "client_key_file", problems);
+    let certificate = files.file("cert_file", problems);
+    let key = files.file("key_file", problems);
     if certificate.is_some() != key.is_some() {
         let (set, other) = match certificate.is_some() {
-            true => ("client_certificate_file", "client_key_file"),
-            false => ("client_key_file", "client_certificate_file"),
+            true => ("cert_file", "key_file"),
+            false => ("key_file", "cert_file"),
         };
         problems.push(Problem {
-            source: files.settings.source(&["broker", set]),
-            what: format!("broker.{set}: expected broker.{other} beside it, got nothing"),
+            source: files.settings.source(&["broker", "tls", set]),
+            what: format!("broker.tls.{set}: expected broker.tls.{other} beside it, got nothing"),
         });
     }
     Broker {
@@ -59,8 +57,8 @@ fn broker(files: &Files<'_>, problems: &mut Vec<Problem>) -> Broker {
             .unwrap_or(otherwise.prefix),
         ack_timeout: length("ack_timeout").unwrap_or(otherwise.ack_timeout),
         publish_timeout: length("publish_timeout").unwrap_or(otherwise.publish_timeout),
-        ca_pem,
-        identity_pem: certificate.zip(key.map(Secret::new)),
+        ca_file: files.file("ca_file", problems),
+        client_files: certificate.zip(key),
     }
 }
 
@@ -90,6 +88,19 @@ impl Files<'_> {
             }
             (at, _) => at,
         }
+    }
+
+    /// The file that a key of the broker's names; it must be there.
+    fn file(&self, key: &str, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+        let at = ["broker", "tls", key];
+        let path = self.folder.join(self.settings.path(&at)?);
+        if let Err(error) = std::fs::metadata(&path) {
+            problems.push(Problem {
+                source: self.settings.source(&at),
+                what: format!("broker.tls.{key}: {}: {error}", path.display()),
+            });
+        }
+        Some(path)
     }
 
     /// The text of the file that a key names.

@@ -1,0 +1,204 @@
+//! A worker process: actors of stages, without any controller beside them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use actix_rt::System;
+use actors::{Root, Running, Setup};
+use domain::control::Hold;
+use domain::event::Event;
+use domain::flow::{Flows, Stage};
+use domain::names::{Holder, Kind, StageName, Version};
+use domain::ports::{Catalog, Clock, Desk, Handler, Holds, Observer};
+use domain::ticket::{Lineage, Name, Payload, Ticket};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use testkit::clock::TestClock;
+use testkit::handler::{Script, Step};
+use testkit::memory::Memory;
+use testkit::recorder::Recorder;
+use tokio::time::sleep;
+
+struct World {
+    memory: Memory,
+    clock: Arc<TestClock>,
+    recorder: Arc<Recorder>,
+    script: Arc<Script>,
+    setup: Arc<Setup>,
+}
+
+fn work() -> StageName {
+    "work".parse().unwrap()
+}
+
+impl World {
+    fn new(script: Script) -> Self {
+        let stages = vec![Stage::new(work())];
+        let flows = Arc::new(Flows::new(stages, BTreeMap::new()).unwrap());
+        let clock = Arc::new(TestClock::new(1));
+        let memory = Memory::new(Arc::clone(&flows), Arc::clone(&clock) as Arc<dyn Clock>);
+        let recorder = Arc::new(Recorder::default());
+        let script = Arc::new(script);
+        let handlers = BTreeMap::from([(work(), Arc::clone(&script) as Arc<dyn Handler>)]);
+        let setup = Arc::new(Setup {
+            broker: Arc::new(memory.clone()),
+            reporter: Arc::new(memory.clone()),
+            holds: Arc::new(memory.clone()),
+            flows,
+            handlers,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            observer: Arc::clone(&recorder) as Arc<dyn Observer>,
+            holder: Holder::new("here:1:1").unwrap(),
+            hostname: "here".into(),
+        });
+        Self {
+            memory,
+            clock,
+            recorder,
+            script,
+            setup,
+        }
+    }
+
+    fn start(&self) -> Running {
+        let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
+        Root::new(Arc::clone(&self.setup), here).start()
+    }
+
+    async fn submit(&self) {
+        let id = self.clock.ticket_id();
+        let ticket = Ticket {
+            name: Name::first(id),
+            kind: Kind::unnamed(),
+            flow: None,
+            stage: work(),
+            key: None,
+            payload: Payload::default(),
+            deadline: None,
+            created_at: self.clock.now(),
+            lineage: Lineage::root(id),
+            trace: None,
+        };
+        self.memory.submit(vec![ticket]).await.unwrap();
+    }
+
+    async fn done(&self) -> u64 {
+        self.memory.balance().await.unwrap().done
+    }
+
+    fn hold(&self, version: Option<Version>) -> Hold {
+        Hold {
+            since: self.clock.now(),
+            reason: "it cannot be started".into(),
+            by: "another worker".into(),
+            version,
+            oops: None,
+        }
+    }
+}
+
+fn driven(test: impl Future<Output = ()>) {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    System::with_tokio_rt(runtime).block_on(test);
+}
+
+#[test]
+fn a_worker_closes_its_stage_and_opens_it_when_its_handler_has_changed() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Unstartable; 9]));
+        let _running = world.start();
+        world.submit().await;
+        let is_held = |event: &Event| matches!(event, Event::StageHeld { .. });
+        world.recorder.expect(is_held).await;
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(
+            (world.done().await, world.script.calls()),
+            (0, 1),
+            "no loop"
+        );
+        world.script.repair();
+        let is_open = |event: &Event| matches!(event, Event::StageUnheld { .. });
+        world.recorder.expect(is_open).await;
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(world.done().await, 1, "and what was held is released");
+    });
+}
+
+#[test]
+fn a_stage_that_another_worker_opened_stays_closed_here_until_this_handler_has_changed() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Unstartable; 9]));
+        let _running = world.start();
+        world.submit().await;
+        let is_held = |event: &Event| matches!(event, Event::StageHeld { .. });
+        world.recorder.expect(is_held).await;
+        let now = world.clock.now();
+        Holds::unhold(&world.memory, &work(), now).await.unwrap();
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(
+            world.script.calls(),
+            1,
+            "this handler is as broken as it was"
+        );
+        let balance = world.memory.balance().await.unwrap();
+        assert_eq!(balance.runnable, 1, "its ticket is there for the others");
+        world.script.repair();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(world.done().await, 1);
+    });
+}
+
+#[test]
+fn two_broken_versions_do_not_open_a_stage_for_each_other() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Unstartable; 9]));
+        let _running = world.start();
+        world.submit().await;
+        let is_held = |event: &Event| matches!(event, Event::StageHeld { .. });
+        world.recorder.expect(is_held).await;
+        let others = world.hold(Some("another".parse().unwrap()));
+        Holds::hold(&world.memory, &work(), others).await.unwrap();
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(world.script.calls(), 1);
+        let snapshot = world.memory.snapshot().await.unwrap();
+        assert!(snapshot.holds.contains_key(&work()));
+    });
+}
+
+#[test]
+fn a_worker_that_starts_tries_a_stage_that_was_closed_before() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Done]));
+        let version = world.script.inspect().version;
+        let hold = world.hold(Some(version));
+        Holds::hold(&world.memory, &work(), hold).await.unwrap();
+        world.submit().await;
+        let _running = world.start();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(world.done().await, 1);
+    });
+}
+
+#[test]
+fn the_versions_of_the_handlers_can_be_asked_from_any_thread() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Unstartable]));
+        let running = world.start();
+        let versions = running.versions();
+        let (before, asked) = {
+            let asked = Arc::clone(&versions);
+            (versions(), std::thread::spawn(move || asked()).join())
+        };
+        assert_eq!(asked.unwrap(), before);
+        assert_eq!(before[&work()], world.script.inspect().version);
+        world.script.repair();
+        sleep(Duration::from_secs(1)).await;
+        assert_ne!(versions(), before, "a deployment is seen");
+    });
+}

@@ -1,0 +1,314 @@
+//! Where the broker is, and how we talk to it. Parsed once, at the edge.
+
+use crate::names::Names;
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A setting that is not what it was meant to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: expected {expected}, got {got}")]
+pub struct BadConfig {
+    /// Which setting.
+    pub key: &'static str,
+    /// What was expected.
+    pub expected: &'static str,
+    /// What was found, without passwords.
+    pub got: String,
+}
+
+impl BadConfig {
+    pub(crate) fn new(key: &'static str, expected: &'static str, got: &str) -> Self {
+        let got: String = got.chars().take(120).collect();
+        let got = format!("{got:?}");
+        Self { key, expected, got }
+    }
+}
+
+/// Files for an encrypted connection, each in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authority that has signed the broker's certificate, if the system does not know it.
+    pub ca_file: Option<PathBuf>,
+    /// Our own certificate, if the broker asks for one.
+    pub cert_file: Option<PathBuf>,
+    /// The key of our certificate.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Where the broker is, and how we talk to it.
+#[derive(Clone)]
+pub struct Config {
+    uri: AMQPUri,
+    tls: OwnedTLSConfig,
+    /// What everything on the broker is called.
+    pub names: Names,
+    /// How long the broker lets a delivery be unacked (its `consumer_timeout`).
+    pub ack_timeout: Duration,
+    /// How long a publish may take, waiting for a connection included.
+    pub publish_timeout: Duration,
+    /// How often either side says that it is there.
+    pub heartbeat: Duration,
+    /// What the broker's own pages call our connections.
+    pub connection_name: String,
+}
+
+/// What the URL of a broker looks like.
+const URL: &str = "amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://..., the vhost / written as %2f";
+const PARAMETERS: [&str; 4] = ["auth_mechanism", "channel_max", "frame_max", "heartbeat"];
+
+impl Config {
+    /// RabbitMQ's own time-out for acks, unless its administrator has changed it.
+    pub const ACK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+    /// A publish that takes longer is in doubt.
+    pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+    /// A broker that hangs is noticed after two of these; the broker's own 60 s are too long.
+    pub const HEARTBEAT: Duration = Duration::from_secs(10);
+
+    /// Everything as usual, at this broker. No virtual host means `/`.
+    ///
+    /// # Errors
+    /// [`BadConfig`] when it is not the URL of a broker; the message never shows the password.
+    pub fn new(url: &str) -> Result<Self, BadConfig> {
+        Ok(Self {
+            uri: parse(url)?,
+            tls: OwnedTLSConfig::default(),
+            names: Names::default(),
+            ack_timeout: Self::ACK_TIMEOUT,
+            publish_timeout: Self::PUBLISH_TIMEOUT,
+            heartbeat: Self::HEARTBEAT,
+            connection_name: "goaround".to_owned(),
+        })
+    }
+
+    /// The same, with these files for an encrypted connection. They are read now.
+    ///
+    /// # Errors
+    /// [`BadConfig`] when one cannot be read, when a certificate has no key or a key no
+    /// certificate, or when the URL is not `amqps`.
+    pub fn with_tls(mut self, tls: &Tls) -> Result<Self, BadConfig> {
+        if *tls == Tls::default() {
+            return Ok(self);
+        }
+        if !self.is_encrypted() {
+            let expected = "an amqps:// URL, since files for an encrypted connection are given";
+            return Err(BadConfig::new("broker.url", expected, &self.place()));
+        }
+        self.tls.cert_chain = match &tls.ca_file {
+            Some(file) => Some(read_pem("broker.tls.ca_file", file)?),
+            None => None,
+        };
+        self.tls.identity = match (&tls.cert_file, &tls.key_file) {
+            (Some(cert), Some(key)) => Some(OwnedIdentity::PKCS8 {
+                pem: read_pem("broker.tls.cert_file", cert)?.into_bytes(),
+                key: read_pem("broker.tls.key_file", key)?.into_bytes(),
+            }),
+            (None, None) => None,
+            (Some(_), None) => return Err(missing("broker.tls.key_file", "the certificate's key")),
+            (None, Some(_)) => {
+                return Err(missing("broker.tls.cert_file", "the key's certificate"));
+            }
+        };
+        Ok(self)
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.uri.scheme == AMQPScheme::AMQPS
+    }
+
+    /// Where the broker is, without user and password: `amqp://host:5672/vhost`.
+    pub fn place(&self) -> String {
+        let AMQPUri {
+            scheme,
+            authority,
+            vhost,
+            ..
+        } = &self.uri;
+        let vhost = if vhost == "/" { "%2f" } else { vhost };
+        format!("{scheme}://{}:{}/{vhost}", authority.host, authority.port)
+    }
+
+    /// The host and the port.
+    pub fn address(&self) -> (&str, u16) {
+        (&self.uri.authority.host, self.uri.authority.port)
+    }
+
+    /// As whom we log in.
+    pub fn user(&self) -> &str {
+        &self.uri.authority.userinfo.username
+    }
+
+    /// In which virtual host we work.
+    pub fn vhost(&self) -> &str {
+        &self.uri.vhost
+    }
+
+    /// What lapin connects to.
+    pub(crate) fn uri(&self) -> AMQPUri {
+        let mut uri = self.uri.clone();
+        let seconds = self.heartbeat.as_secs().clamp(1, u64::from(u16::MAX));
+        uri.query.heartbeat = u16::try_from(seconds).ok();
+        uri
+    }
+
+    /// How lapin encrypts.
+    pub(crate) fn tls(&self) -> OwnedTLSConfig {
+        self.tls.clone()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("broker", &self.place())
+            .field("user", &self.user())
+            .field("names", &self.names)
+            .field("ack_timeout", &self.ack_timeout)
+            .field("publish_timeout", &self.publish_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse(url: &str) -> Result<AMQPUri, BadConfig> {
+    // Text that is not a URL may hold a password anywhere, so only its beginning is shown.
+    let shown = || {
+        url.split_once("://")
+            .map_or("no scheme", |(scheme, _)| scheme)
+    };
+    let bad = |expected| BadConfig::new("broker.url", expected, &format!("{}://...", shown()));
+    if !(url.starts_with("amqp://") || url.starts_with("amqps://")) {
+        return Err(bad(URL));
+    }
+    let mut uri: AMQPUri = url.parse().map_err(|_| bad(URL))?;
+    if let Some(host) = bracketed_host(url) {
+        uri.authority.host = host.to_owned();
+    }
+    // `amqp://host/` names a virtual host without a name, which nobody has; they mean the default.
+    if uri.vhost.is_empty() {
+        uri.vhost = "/".to_owned();
+    }
+    if let Some((_, query)) = url.split_once('?') {
+        let names = query
+            .split('&')
+            .map(|pair| pair.split('=').next().unwrap_or(pair));
+        if names.clone().any(|name| !PARAMETERS.contains(&name)) {
+            return Err(bad(
+                "no parameters but auth_mechanism, channel_max, frame_max and heartbeat",
+            ));
+        }
+    }
+    Ok(uri)
+}
+
+/// An IPv6 address, which lapin's parser takes for no host at all and replaces by localhost.
+fn bracketed_host(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    host.strip_prefix('[')?
+        .split_once(']')
+        .map(|(host, _)| host)
+}
+
+fn read_pem(key: &'static str, file: &std::path::Path) -> Result<String, BadConfig> {
+    let text = std::fs::read_to_string(file).map_err(|error| BadConfig {
+        key,
+        expected: "a file in PEM that can be read",
+        got: format!("{}: {error}", file.display()),
+    })?;
+    if text.contains("-----BEGIN ") {
+        return Ok(text);
+    }
+    let got = format!(
+        "{}: it has no line that begins with -----BEGIN",
+        file.display()
+    );
+    Err(BadConfig {
+        key,
+        expected: "a file in PEM",
+        got,
+    })
+}
+
+fn missing(key: &'static str, expected: &'static str) -> BadConfig {
+    BadConfig {
+        key,
+        expected,
+        got: "nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_url_of_a_broker_is_refused_without_showing_the_password() {
+        for url in [
+            "",
+            "localhost",
+            "http://u:geheim@h/",
+            "amqp:geheim",
+            "amqp://u:geheim@h:notaport/",
+            "amqp://u:geheim@h/?heartbeats=3",
+            "u:geheim@h",
+        ] {
+            let error = Config::new(url).unwrap_err().to_string();
+            assert!(error.starts_with("broker.url: expected "), "{error}");
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        let config = Config::new("amqps://ana:geheim@b.example/shop").unwrap();
+        let shown = format!("{config:?}{}", config.place());
+        assert!(!shown.contains("geheim"), "{shown}");
+        assert!(shown.contains("amqps://b.example:5671/shop"), "{shown}");
+        assert_eq!(config.user(), "ana");
+    }
+
+    #[test]
+    fn hosts_ports_and_virtual_hosts_are_read() {
+        for (url, host, port, vhost) in [
+            ("amqp://h", "h", 5672, "/"),
+            ("amqp://h/", "h", 5672, "/"),
+            ("amqp://h:1/%2f", "h", 1, "/"),
+            ("amqps://h/a%20b", "h", 5671, "a b"),
+            ("amqp://10.0.0.7/x", "10.0.0.7", 5672, "x"),
+            ("amqp://u:p@[::1]:99/x", "::1", 99, "x"),
+        ] {
+            let config = Config::new(url).unwrap();
+            assert_eq!(config.address(), (host, port), "{url}");
+            assert_eq!(config.vhost(), vhost, "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_files_need_an_encrypted_url_and_must_be_there() {
+        let tls = Tls {
+            ca_file: Some("/nowhere/ca.pem".into()),
+            ..Tls::default()
+        };
+        let plain = Config::new("amqp://h").unwrap().with_tls(&tls).unwrap_err();
+        assert!(plain.to_string().contains("an amqps:// URL"), "{plain}");
+        let gone = Config::new("amqps://h")
+            .unwrap()
+            .with_tls(&tls)
+            .unwrap_err();
+        assert!(gone.to_string().contains("/nowhere/ca.pem"), "{gone}");
+        let key = Tls {
+            key_file: Some("k".into()),
+            ..Tls::default()
+        };
+        let alone = Config::new("amqps://h")
+            .unwrap()
+            .with_tls(&key)
+            .unwrap_err();
+        assert!(alone.to_string().contains("cert_file"), "{alone}");
+    }
+}

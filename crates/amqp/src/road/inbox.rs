@@ -1,0 +1,284 @@
+//! [`Inbox`]: reads a queue in order and in groups, and acks what is durable elsewhere.
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::link::Link;
+use crate::publisher::{Message, Publisher};
+use crate::worker::intake::WHY;
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::names::StageName;
+use domain::ports::{Inbox, Sent, StoreError, StreamEnded};
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Consumer};
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How many messages may be on their way or in our hands.
+const PREFETCH: u16 = 2_000;
+/// How long the broker may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// What a message is to whoever reads the queue.
+pub(crate) enum Content<T> {
+    /// These entries, in their order.
+    Entries(Vec<T>),
+    /// Somebody else has to hear of it first, durably.
+    Aside(Box<Message>),
+    /// It cannot be read, because of this.
+    Unreadable(String),
+}
+
+/// Reads a message of one queue.
+pub(crate) type Reader<T> = Box<dyn Fn(&Delivery) -> Content<T> + Send>;
+
+/// One subscription to one queue of ours.
+pub(crate) struct QueueInbox<T> {
+    queue: Queue,
+    channel: Channel,
+    consumer: Consumer,
+    read: Reader<T>,
+    /// Read, and not returned yet: the entries of one message, and its tag.
+    ready: VecDeque<(u64, Vec<T>)>,
+    /// Came in, and not read yet.
+    raw: VecDeque<Delivery>,
+    /// Everything up to this was returned.
+    returned: u64,
+    /// Everything up to this was acked.
+    acked: u64,
+    ended: Option<String>,
+}
+
+/// Which queue, and what goes around it.
+pub(crate) struct Queue {
+    pub(crate) name: String,
+    pub(crate) config: Config,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) quarantined: Arc<AtomicU64>,
+    /// Whether messages stay until they are acked.
+    pub(crate) is_kept: bool,
+}
+
+impl<T: Send> QueueInbox<T> {
+    pub(crate) async fn open(link: &Link, queue: Queue, read: Reader<T>) -> Result<Self, Error> {
+        let (channel, _) = link.channel().await?;
+        Self::open_on(channel, queue, read).await
+    }
+
+    pub(crate) async fn open_on(
+        channel: Channel,
+        queue: Queue,
+        read: Reader<T>,
+    ) -> Result<Self, Error> {
+        let consumer = subscribe(&channel, &queue).await?;
+        Ok(Self {
+            queue,
+            channel,
+            consumer,
+            read,
+            ready: VecDeque::new(),
+            raw: VecDeque::new(),
+            returned: 0,
+            acked: 0,
+            ended: None,
+        })
+    }
+
+    /// Waits for messages, and takes whatever else is here already.
+    async fn gather(&mut self, max: usize) -> Result<(), String> {
+        let mut next = match self.raw.is_empty() {
+            true => Some(self.consumer.next().await),
+            false => self.consumer.next().now_or_never(),
+        };
+        while let Some(delivery) = next {
+            match delivery {
+                Some(Ok(delivery)) => self.raw.push_back(delivery),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err(ENDED.to_owned()),
+            }
+            if self.raw.len() >= max {
+                break;
+            }
+            next = self.consumer.next().now_or_never();
+        }
+        Ok(())
+    }
+
+    /// Reads what came in. Everything stays where it is until it is dealt with, so that nothing is
+    /// lost when this is dropped in the middle.
+    async fn read(&mut self, max: usize) -> Result<(), String> {
+        let mut count: usize = self.ready.iter().map(|(_, entries)| entries.len()).sum();
+        while let Some(delivery) = self.raw.front() {
+            if count >= max {
+                return Ok(());
+            }
+            let entries = match (self.read)(delivery) {
+                Content::Entries(entries) => entries,
+                Content::Aside(message) => {
+                    self.queue.publish(*message).await?;
+                    Vec::new()
+                }
+                Content::Unreadable(why) => {
+                    self.queue.quarantine(delivery, &why).await?;
+                    Vec::new()
+                }
+            };
+            count += entries.len();
+            self.ready.push_back((delivery.delivery_tag, entries));
+            self.raw.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn fill(&mut self, max: usize) -> Result<(), String> {
+        while self.ready.iter().all(|(_, entries)| entries.is_empty()) {
+            // Nothing for the caller, so nobody will say that it is done.
+            self.forget_empty().await;
+            self.gather(max).await?;
+            self.read(max).await?;
+        }
+        Ok(())
+    }
+
+    /// Acks what had nothing inside, as far as everything before it was returned and is done.
+    async fn forget_empty(&mut self) {
+        if self.returned != self.acked {
+            return;
+        }
+        if let Some((tag, _)) = self.ready.back() {
+            let tag = *tag;
+            self.ready.clear();
+            self.returned = tag;
+            self.ack().await.ok(); // If not, it comes again.
+        }
+    }
+
+    async fn ack(&mut self) -> Result<(), StoreError> {
+        let upto = self.returned;
+        if upto == self.acked || !self.queue.is_kept {
+            return Ok(());
+        }
+        let acked = self
+            .channel
+            .basic_ack(upto, BasicAckOptions { multiple: true });
+        match timeout(ANSWER_MAX, acked).await {
+            Ok(Ok(())) => {
+                self.acked = upto;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.queue.unavailable(&error.to_string())),
+            Err(_) => Err(self.queue.unavailable("no answer in time")),
+        }
+    }
+}
+
+#[async_trait]
+impl<T: Send> Inbox<T> for QueueInbox<T> {
+    async fn next(&mut self, max: NonZeroUsize) -> Result<Vec<T>, StreamEnded> {
+        if let Some(why) = &self.ended {
+            return Err(self.queue.ended(why));
+        }
+        if let Err(why) = self.fill(max.get()).await {
+            let ended = self.queue.ended(&why);
+            self.ended = Some(why);
+            return Err(ended);
+        }
+        let mut group = Vec::new();
+        while group.len() < max.get()
+            && let Some((tag, entries)) = self.ready.pop_front()
+        {
+            group.extend(entries);
+            self.returned = tag;
+        }
+        Ok(group)
+    }
+
+    async fn done(&mut self) -> Result<(), StoreError> {
+        self.ack().await
+    }
+}
+
+impl Queue {
+    async fn publish(&self, message: Message) -> Result<(), String> {
+        match self.publisher.publish(message).await {
+            Sent::Confirmed => Ok(()),
+            Sent::Begun | Sent::Doubtful | Sent::Unsent => {
+                Err("what is to go elsewhere was not confirmed".to_owned())
+            }
+        }
+    }
+
+    /// Keeps a message aside as it came, with the reason.
+    async fn quarantine(&self, delivery: &Delivery, why: &str) -> Result<(), String> {
+        tracing::error!(
+            queue = self.name,
+            "a message cannot be read and is kept in {}: {why}",
+            self.config.names.quarantine()
+        );
+        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+        headers.insert(WHY.into(), AMQPValue::LongString(why.into()));
+        let names = &self.config.names;
+        let message = Message {
+            exchange: names.exchange().into(),
+            routing_key: names.quarantine().into(),
+            body: Bytes::copy_from_slice(&delivery.data),
+            properties: delivery
+                .properties
+                .clone()
+                .with_headers(headers)
+                .with_delivery_mode(2),
+        };
+        self.publish(message).await?;
+        self.quarantined.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The port says of which stage; what reads a queue of ours has its name there instead.
+    fn ended(&self, why: &str) -> StreamEnded {
+        let short: String = self.name.chars().take(64).collect();
+        let stage = StageName::new(&short).expect("names of queues are checked like a stage's");
+        StreamEnded {
+            stage,
+            why: why.to_owned(),
+        }
+    }
+
+    fn unavailable(&self, why: &str) -> StoreError {
+        let place = self.config.place();
+        StoreError::Unavailable(format!(
+            "what was read of queue {} at {place} could not be acked, and comes again: {why}",
+            self.name
+        ))
+    }
+}
+
+async fn subscribe(channel: &Channel, queue: &Queue) -> Result<Consumer, Error> {
+    let name = queue.name.as_str();
+    let doing = format!("consume from queue {name:?}");
+    let asked = async {
+        channel
+            .basic_qos(PREFETCH, BasicQosOptions::default())
+            .await?;
+        let options = BasicConsumeOptions {
+            no_ack: !queue.is_kept,
+            ..Default::default()
+        };
+        channel
+            .basic_consume(name.into(), "".into(), options, FieldTable::default())
+            .await
+    };
+    match timeout(ANSWER_MAX, asked).await {
+        Ok(Ok(consumer)) => Ok(consumer),
+        Ok(Err(error)) => Err(Error::of_channel(&error, &doing)),
+        Err(_) => Err(Error::Broken(format!("the broker did not {doing} in time"))),
+    }
+}
+
+const ENDED: &str = "the broker ended it without a word: its queue was deleted or moved";

@@ -1,0 +1,240 @@
+//! What becomes of a group of messages that came in for a stage: which of them are work, and
+//! which are questions, repetitions or too late.
+
+use crate::envelope;
+use crate::publisher::Message;
+use crate::worker::door::{Errand, Of};
+use crate::worker::in_hand::{Held, Met, Phase};
+use crate::worker::lane::{Lane, Post};
+use crate::worker::lock;
+use crate::worker::shared::Shared;
+use bytes::Bytes;
+use domain::control::Snapshot;
+use domain::delivery::{Delivery, Incoming, Lender, Receipt};
+use domain::names::{Holder, StageName};
+use domain::ports::Sent;
+use domain::record::{Arrived, Said};
+use domain::ticket::Ticket;
+use domain::time::Timestamp;
+use domain::wait::{Condition, Wait};
+use lapin::types::AMQPValue;
+use std::sync::Arc;
+use wire::envelope::Unpacked;
+
+/// The header that says why a message is in the quarantine.
+pub(crate) const WHY: &str = "goaround-quarantined-because";
+
+/// One message, read.
+struct Read {
+    tag: u64,
+    unpacked: Unpacked,
+    was_before: bool,
+    /// How long its body was, if it is too long for us.
+    cut: Option<usize>,
+}
+
+/// Takes in a group; returns what somebody has to work on or ask about.
+pub(crate) async fn receive(
+    shared: &Arc<Shared>,
+    (stage, lane): (&StageName, &Arc<Lane>),
+    group: Vec<lapin::message::Delivery>,
+) -> Vec<Incoming> {
+    if group.is_empty() {
+        return Vec::new();
+    }
+    lane.received(group.iter().map(|delivery| delivery.delivery_tag));
+    let now = shared.now();
+    let mut all = Vec::with_capacity(group.len());
+    for delivery in group {
+        let cut = delivery.data.len();
+        let cut = (cut > shared.settings.payload_bytes_max).then_some(cut);
+        if cut.is_some() && !quarantine(shared, &delivery).await {
+            // Kept nowhere yet: it stays out, and comes again with the connection.
+            continue;
+        }
+        all.push(read(delivery, cut, (stage, now)));
+    }
+    let mut sorted = Sorted::default();
+    sort(shared, (lane, now), all, &mut sorted);
+    shared.door.knock(sorted.errands);
+    shared.ack(sorted.spare).await;
+    sorted.incoming
+}
+
+fn read(
+    delivery: lapin::message::Delivery,
+    cut: Option<usize>,
+    place: (&StageName, Timestamp),
+) -> Read {
+    let body = if cut.is_some() {
+        Bytes::new()
+    } else {
+        Bytes::from(delivery.data)
+    };
+    Read {
+        tag: delivery.delivery_tag,
+        was_before: delivery.redelivered || envelope::was_delivered(&delivery.properties),
+        unpacked: envelope::unpack(&delivery.properties, body, place),
+        cut,
+    }
+}
+
+/// What a group came to.
+#[derive(Default)]
+struct Sorted {
+    incoming: Vec<Incoming>,
+    errands: Vec<Errand>,
+    /// To be acked at once.
+    spare: Vec<Post>,
+}
+
+fn sort(
+    shared: &Arc<Shared>,
+    (lane, now): (&Arc<Lane>, Timestamp),
+    all: Vec<Read>,
+    to: &mut Sorted,
+) {
+    let desired = shared.desired();
+    let mut in_hand = lock(&shared.in_hand);
+    for read in all {
+        let post = Post {
+            lane: Arc::clone(lane),
+            tag: read.tag,
+        };
+        if !read.unpacked.has_identity {
+            nameless(shared, read, (post, now), to);
+            continue;
+        }
+        tell_oddities(&read.unpacked);
+        let (was_before, cut) = (read.was_before, read.cut);
+        let phase = match cut {
+            Some(_) => Phase::Cut,
+            None if was_before => Phase::Suspect,
+            None => Phase::Received,
+        };
+        let Unpacked {
+            ticket,
+            booked: is_booked,
+            ..
+        } = read.unpacked;
+        let ticket = Arc::new(ticket);
+        let held = Held {
+            ticket: Arc::clone(&ticket),
+            post: Some(post.clone()),
+            is_booked,
+            phase,
+            sent: Vec::new(),
+        };
+        match in_hand.meet(held, was_before) {
+            Met::New(number) => take(shared, (number, ticket, phase), (&desired, cut), to),
+            Met::Adopted => shared.counts.adopted.add(1),
+            Met::Spare => {
+                shared.counts.spare.add(1);
+                to.spare.push(post);
+            }
+        }
+    }
+}
+
+/// Something new in our hands.
+fn take(
+    shared: &Arc<Shared>,
+    (number, ticket, phase): (u64, Arc<Ticket>, Phase),
+    (desired, cut): (&Snapshot, Option<usize>),
+    to: &mut Sorted,
+) {
+    let name = ticket.name;
+    if !desired.lets_run(name.ticket, name.generation) {
+        shared.counts.fenced.add(1);
+        let said = Said::Fenced {
+            name,
+            stage: ticket.stage.clone(),
+        };
+        to.errands.push(Errand {
+            said,
+            of: Of::InHand(number),
+        });
+        return;
+    }
+    let receipt = Receipt::new(number, Arc::clone(shared) as Arc<dyn Lender>);
+    to.incoming.push(match phase {
+        Phase::Received | Phase::Started => Incoming::Fresh(Delivery::new(ticket, receipt)),
+        Phase::Suspect => {
+            shared.counts.suspects.add(1);
+            let holder = Holder::unknown();
+            Incoming::Suspect(Delivery::suspect(ticket, receipt, holder, None))
+        }
+        Phase::Cut => {
+            let why = too_large(shared, cut.unwrap_or_default());
+            Incoming::Unreadable(Delivery::unreadable(ticket, receipt, why))
+        }
+    });
+}
+
+/// Nobody can tell two deliveries of it apart, so it gets a name and goes through the door; the
+/// controller releases it under that name.
+fn nameless(shared: &Shared, mut read: Read, (post, now): (Post, Timestamp), to: &mut Sorted) {
+    if read.cut.is_some() {
+        // All of it is in the quarantine, and nobody can ask for it by name.
+        to.spare.push(post);
+        return;
+    }
+    shared.counts.nameless.add(1);
+    read.unpacked.identify(shared.settings.clock.ticket_id());
+    tell_oddities(&read.unpacked);
+    let ticket = read.unpacked.ticket;
+    let arrived = Arrived {
+        name: ticket.name,
+        wait: Wait {
+            condition: Condition::NotNow { until: now },
+            since: now,
+            because: "it was published without an id, and got this one".to_owned(),
+            oops: None,
+        },
+        ticket,
+    };
+    let said = Said::Arrived(Box::new(arrived));
+    to.errands.push(Errand {
+        said,
+        of: Of::Nameless(post),
+    });
+}
+
+fn tell_oddities(unpacked: &Unpacked) {
+    for oddity in &unpacked.oddities {
+        let id = unpacked.ticket.id();
+        tracing::warn!(ticket.id = %id, "ticket {id} came with something strange: {oddity}");
+    }
+}
+
+fn too_large(shared: &Shared, bytes: usize) -> String {
+    format!(
+        "its body has {bytes} bytes, and at most {} are taken (limits.payload_bytes_max); the \
+         whole message is kept in the queue {}",
+        shared.settings.payload_bytes_max,
+        shared.config.names.quarantine()
+    )
+}
+
+/// Keeps a message aside as it came; returns whether that is durable.
+async fn quarantine(shared: &Shared, delivery: &lapin::message::Delivery) -> bool {
+    let why = too_large(shared, delivery.data.len());
+    let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+    headers.insert(WHY.into(), AMQPValue::LongString(why.into()));
+    let names = &shared.config.names;
+    let message = Message {
+        exchange: names.exchange().into(),
+        routing_key: names.quarantine().into(),
+        body: Bytes::copy_from_slice(&delivery.data),
+        properties: delivery
+            .properties
+            .clone()
+            .with_headers(headers)
+            .with_delivery_mode(2),
+    };
+    let is_kept = shared.publisher.publish(message).await == Sent::Confirmed;
+    if is_kept {
+        shared.counts.cut.add(1);
+    }
+    is_kept
+}

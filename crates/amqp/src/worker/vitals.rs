@@ -1,0 +1,151 @@
+//! Says again and again that this worker is alive, and what it has in its hands.
+
+use crate::journal;
+use crate::publisher::Message;
+use crate::worker::lock;
+use crate::worker::shared::Shared;
+use domain::fleet::{BEAT_EVERY, Heartbeat};
+use domain::record::{Record, Said};
+use futures_util::future::join;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+/// A suspect that no slot was free for in this time goes through the door all the same.
+const SUSPECT_MAX: Duration = Duration::from_secs(1);
+/// What came in for a stage is handed back when nobody has been subscribed to it for so long.
+const LEFT_MAX: Duration = Duration::from_secs(10);
+/// How long the quick beat after a change waits for more changes.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Which desired state this worker keeps to, and whether something is new to tell.
+#[derive(Default)]
+pub(crate) struct Vitals {
+    /// The newest revision that deliveries keep to.
+    applied: AtomicU64,
+    /// The revision that each of those who follow has asked past.
+    followers: Mutex<Vec<Weak<AtomicU64>>>,
+    /// How often something left our hands that the controller may be waiting for.
+    parted: AtomicU64,
+    news: Notify,
+}
+
+impl Vitals {
+    /// Deliveries keep to this revision from now on.
+    pub(crate) fn applied(&self, revision: u64) {
+        self.applied.fetch_max(revision, Ordering::AcqRel);
+        self.nudge();
+    }
+
+    /// Somebody follows the desired state; the number is the revision that they have asked past.
+    pub(crate) fn follower(&self) -> Arc<AtomicU64> {
+        let asked = Arc::new(AtomicU64::new(0));
+        lock(&self.followers).push(Arc::downgrade(&asked));
+        asked
+    }
+
+    /// Something has left our hands that the controller may be waiting for.
+    pub(crate) fn parted(&self) {
+        self.parted.fetch_add(1, Ordering::AcqRel);
+        self.nudge();
+    }
+
+    /// Perhaps there is something new to tell.
+    pub(crate) fn nudge(&self) {
+        self.news.notify_one();
+    }
+
+    /// The revision that the whole worker keeps to.
+    pub(crate) fn in_force(&self) -> u64 {
+        let mut followers = lock(&self.followers);
+        followers.retain(|follower| follower.strong_count() > 0);
+        let asked = followers.iter().filter_map(Weak::upgrade);
+        let asked = asked.map(|asked| asked.load(Ordering::Acquire)).min();
+        let applied = self.applied.load(Ordering::Acquire);
+        asked.map_or(applied, |asked| asked.min(applied))
+    }
+}
+
+/// Beats for as long as the worker lives.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut tick = interval(BEAT_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = None;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => sweep(&shared),
+            () = shared.vitals.news.notified() => {
+                // Several stages follow; the last of them makes the difference.
+                tokio::time::sleep(GATHER).await;
+                let is_open = shared.desired.borrow().is_some();
+                if !is_open || told == Some(state(&shared)) {
+                    continue;
+                }
+            }
+        }
+        told = Some(state(&shared));
+        beat(&shared).await;
+    }
+}
+
+/// What a beat out of turn is worth: another revision, or copies that are gone.
+fn state(shared: &Shared) -> (u64, u64) {
+    (
+        shared.vitals.in_force(),
+        shared.vitals.parted.load(Ordering::Acquire),
+    )
+}
+
+async fn beat(shared: &Shared) {
+    let record = shared.record(Said::Beat(Box::new(heartbeat(shared))));
+    let records = [record];
+    let written = shared.journal.write(&records);
+    let both = join(
+        written,
+        shared.publisher.publish(transient(shared, &records)),
+    );
+    // The next beat does not wait for a confirm that never comes.
+    if !matches!(timeout(BEAT_EVERY, both).await, Ok((Ok(()), _))) {
+        shared.counts.beats_failed.add(1);
+        tracing::warn!("a heartbeat was not confirmed; the controller may think that we are gone");
+    }
+}
+
+fn heartbeat(shared: &Shared) -> Heartbeat {
+    // The revision is read before the hands: what the hands show is at least as new.
+    let revision = shared.vitals.in_force();
+    Heartbeat {
+        holder: shared.settings.holder.clone(),
+        hostname: shared.settings.hostname.clone(),
+        stages: (shared.settings.versions)(),
+        revision,
+        in_hand: lock(&shared.in_hand).names(),
+    }
+}
+
+fn transient(shared: &Shared, records: &[Record]) -> Message {
+    Message {
+        exchange: shared.config.names.vitals().into(),
+        routing_key: "".into(),
+        body: wire::record::encode(records),
+        properties: journal::properties().with_delivery_mode(1),
+    }
+}
+
+/// Looks after what lies on the shelves for too long.
+fn sweep(shared: &Shared) {
+    let now = Instant::now();
+    for shelf in shared.all_shelves() {
+        if let Some(before) = now.checked_sub(SUSPECT_MAX) {
+            drop(shelf.take_suspects(before));
+        }
+        if now
+            .checked_sub(LEFT_MAX)
+            .is_some_and(|before| shelf.is_left(before))
+        {
+            drop(shelf.clear());
+        }
+    }
+}

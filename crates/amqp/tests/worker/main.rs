@@ -1,0 +1,16 @@
+//! The worker's and the controller's side of a real broker.
+
+#[cfg(test)]
+mod doubt;
+#[cfg(test)]
+mod inboxes;
+#[cfg(test)]
+mod intake;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod lost;
+#[cfg(test)]
+mod stand;
+#[cfg(test)]
+mod state;

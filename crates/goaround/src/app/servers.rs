@@ -1,0 +1,203 @@
+//! Roles whose broker is RabbitMQ and whose store is PostgreSQL: one of them, or all in one process.
+
+use super::role::Role;
+use super::serve::{Page, Ready, Serving, all_ready, page_of_books, page_without_books};
+use super::stages::{Stages, go_down};
+use super::{UpOptions, greet, wait_for_the_end};
+use crate::config::{Backend, Config};
+use crate::line::{ControllerLine, Ground, RunningController, WorkerLine};
+use actors::{Running, Watchdog};
+use anyhow::Context as _;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use store::PostgresConfig;
+use tracing::info;
+use web::{Live, Parts, Probes};
+
+pub(super) async fn run(
+    role: Role,
+    config: Config,
+    options: UpOptions,
+    listener: TcpListener,
+) -> anyhow::Result<ExitCode> {
+    let live = Live::new();
+    let ground = Ground::new(config.flows.clone(), vec![Arc::new(live.clone())])?;
+    let address = listener.local_addr()?;
+    let site = Site {
+        role,
+        config: &config,
+        options: &options,
+        ground: &ground,
+    };
+    let control = site.control().await?;
+    let work = site.work(site.api(address).as_deref()).await?;
+    let watchdog = site.watch().await?;
+    let ready = all_ready(site.readiness(work.as_ref(), watchdog.as_ref()));
+    let serving = match &control {
+        Some(control) => {
+            let parts = site.parts(control, ready, live);
+            Serving::start(&config, listener, parts).await?
+        }
+        None => Serving::start_probes(&config, listener, site.probes(ready)).await?,
+    };
+    greet(role, &config, &options, address);
+    wait_for_the_end().await?;
+    let landed = match work {
+        Some(work) => work.go_down(&config).await,
+        None => true,
+    };
+    drop((control, watchdog));
+    serving.stop().await;
+    info!("goaround {role} has stopped");
+    Ok(if landed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What all parts of the process are built from.
+struct Site<'a> {
+    role: Role,
+    config: &'a Config,
+    options: &'a UpOptions,
+    ground: &'a Ground,
+}
+
+/// The controller's part of a process.
+struct Control {
+    line: ControllerLine,
+    _running: RunningController,
+}
+
+/// The worker's part of a process.
+struct Work {
+    line: WorkerLine,
+    running: Rc<Running>,
+    stages: Stages,
+}
+
+impl Site<'_> {
+    async fn control(&self) -> anyhow::Result<Option<Control>> {
+        if !self.role.controls() {
+            return Ok(None);
+        }
+        let broker = broker(self.config, "controller")?;
+        let line = ControllerLine::open(broker, books(self.config)?, self.ground).await?;
+        let running = line.start(self.config.keeping);
+        Ok(Some(Control {
+            line,
+            _running: running,
+        }))
+    }
+
+    /// Where handlers reach the API; a worker alone has none and only knows what it was told.
+    fn api(&self, address: SocketAddr) -> Option<String> {
+        let is_here = self.role.controls() || self.config.http.url.is_some();
+        is_here.then(|| self.config.api_url(address))
+    }
+
+    async fn work(&self, api: Option<&str>) -> anyhow::Result<Option<Work>> {
+        if !self.role.works() {
+            return Ok(None);
+        }
+        let stages = Stages::start(self.config, &self.options.data, api)?;
+        let handlers = stages.handlers();
+        let broker = broker(self.config, "worker")?;
+        let payload_bytes_max = self.config.limits.payload_bytes_max;
+        let line = WorkerLine::open(broker, self.ground, &handlers, payload_bytes_max).await?;
+        let running = line.start(handlers, stages.arbiters());
+        Ok(Some(Work {
+            line,
+            running,
+            stages,
+        }))
+    }
+
+    async fn watch(&self) -> anyhow::Result<Option<Watchdog>> {
+        if self.role != Role::Watchdog {
+            return Ok(None);
+        }
+        let broker = broker(self.config, "watchdog")?;
+        let place = broker.place();
+        let (clock, holder) = (Arc::clone(&self.ground.clock), self.ground.holder.clone());
+        let vitals = amqp::Controller::start(broker, &[], Arc::clone(&clock), holder)
+            .await
+            .with_context(|| format!("the broker at {place} cannot be used"))?;
+        let watchdog = Watchdog::start(vitals, clock, self.ground.observer());
+        Ok(Some(watchdog))
+    }
+
+    fn readiness(&self, work: Option<&Work>, watchdog: Option<&Watchdog>) -> Vec<Ready> {
+        let work = work.map(|work| [work.running.readiness(), work.line.readiness()]);
+        let watchdog = watchdog.map(Watchdog::readiness);
+        work.into_iter().flatten().chain(watchdog).collect()
+    }
+
+    fn parts(&self, control: &Control, ready: Ready, live: Live) -> Parts {
+        let line = &control.line;
+        let clock = Arc::clone(&self.ground.clock);
+        let metrics = Arc::clone(&self.ground.metrics);
+        Parts {
+            desk: line.desk(),
+            catalog: line.catalog(),
+            oopses: line.oopses(),
+            flows: Arc::clone(&self.ground.flows),
+            clock: Arc::clone(&clock),
+            handlers: line.inspections(),
+            metrics: page_of_books(metrics, line.catalog(), clock),
+            ready,
+            live,
+        }
+    }
+
+    fn probes(&self, ready: Ready) -> Probes {
+        let metrics: Page = page_without_books(Arc::clone(&self.ground.metrics));
+        Probes {
+            clock: Arc::clone(&self.ground.clock),
+            metrics,
+            ready,
+        }
+    }
+}
+
+impl Work {
+    /// Takes no more, finishes or hands back what is in hand, and says that it is gone.
+    async fn go_down(self, config: &Config) -> bool {
+        let landed = go_down(&self.running, config.drain, &self.stages).await;
+        drop(self.running);
+        self.line.close().await;
+        self.stages.close().await;
+        landed
+    }
+}
+
+fn broker(config: &Config, role: &str) -> anyhow::Result<amqp::Config> {
+    let Backend::Server(url) = &config.broker.at else {
+        anyhow::bail!("broker.url: expected amqp://… or amqps://…, got \"embedded\"");
+    };
+    let mut broker = amqp::Config::new(url.reveal())?;
+    let (cert_file, key_file) = config.broker.client_files.clone().unzip();
+    let tls = amqp::Tls {
+        ca_file: config.broker.ca_file.clone(),
+        cert_file,
+        key_file,
+    };
+    broker = broker.with_tls(&tls)?;
+    broker.names = amqp::Names::new(&config.broker.prefix)?;
+    broker.ack_timeout = config.broker.ack_timeout;
+    broker.publish_timeout = config.broker.publish_timeout;
+    broker.connection_name = format!("goaround {role}");
+    Ok(broker)
+}
+
+fn books(config: &Config) -> anyhow::Result<PostgresConfig> {
+    let Backend::Server(url) = &config.store.at else {
+        anyhow::bail!("store.url: expected postgres://…, got \"embedded\"");
+    };
+    let mut books = PostgresConfig::new(url.reveal());
+    books.pool_max = config.store.connections_max;
+    Ok(books)
+}

@@ -1,0 +1,64 @@
+//! The books, whose check-up also looks at the broker.
+
+use async_trait::async_trait;
+use domain::books::{Balance, Entry, Line, StageCounts};
+use domain::control::Snapshot;
+use domain::names::StageName;
+use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
+use domain::ticket::TicketId;
+use store::Postgres;
+
+/// The books in PostgreSQL beside a broker on RabbitMQ.
+pub(super) struct Checked {
+    books: Postgres,
+    broker: amqp::Config,
+    stages: Vec<StageName>,
+}
+
+impl Checked {
+    pub(super) const fn new(
+        books: Postgres,
+        broker: amqp::Config,
+        stages: Vec<StageName>,
+    ) -> Self {
+        Self {
+            books,
+            broker,
+            stages,
+        }
+    }
+}
+
+#[async_trait]
+impl Catalog for Checked {
+    async fn ticket(&self, id: TicketId) -> Result<Option<Entry>, StoreError> {
+        self.books.ticket(id).await
+    }
+
+    async fn tickets(&self, listing: Listing) -> Result<Page<Entry>, StoreError> {
+        self.books.tickets(listing).await
+    }
+
+    async fn history(&self, id: TicketId) -> Result<Vec<Line>, StoreError> {
+        self.books.history(id).await
+    }
+
+    async fn balance(&self) -> Result<Balance, StoreError> {
+        self.books.balance().await
+    }
+
+    async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
+        self.books.stages().await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.books.snapshot().await
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = self.books.check().await?;
+        let depth = amqp::doctor::Depth::Look;
+        findings.extend(amqp::doctor::doctor(&self.broker, &self.stages, depth).await);
+        Ok(findings)
+    }
+}

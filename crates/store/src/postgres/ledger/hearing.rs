@@ -1,0 +1,393 @@
+//! What the journal says is written into the books: a whole group in one transaction.
+
+use super::Books;
+use crate::codes::Count;
+use crate::postgres::fault::Fault;
+use crate::postgres::keys;
+use crate::postgres::partitions::HISTORY;
+use crate::postgres::rows::{self, Barrier, Placed};
+use crate::postgres::submit::LEDGER_SHARD;
+use crate::postgres::working::{Steer, Working};
+use deadpool_postgres::Transaction;
+use domain::books::{Fact, Line, Stale, State};
+use domain::flow::{Flows, Journal};
+use domain::hearing::{Heard, Position, Spot, found, hear};
+use domain::names::{Holder, StageName};
+use domain::outcome::OutcomeKind;
+use domain::ports::Applied;
+use domain::record::{Arrived, Fate, Parted, Record, Said, Started};
+use domain::settlement::Ended;
+use domain::ticket::{Name, Ticket, TicketId};
+use domain::time::Timestamp;
+use domain::wait::{Condition, Reason, Wait};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+const CHANGED: &str = "the handler of its stage may have changed";
+const CLAIMED: &str = "a worker serves its stage now";
+const IN_DOUBT: &str = "whether it was handed on is not known; it goes on under a new generation";
+
+/// The attempts of these tickets whose end was told: a word about their beginning that is read
+/// again must not open them again.
+const TOLD: &str = "SELECT ticket, generation, hop, attempt FROM history
+ WHERE ticket = ANY($1) AND (outcome IS NOT NULL OR what = 'judged')";
+
+/// A group of records that is being heard.
+struct Hearing<'a> {
+    working: Working,
+    applied: Applied,
+    flows: &'a Flows,
+    /// Attempts whose end was told.
+    told: HashSet<Name>,
+    now: Timestamp,
+}
+
+impl Books {
+    pub(super) async fn apply_once(&self, records: &[Record]) -> Result<Applied, Fault> {
+        let shared = &self.store.shared;
+        let now = self.now();
+        let mut client = self.client().await?;
+        let times = records.iter().filter_map(|record| match &record.said {
+            Said::Ended(parted) => Some(parted.ended.as_ref()?.span.ended_at),
+            _ => None,
+        });
+        let times = times.chain([now]);
+        shared.days.cover(&client, HISTORY, times, now).await?;
+        let tx = self.begin(&mut client).await?;
+        if records
+            .iter()
+            .any(|record| is_keyed(&shared.flows, &record.said))
+        {
+            keys::lock(&tx).await?;
+        }
+        let working = Working::load(&tx, tickets_of(records)).await?;
+        let mut hearing = Hearing {
+            told: told(&tx, &working, records).await?,
+            working,
+            applied: Applied::default(),
+            flows: &shared.flows,
+            now,
+        };
+        for record in records {
+            hearing.hear(record);
+        }
+        let Hearing {
+            mut working,
+            mut applied,
+            ..
+        } = hearing;
+        keys::pass_on(&tx, &mut working, now).await?;
+        let written = working.write(&tx, LEDGER_SHARD).await?;
+        tx.commit().await?;
+        applied.control = written.revision.is_some();
+        if applied.applied > 0 || written.released > 0 {
+            self.wake();
+        }
+        Ok(applied)
+    }
+}
+
+fn is_keyed(flows: &Flows, said: &Said) -> bool {
+    let unique = |stage: &StageName| keys::is_unique(flows, stage);
+    match said {
+        Said::Started(started) => unique(&started.stage),
+        Said::Ended(parted) => unique(&parted.stage),
+        Said::Suspect(ticket) => unique(&ticket.stage),
+        _ => false,
+    }
+}
+
+/// Every ticket that the records are about.
+fn tickets_of(records: &[Record]) -> Vec<TicketId> {
+    let mut ids = Vec::with_capacity(records.len());
+    for record in records {
+        ids.extend(record.said.name().map(|name| name.ticket));
+        if let Said::Ended(parted) = &record.said {
+            ids.extend(parted.emits.iter().map(Ticket::id));
+            if let Fate::Doubted(copies) = &parted.to {
+                ids.extend(copies.iter().map(Ticket::id));
+            }
+        }
+    }
+    ids
+}
+
+/// A word about a beginning that comes late is most often one that is read again; whether it is
+/// shows in the history.
+async fn told(
+    tx: &Transaction<'_>,
+    working: &Working,
+    records: &[Record],
+) -> Result<HashSet<Name>, Fault> {
+    let mut late: Vec<Uuid> = Vec::new();
+    for record in records {
+        if let Said::Started(started) = &record.said
+            && let Some(placed) = working.get(started.name.ticket)
+            && placed.name != started.name
+            && working.open_attempt(&started.name).is_none()
+        {
+            late.push(started.name.ticket.uuid());
+        }
+    }
+    let mut told = HashSet::new();
+    if late.is_empty() {
+        return Ok(told);
+    }
+    let query = tx.prepare_cached(TOLD).await?;
+    for row in tx.query(&query, &[&late]).await? {
+        let id = rows::ticket_id(&row, 0)?;
+        told.insert(rows::name(&row, id, 1)?);
+    }
+    Ok(told)
+}
+
+impl Hearing<'_> {
+    fn hear(&mut self, record: &Record) {
+        match &record.said {
+            Said::Hold(stage, hold) => {
+                self.working
+                    .steer(Steer::Hold(stage.clone(), (**hold).clone()));
+                self.applied.applied += 1;
+            }
+            Said::Unhold(stage) => {
+                self.working.steer(Steer::Unhold(stage.clone()));
+                let held = (stage, Reason::Held);
+                self.working.release(held, self.now, CHANGED);
+                self.applied.applied += 1;
+            }
+            Said::Beat(beat) => {
+                for stage in beat.stages.keys() {
+                    let unclaimed = (stage, Reason::Unclaimed);
+                    self.working.release(unclaimed, self.now, CLAIMED);
+                }
+            }
+            Said::Gone { .. } | Said::Marker(_) => {}
+            said => self.hear_of_ticket(record, said),
+        }
+    }
+
+    fn hear_of_ticket(&mut self, record: &Record, said: &Said) {
+        let Some(name) = said.name() else { return };
+        let books = self.working.get(name.ticket).map(Placed::position);
+        let heard = hear(books.as_ref(), said);
+        match &heard {
+            Heard::Stale(_) => self.applied.stale += 1,
+            Heard::Noted | Heard::Moves(_) => self.applied.applied += 1,
+        }
+        match said {
+            Said::Arrived(arrived) => self.arrived(arrived, &heard),
+            Said::Started(started) => self.started(record, started, &heard),
+            Said::Ended(parted) => self.ended(record, parted, &heard),
+            Said::Suspect(ticket) => self.suspect(record, ticket, &heard),
+            _ => {}
+        }
+        if matches!(said, Said::Ended(_) | Said::Fenced { .. }) {
+            self.let_go(name.ticket);
+        }
+    }
+
+    /// A copy of it is nobody's any more: one that was ended meanwhile gives its key up.
+    fn let_go(&mut self, id: TicketId) {
+        let ended = self.working.get_mut(id).filter(|placed| placed.is_ended());
+        if let Some(placed) = ended {
+            placed.lock_key = None;
+        }
+    }
+
+    fn arrived(&mut self, arrived: &Arrived, heard: &Heard) {
+        if let Heard::Moves(position) = heard {
+            self.wait(position.name, &arrived.ticket, arrived.wait.clone());
+        }
+    }
+
+    fn started(&mut self, record: &Record, started: &Started, heard: &Heard) {
+        let Started { name, stage, .. } = started;
+        if let Some(ticket) = &started.ticket {
+            self.working.show(ticket);
+        }
+        if self.opens(name, heard) {
+            let opened = (*name, stage);
+            self.working
+                .open(opened, &started.scene, record.at, started.claimed);
+        }
+        if let Heard::Moves(position) = heard {
+            let mut placed = self.place(position, stage, record.at);
+            placed.holder = Some(started.scene.holder.clone());
+            placed.version = Some(started.scene.version.clone());
+            placed.is_claimed = started.claimed;
+            self.working.put(placed);
+        }
+    }
+
+    /// Whether this word about a beginning opens the attempt: a ghost's does, one that is read again
+    /// after the end was told does not.
+    fn opens(&self, name: &Name, heard: &Heard) -> bool {
+        match heard {
+            Heard::Moves(_) | Heard::Noted => true,
+            Heard::Stale(Stale::Passed(..) | Stale::Terminal(State::Done)) => false,
+            Heard::Stale(_) => !self.told.contains(name),
+        }
+    }
+
+    fn ended(&mut self, record: &Record, parted: &Parted, heard: &Heard) {
+        let was_open = self.working.close(&parted.name);
+        let is_news = !matches!(heard, Heard::Stale(_));
+        if let Some(ended) = &parted.ended {
+            if is_news {
+                self.count(&parted.stage, ended.outcome);
+            }
+            if is_news || was_open {
+                self.tell(parted, ended);
+            }
+        }
+        if let Heard::Moves(position) = heard {
+            self.moved_on(record, parted, position);
+        }
+        for ticket in &parted.emits {
+            self.found(ticket, false);
+        }
+        if let Fate::Doubted(copies) = &parted.to {
+            let others = copies.iter().filter(|copy| copy.id() != parted.name.ticket);
+            for ticket in others {
+                self.found(ticket, true);
+            }
+        }
+    }
+
+    fn moved_on(&mut self, record: &Record, parted: &Parted, position: &Position) {
+        let at = parted
+            .ended
+            .as_ref()
+            .map_or(record.at, |ended| ended.span.ended_at);
+        match &parted.to {
+            Fate::Waits(arrived) => {
+                self.wait(position.name, &arrived.ticket, arrived.wait.clone());
+            }
+            Fate::Doubted(copies) => match copies.first() {
+                Some(next) if next.id() == parted.name.ticket => self.doubted(next, position),
+                _ => self.working.put(self.place(position, &parted.stage, at)),
+            },
+            Fate::Forwarded(stage) => self.working.put(self.place(position, stage, at)),
+            Fate::Finished => self.working.put(self.place(position, &parted.stage, at)),
+        }
+        if let Some(ended) = &parted.ended
+            && let Some(placed) = self.working.get_mut(parted.name.ticket)
+        {
+            placed.version = Some(ended.scene.version.clone());
+        }
+    }
+
+    fn suspect(&mut self, record: &Record, ticket: &Ticket, heard: &Heard) {
+        let Heard::Moves(position) = heard else {
+            return;
+        };
+        let open = self.working.open_attempt(&ticket.name);
+        let holder = open.map_or_else(Holder::unknown, |open| open.holder.clone());
+        let wait = Wait {
+            because: format!("{holder} had it and did not settle it"),
+            condition: Condition::Suspect {
+                started_at: open.map(|open| open.started_at),
+                holder,
+            },
+            since: record.at,
+            oops: None,
+        };
+        self.wait(position.name, ticket, wait);
+        self.applied.suspects.push(position.name);
+    }
+
+    /// A ticket that another's record carries.
+    fn found(&mut self, ticket: &Ticket, in_doubt: bool) {
+        let books = self.working.get(ticket.id()).map(Placed::position);
+        match found(books.as_ref(), ticket.name, in_doubt) {
+            Heard::Moves(position) if in_doubt => self.doubted(ticket, &position),
+            Heard::Moves(position) => {
+                let placed = self.place(&position, &ticket.stage, self.now);
+                self.working.put(placed);
+                self.working.show(ticket);
+            }
+            // The books may have heard its name only.
+            Heard::Stale(_) | Heard::Noted => self.working.show(ticket),
+        }
+    }
+
+    /// It goes on under a new generation, behind a barrier.
+    fn doubted(&mut self, ticket: &Ticket, position: &Position) {
+        let wait = Wait {
+            condition: Condition::NotNow { until: self.now },
+            since: self.now,
+            because: IN_DOUBT.into(),
+            oops: None,
+        };
+        self.wait(position.name, ticket, wait);
+        if let Some(placed) = self.working.get_mut(ticket.id()) {
+            placed.barrier = Some(Barrier::New);
+        }
+        let fence = Steer::Fence(ticket.id(), position.name.generation);
+        self.working.steer(fence);
+    }
+
+    fn wait(&mut self, name: Name, ticket: &Ticket, wait: Wait) {
+        let mut placed = match self.working.get(ticket.id()) {
+            Some(placed) => placed.clone(),
+            None => Placed::runnable(name, ticket.stage.clone(), wait.since),
+        };
+        if placed.stage != ticket.stage {
+            placed.lock_key = None;
+        }
+        placed.stage = ticket.stage.clone();
+        placed.put_waiting(name, wait);
+        self.working.put(placed);
+        self.working.show(ticket);
+    }
+
+    /// The ticket's place at this position; what only a move of its own changes stays.
+    fn place(&self, position: &Position, stage: &StageName, since: Timestamp) -> Placed {
+        let state = match position.spot {
+            Spot::Running => rows::RUNNING,
+            Spot::Done => rows::DONE,
+            Spot::Dropped => rows::DROPPED,
+            Spot::Publishing => rows::PUBLISHING,
+            Spot::Runnable | Spot::Waiting(_) => rows::RUNNABLE,
+        };
+        let mut placed = match self.working.get(position.name.ticket) {
+            Some(placed) => placed.clone(),
+            None => Placed::runnable(position.name, stage.clone(), since),
+        };
+        placed.let_go(position.name, state, since);
+        if placed.is_ended() || placed.stage != *stage {
+            placed.lock_key = None;
+        }
+        placed.stage = stage.clone();
+        placed
+    }
+
+    fn count(&mut self, stage: &StageName, outcome: OutcomeKind) {
+        if outcome == OutcomeKind::Done {
+            self.working.count(stage.as_str(), Count::AttemptsDone, 1);
+        } else if outcome.went_wrong() {
+            self.working.count(stage.as_str(), Count::AttemptsFailed, 1);
+        }
+    }
+
+    fn tell(&mut self, parted: &Parted, ended: &Ended) {
+        let rules = self.flows.stage(&parted.stage);
+        let is_full = rules.is_none_or(|rules| rules.journal == Journal::Full);
+        if ended.outcome == OutcomeKind::Done && !is_full {
+            return;
+        }
+        self.working.tell(Line {
+            at: ended.span.ended_at,
+            name: parted.name,
+            stage: parted.stage.clone(),
+            fact: Fact::Attempted {
+                started_at: ended.span.started_at,
+                outcome: ended.outcome,
+                version: ended.scene.version.clone(),
+                holder: ended.scene.holder.clone(),
+                oops: ended.oops,
+                usage: ended.usage.clone(),
+            },
+        });
+    }
+}

@@ -1,0 +1,362 @@
+//! An operator's orders: carried out, or refused with the reason and what would make it possible.
+//!
+//! A ticket that waits is in the books alone, so an order moves it and that is all. One that was
+//! published may be in somebody's hand: its end puts up a fence, below which nothing of it runs any
+//! more, and its key stays locked until whoever has it has let go.
+
+use super::Postgres;
+use super::catalog;
+use super::fault::Fault;
+use super::keys;
+use super::partitions::HISTORY;
+use super::rows::{self, DONE, ENTRIES, PUBLISHING, Placed, RUNNABLE, RUNNING};
+use super::submit::{notify, shard};
+use super::working::{Steer, Working};
+use crate::codes::Count;
+use crate::permits::{self, Refusal, refusal};
+use deadpool_postgres::Transaction;
+use domain::books::{Entry, Fact, Line};
+use domain::delivery::{Decision, Disposition};
+use domain::flow::{Flows, Stage};
+use domain::names::StageName;
+use domain::oops::OopsId;
+use domain::outcome::Outcome;
+use domain::ports::{Action, Answer, Order, StoreError};
+use domain::retry::Chance;
+use domain::settlement;
+use domain::ticket::{Generation, Name, Ticket, TicketId};
+use domain::time::Timestamp;
+use domain::wait::{Condition, Reason, Wait};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// The tickets that orders are about, and whether the books have what each carries: whatever
+/// brought one into a wait showed it.
+const SUBJECTS: &str = ", t.payload IS NOT NULL AS has_body FROM";
+
+/// An order, and the report about the outcome that it brings, which is durable already.
+pub(super) struct Ordered {
+    pub(super) order: Order,
+    pub(super) oops: Option<OopsId>,
+}
+
+type Outcomes = Result<Result<(), Refusal>, Fault>;
+
+/// A ticket as it was when the transaction began, but for its reports, which are added to.
+struct Subject {
+    ticket: Ticket,
+    oopses: Vec<OopsId>,
+    has_body: bool,
+}
+
+/// A transaction that carries orders out.
+struct Desk<'a> {
+    tx: &'a Transaction<'a>,
+    flows: &'a Flows,
+    chance: Chance,
+    now: Timestamp,
+    working: Working,
+    subjects: HashMap<TicketId, Subject>,
+}
+
+impl Postgres {
+    /// Carries a group out in one transaction. A ticket that cannot be read must not keep the
+    /// others from it: then each order is carried out for itself.
+    pub(super) async fn carry_out_group(
+        &self,
+        group: &[Ordered],
+    ) -> Result<Vec<Answer>, StoreError> {
+        let damage = match self.call_again(|| self.carry_out_once(group)).await {
+            Err(StoreError::Damaged(why)) => why,
+            done => return done,
+        };
+        if group.len() == 1 {
+            let remedy = "its rows in the tables tickets, places and attempts make no sense: \
+                          mend them, or restore a backup";
+            let (why, remedy) = (damage, remedy.to_owned());
+            return Ok(vec![Answer::Refused { why, remedy }]);
+        }
+        let mut answers = Vec::with_capacity(group.len());
+        for one in group {
+            let alone = std::slice::from_ref(one);
+            answers.extend(Box::pin(self.carry_out_group(alone)).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn carry_out_once(&self, group: &[Ordered]) -> Result<Vec<Answer>, Fault> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let mut client = self.client().await?;
+        let times = group.iter().map(|one| one.order.at);
+        shared.days.cover(&**client, HISTORY, times, now).await?;
+        let tx = client.transaction().await?;
+        if shared.flows.stages().iter().any(|stage| keys::is_unique(&shared.flows, &stage.name)) {
+            keys::lock(&tx).await?;
+        }
+        let ids: Vec<TicketId> = group.iter().map(|one| one.order.ticket).collect();
+        let working = Working::load(&tx, ids.clone()).await?;
+        let mut desk = Desk {
+            tx: &tx,
+            flows: &shared.flows,
+            chance: shared.clock.chance(),
+            now,
+            working,
+            subjects: subjects(&tx, &ids).await?,
+        };
+        let mut answers = Vec::with_capacity(group.len());
+        for ordered in group {
+            answers.push(desk.carry_out(ordered).await?);
+        }
+        let mut working = desk.working;
+        keys::pass_on(&tx, &mut working, now).await?;
+        working.write(&tx, shard(&shared.holder)).await?;
+        notify(&tx).await?;
+        tx.commit().await?;
+        Ok(answers)
+    }
+}
+
+async fn subjects(
+    tx: &Transaction<'_>,
+    ids: &[TicketId],
+) -> Result<HashMap<TicketId, Subject>, Fault> {
+    let ids: Vec<Uuid> = ids.iter().map(TicketId::uuid).collect();
+    let query = format!(
+        "{} WHERE t.id = ANY($1)",
+        ENTRIES.replacen(" FROM", SUBJECTS, 1)
+    );
+    let (mut entries, mut bodies) = (Vec::new(), Vec::new());
+    for row in tx.query(&query, &[&ids]).await? {
+        entries.push(rows::entry(&row)?);
+        bodies.push(row.try_get("has_body")?);
+    }
+    catalog::add_reports(&**tx, &mut entries).await?;
+    let subject = |(entry, has_body): (Entry, bool)| {
+        let subject = Subject {
+            ticket: entry.ticket,
+            oopses: entry.oopses,
+            has_body,
+        };
+        (subject.ticket.id(), subject)
+    };
+    Ok(entries.into_iter().zip(bodies).map(subject).collect())
+}
+
+impl Desk<'_> {
+    async fn carry_out(&mut self, ordered: &Ordered) -> Result<Answer, Fault> {
+        let order = &ordered.order;
+        let Some(entry) = self.entry(order.ticket) else {
+            return Ok(Answer::NotFound);
+        };
+        let done = match &order.action {
+            Action::Retry => self.retry(&entry, order),
+            Action::Cancel => self.end(&entry, order, ("cancelled", "cancelled")),
+            Action::Drop(reason) => self.end(&entry, order, ("dropped", reason)),
+            Action::Complete(generation, outcome) => {
+                let call_back = (*generation, outcome);
+                self.complete(&entry, ordered, call_back).await?
+            }
+        };
+        if let Err(Refusal { why, remedy }) = done {
+            let remedy = remedy.to_owned();
+            return Ok(Answer::Refused { why, remedy });
+        }
+        let now = self.entry(order.ticket);
+        Ok(now.map_or(Answer::NotFound, |entry| Answer::Done(Box::new(entry))))
+    }
+
+    /// The ticket as it is by now.
+    fn entry(&self, id: TicketId) -> Option<Entry> {
+        let placed = self.working.get(id)?;
+        let subject = self.subjects.get(&id)?;
+        let mut ticket = subject.ticket.named(placed.name);
+        ticket.stage = placed.stage.clone();
+        Some(Entry {
+            ticket,
+            place: placed.place(),
+            version: placed.version.clone(),
+            oopses: subject.oopses.clone(),
+        })
+    }
+
+    fn note(&mut self, entry: &Entry, order: &Order, told: (&str, &str), oops: Option<OopsId>) {
+        self.working.tell(Line {
+            at: order.at,
+            name: entry.ticket.name,
+            stage: entry.ticket.stage.clone(),
+            fact: Fact::Noted {
+                what: told.0.into(),
+                why: told.1.into(),
+                oops,
+            },
+        });
+    }
+
+    /// It is due at once, under a new name; behind the barrier that it was behind before.
+    fn retry(&mut self, entry: &Entry, order: &Order) -> Result<(), Refusal> {
+        permits::retry(&entry.place)?;
+        let id = order.ticket;
+        if self
+            .subjects
+            .get(&id)
+            .is_none_or(|subject| !subject.has_body)
+        {
+            return Err(refusal(
+                "the books were not shown what it carries",
+                "wait until whoever has it hands it in, or cancel it and submit it again",
+            ));
+        }
+        let by = format!("by {}", order.by);
+        self.note(entry, order, ("retried", &by), None);
+        if let Some(placed) = self.working.get_mut(id) {
+            let barrier = placed.barrier;
+            placed.put_waiting(
+                placed.name.renewed(),
+                due(order.at, format!("retried {by}")),
+            );
+            placed.barrier = barrier;
+        }
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        entry: &Entry,
+        order: &Order,
+        (what, why): (&str, &str),
+    ) -> Result<(), Refusal> {
+        permits::end(&entry.place)?;
+        let id = order.ticket;
+        let is_open = self.working.has_open_attempt(id);
+        if let Some(placed) = self.working.get_mut(id) {
+            let is_out = matches!(placed.state, RUNNABLE | RUNNING | PUBLISHING);
+            let may_be_out = is_out || is_open || placed.reason() == Some(Reason::Suspect);
+            let lock_key = placed.lock_key.take();
+            placed.drop_for((why.to_owned(), order.by.clone()), order.at);
+            // The next one with its key must wait until this one is let go.
+            placed.lock_key = lock_key.filter(|_| is_out || is_open);
+            let lowest = placed.name.generation.next();
+            if may_be_out {
+                self.working.steer(Steer::Fence(id, lowest));
+            }
+        }
+        let told = format!("by {}: {why}", order.by);
+        self.note(entry, order, (what, &told), None);
+        Ok(())
+    }
+
+    async fn complete(
+        &mut self,
+        entry: &Entry,
+        ordered: &Ordered,
+        (generation, outcome): (Generation, &Outcome),
+    ) -> Outcomes {
+        if let Err(refusal) = permits::complete(entry, generation) {
+            return Ok(Err(refusal));
+        }
+        let (order, oops) = (&ordered.order, ordered.oops);
+        let kind = outcome.kind();
+        let why = format!("by {}: {kind}", order.by);
+        self.note(entry, order, ("completed", &why), oops);
+        if kind.went_wrong() {
+            let stage = entry.ticket.stage.as_str();
+            self.working.count(stage, Count::AttemptsFailed, 1);
+        }
+        let (disposition, emits) = self.decide(&entry.ticket, outcome, ordered);
+        self.go(order, disposition).await?;
+        self.accept(emits, order).await?;
+        if let Some(subject) = self.subjects.get_mut(&order.ticket) {
+            subject.oopses.extend(oops);
+        }
+        Ok(Ok(()))
+    }
+
+    fn decide(
+        &self,
+        ticket: &Ticket,
+        outcome: &Outcome,
+        ordered: &Ordered,
+    ) -> (Disposition, Vec<Ticket>) {
+        let defaults;
+        let stage = match self.flows.stage(&ticket.stage) {
+            Some(stage) => stage,
+            None => {
+                defaults = Stage::new(ticket.stage.clone());
+                &defaults
+            }
+        };
+        let decision = Decision {
+            stage,
+            flows: self.flows,
+            now: ordered.order.at,
+            chance: self.chance,
+        };
+        settlement::completed(ticket, outcome.clone(), ordered.oops, &decision)
+    }
+
+    /// Where the call-back's outcome leads. What goes on is published by the leader.
+    async fn go(&mut self, order: &Order, to: Disposition) -> Result<(), Fault> {
+        let id = order.ticket;
+        match to {
+            Disposition::Finish => {
+                if let Some(placed) = self.working.get_mut(id) {
+                    placed.let_go(placed.name, DONE, order.at);
+                }
+            }
+            Disposition::Wait { name, wait } => {
+                if let Some(placed) = self.working.get_mut(id) {
+                    placed.put_waiting(name, wait);
+                }
+            }
+            Disposition::Forward(copy) => {
+                let because = format!("a call-back by {} sent it on", order.by);
+                self.come(copy.name, &copy.stage, due(order.at, because));
+                self.working.show(&copy);
+                let tickets: &[&Ticket] = &[&copy];
+                keys::admit(self.tx, &mut self.working, self.flows, (tickets, self.now)).await?;
+                if let Some(subject) = self.subjects.get_mut(&id) {
+                    subject.ticket = *copy;
+                    subject.has_body = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The ticket comes to a stage, to be published there.
+    fn come(&mut self, name: Name, stage: &StageName, wait: Wait) {
+        let mut placed = Placed::waiting(name, stage.clone(), wait);
+        if let Some(before) = self.working.get(name.ticket) {
+            placed.version = before.version.clone();
+        }
+        self.working.put(placed);
+    }
+
+    /// Accepts what the call-back sends, unless it is known.
+    async fn accept(&mut self, emits: Vec<Ticket>, order: &Order) -> Result<(), Fault> {
+        if emits.is_empty() {
+            return Ok(());
+        }
+        let ids = emits.iter().map(Ticket::id).collect();
+        self.working.load_more(self.tx, ids).await?;
+        let is_new = |ticket: &&Ticket| self.working.get(ticket.id()).is_none();
+        let new: Vec<&Ticket> = emits.iter().filter(is_new).collect();
+        for ticket in &new {
+            let because = format!("ticket {} sent it", order.ticket);
+            self.come(ticket.name, &ticket.stage, due(order.at, because));
+            self.working.show(ticket);
+        }
+        keys::admit(self.tx, &mut self.working, self.flows, (&new, self.now)).await
+    }
+}
+
+/// To be published at once.
+const fn due(at: Timestamp, because: String) -> Wait {
+    Wait {
+        condition: Condition::NotNow { until: at },
+        since: at,
+        because,
+        oops: None,
+    }
+}

@@ -1,0 +1,40 @@
+//! The journal as bytes: a group of records is one message, protobuf `goaround.v1.Records`.
+//!
+//! What records have in common (processes, stages, kinds, flows, scenes) stands once in a message
+//! and is read once, so that a record about one of many tickets is small and costs no text. A
+//! reader passes over fields that it does not know, but not over a word: a record that says
+//! something new makes its message [`Unreadable`], since its effect on the books would be lost.
+
+mod read;
+mod tables;
+mod texts;
+mod ticket;
+mod wait;
+mod weight;
+mod write;
+
+pub use weight::{RECORDS_MAX, groups};
+
+use crate::Unreadable;
+use bytes::Bytes;
+use domain::record::Record;
+
+/// What the bytes are called where they travel.
+pub const CONTENT_TYPE: &str = "application/x-protobuf; proto=goaround.v1.Records";
+
+/// Writes a group of records as one message. A group from [`groups`] can always be read again.
+pub fn encode(records: &[Record]) -> Bytes {
+    write::encode(records)
+}
+
+/// Reads a group of records, in their order.
+///
+/// # Errors
+/// [`Unreadable`] when the bytes are not such a message, were cut, hold a name that is not valid,
+/// or say something that this version does not know; then no record of them counts.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, Unreadable> {
+    read::decode(bytes).map_err(|error| error.within("records"))
+}
+
+#[cfg(test)]
+mod tests;
