@@ -7,32 +7,47 @@ use domain::outcome::{Attempted, Outcome};
 use domain::ports::{Context, Handler, Inspection};
 use domain::ticket::{Ticket, TicketId};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-const RATE: u32 = 200;
+/// Tickets a second.
+pub(crate) const RATE: u32 = 200;
 const SECONDS: usize = 10;
 
+/// Knows when each ticket was sent, and notes how long it took to be started.
 #[derive(Default)]
-struct Stopwatch {
-    submitted: Mutex<HashMap<TicketId, Instant>>,
+pub(crate) struct Stopwatch {
+    begun: Mutex<HashMap<TicketId, Instant>>,
     millis: Mutex<Vec<f64>>,
+}
+
+impl Stopwatch {
+    /// The ticket is sent now.
+    pub(crate) fn begin(&self, ticket: TicketId) {
+        lock(&self.begun).insert(ticket, Instant::now());
+    }
+
+    /// The ticket is started now.
+    pub(crate) fn stop(&self, ticket: TicketId) {
+        if let Some(at) = lock(&self.begun).get(&ticket) {
+            lock(&self.millis).push(at.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+
+    /// How long all of them took in milliseconds, without the first ones, which found nothing warm.
+    pub(crate) fn millis(&self, cold: usize) -> Vec<f64> {
+        lock(&self.millis).split_off(cold)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
 impl Handler for Stopwatch {
     async fn handle(&self, ticket: Arc<Ticket>, _: Context) -> Attempted {
-        let submitted = self
-            .submitted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = submitted.get(&ticket.id()) {
-            let millis = at.elapsed().as_secs_f64() * 1e3;
-            self.millis
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(millis);
-        }
+        self.stop(ticket.id());
         Outcome::done().into()
     }
 
@@ -63,7 +78,7 @@ pub(crate) fn at_200_a_second(_: &Size, table: &mut Table) -> anyhow::Result<()>
 }
 
 /// The value below which this share lies.
-fn at(sorted: &mut [f64], share: f64) -> f64 {
+pub(crate) fn at(sorted: &mut [f64], share: f64) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let index = ((sorted.len().saturating_sub(1)) as f64 * share) as usize;
     sorted.get(index).copied().unwrap_or(f64::NAN)
@@ -84,12 +99,7 @@ fn measure() -> anyhow::Result<Vec<f64>> {
         let count = RATE as usize * SECONDS;
         for ticket in noop::tickets(&line, count) {
             tick.tick().await;
-            let at = Instant::now();
-            watch
-                .submitted
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(ticket.id(), at);
+            watch.begin(ticket.id());
             desk.submit(vec![ticket]).await?;
         }
         finished.wait_for(count).await;
@@ -98,7 +108,7 @@ fn measure() -> anyhow::Result<Vec<f64>> {
         line.close();
         anyhow::Ok(())
     })?;
-    let millis = std::mem::take(&mut *watch.millis.lock().unwrap_or_else(PoisonError::into_inner));
+    let millis = watch.millis(0);
     anyhow::ensure!(!millis.is_empty(), "nothing was measured");
     Ok(millis)
 }

@@ -3,30 +3,51 @@
 //! `cargo run --release -p bench [-- NAME …] [--rounds N] [--tickets N]` runs all or the named
 //! ones; ratios of medians are what counts, since machines differ.
 
+mod afar;
+mod amqp_drain;
+mod amqp_latency;
+mod amqp_worker;
 mod bare;
 mod command;
+mod cpu;
 mod drain;
 mod history;
+mod lapin_loop;
 mod latency;
 mod noop;
+mod pg_records;
+mod servers;
 mod submit;
 mod table;
 mod up;
 mod waiting;
 
+use servers::Servers;
+use std::cell::OnceCell;
 use table::Table;
 
 /// The allocator of the program that is measured.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How much to measure.
-#[derive(Debug, Clone)]
+/// How much to measure, and on what.
 pub(crate) struct Size {
     /// Tickets of one round.
     pub(crate) tickets: usize,
     /// Rounds; medians are shown.
     pub(crate) rounds: usize,
+    servers: OnceCell<Servers>,
+}
+
+impl Size {
+    /// RabbitMQ and PostgreSQL; started when somebody asks for them.
+    pub(crate) fn servers(&self) -> anyhow::Result<&Servers> {
+        if let Some(servers) = self.servers.get() {
+            return Ok(servers);
+        }
+        let servers = Servers::start()?;
+        Ok(self.servers.get_or_init(|| servers))
+    }
 }
 
 type Bench = fn(&Size, &mut Table) -> anyhow::Result<()>;
@@ -41,12 +62,19 @@ const BENCHES: &[(&str, Bench)] = &[
     ("latency", latency::at_200_a_second),
     ("waiting", waiting::a_million),
     ("history", history::after_a_million),
+    ("amqp-drain", amqp_drain::one_stage),
+    ("amqp-stages", amqp_drain::three_stages),
+    ("amqp-latency", amqp_latency::at_200_a_second),
+    ("amqp-cpu", amqp_worker::idle),
+    ("amqp-recovery", amqp_worker::recovery),
+    ("pg-records", pg_records::attempts),
 ];
 
 fn main() -> anyhow::Result<()> {
     let mut size = Size {
         tickets: 200_000,
         rounds: 5,
+        servers: OnceCell::new(),
     };
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1);

@@ -77,10 +77,15 @@ impl Observer for Finished {
 
 /// The flow `bench` of these many stages named `s1`, `s2` …
 pub(crate) fn flows(stages: usize, concurrency: usize) -> Flows {
+    flows_with(stages, concurrency, Journal::Full)
+}
+
+/// The same with another journal.
+pub(crate) fn flows_with(stages: usize, concurrency: usize, journal: Journal) -> Flows {
     let names: Vec<StageName> = (1..=stages).map(|n| constant(&format!("s{n}"))).collect();
     let rules = names.iter().map(|name| Stage {
         concurrency: NonZeroUsize::new(concurrency).unwrap_or(NonZeroUsize::MIN),
-        journal: Journal::Full,
+        journal,
         ..Stage::new(name.clone())
     });
     let flow: FlowName = constant("bench");
@@ -131,6 +136,11 @@ pub(crate) async fn submit(line: &Line, count: usize) -> anyhow::Result<()> {
 
 /// One no-op handler a stage.
 pub(crate) fn handlers(line: &Line) -> BTreeMap<StageName, Arc<dyn Handler>> {
-    let handler = |stage: &&Stage| (stage.name.clone(), Arc::new(Noop) as Arc<dyn Handler>);
-    line.flows().stages().iter().map(handler).collect()
+    handlers_of(&line.flows())
+}
+
+/// One no-op handler for each of these stages.
+pub(crate) fn handlers_of(flows: &Flows) -> BTreeMap<StageName, Arc<dyn Handler>> {
+    let handler = |stage: &Stage| (stage.name.clone(), Arc::new(Noop) as Arc<dyn Handler>);
+    flows.stages().iter().map(handler).collect()
 }

@@ -29,6 +29,19 @@ impl Table {
         ]);
     }
 
+    /// Times, where less is better: ours may be at most the bare one, give or take what a run
+    /// differs from the next.
+    pub(crate) fn millis(&mut self, what: &str, bare: f64, ours: f64) {
+        let verdict = if ours <= bare * 1.05 { "yes" } else { "NO" };
+        self.rows.push([
+            what.into(),
+            format!("{bare:.2} ms"),
+            format!("{ours:.2} ms"),
+            format!("{:.2} (at most 1)", ours / bare),
+            verdict.into(),
+        ]);
+    }
+
     /// A figure with a bound of its own.
     pub(crate) fn bound(&mut self, what: &str, ours: String, bound: &str, is_kept: bool) {
         let verdict = if is_kept { "yes" } else { "NO" };

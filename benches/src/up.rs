@@ -1,11 +1,13 @@
 //! The real binary, started in a folder of its own and ended by pid.
 
+use crate::cpu;
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A running `goaround up`.
+/// A running `goaround up`, or another role.
 pub(crate) struct Up {
     child: Child,
     url: String,
@@ -25,12 +27,21 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
 impl Up {
     /// Starts it on a free port and waits until it is ready; returns how long that took.
     pub(crate) fn start(config: &Path, folder: &Path) -> anyhow::Result<(Self, Duration)> {
+        Self::start_as("up", config, folder)
+    }
+
+    /// The same for a process that is only this role.
+    pub(crate) fn start_as(
+        role: &str,
+        config: &Path,
+        folder: &Path,
+    ) -> anyhow::Result<(Self, Duration)> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
         let start = Instant::now();
         let child = Command::new(program()?)
-            .arg("up")
+            .arg(role)
             .arg("--config")
             .arg(config)
             .arg("--data")
@@ -45,7 +56,7 @@ impl Up {
         while !up.is_ready() {
             anyhow::ensure!(
                 start.elapsed() < Duration::from_secs(60),
-                "goaround up is not ready"
+                "goaround {role} is not ready"
             );
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -88,22 +99,23 @@ impl Up {
 
     /// CPU time so far, in clock ticks of 10 ms.
     pub(crate) fn cpu_ticks(&self) -> anyhow::Result<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let ticks = |n: usize| fields.get(n).and_then(|ticks| ticks.parse::<u64>().ok());
-        Ok(ticks(11).context("no utime")? + ticks(12).context("no stime")?)
+        cpu::ticks(self.pid())
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        self.signal(Signal::TERM).ok();
         self.child.wait().ok(); // It is ours, and it was told to end.
     }
 }

@@ -63,7 +63,9 @@ static CAST: LazyLock<Cast> = LazyLock::new(|| {
         version: Version::new("1").expect("a valid version"),
     };
     Cast {
-        holders: slots.map(|slot| lives(slot).map(|name| holder(&name)).collect()).collect(),
+        holders: slots
+            .map(|slot| lives(slot).map(|name| holder(&name)).collect())
+            .collect(),
         leader: holder("leader"),
         bystander: holder("bystander"),
         flow,
@@ -136,7 +138,10 @@ pub fn ticket(name: Name) -> Ticket {
 /// What a decision about this copy needs to know.
 pub fn decision(name: &Name) -> Decision<'static> {
     Decision {
-        stage: CAST.flows.stage(&stage(name)).expect("every stage of the cast is configured"),
+        stage: CAST
+            .flows
+            .stage(&stage(name))
+            .expect("every stage of the cast is configured"),
         flows: &CAST.flows,
         now: NOW,
         chance: Chance::new(0.0),

@@ -97,7 +97,13 @@ pub const CASES: [Case; 22] = [
     claim(Mutant::AcksBeforeClaim, CRASH),
     case(Mutant::HearsEveryGeneration, DOUBT),
     case(Mutant::HearsEveryHop, DOUBT),
-    case(Mutant::HearsFailureAgain, Faults { failures: 1, ..DOUBT }),
+    case(
+        Mutant::HearsFailureAgain,
+        Faults {
+            failures: 1,
+            ..DOUBT
+        },
+    ),
     case(Mutant::ReopensDone, CRASH),
     claim(Mutant::DeniesHigherHop, CRASH),
     case(Mutant::KeepsGenerationOfTheDead, CRASH),
@@ -109,8 +115,20 @@ pub const CASES: [Case; 22] = [
     case(Mutant::RunsUnrecorded, CRASH),
     case(Mutant::BuriesInSilence, Faults { resets: 1, ..CRASH }),
     case(Mutant::JudgesUnheard, CUT),
-    claim(Mutant::ExpectsNobody, Faults { successions: 1, ..CRASH }),
+    claim(
+        Mutant::ExpectsNobody,
+        Faults {
+            successions: 1,
+            ..CRASH
+        },
+    ),
     case(Mutant::HidesCutOff, Faults { resets: 1, ..CUT }),
     case(Mutant::ConsumesUnannounced, Faults { resets: 1, ..CRASH }),
-    case(Mutant::BelievesItHears, Faults { successions: 1, ..CUT }),
+    case(
+        Mutant::BelievesItHears,
+        Faults {
+            successions: 1,
+            ..CUT
+        },
+    ),
 ];

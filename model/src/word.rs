@@ -97,9 +97,10 @@ impl Word {
         let (by, said) = match *self {
             Self::Started { by, name, claimed } => (cast::holder(by), started(name, claimed)),
             Self::Ended { by, name, how } => (cast::holder(by), ended(name, how)),
-            Self::Suspect { by, name } => {
-                (cast::holder(by), Said::Suspect(Box::new(cast::ticket(name))))
-            }
+            Self::Suspect { by, name } => (
+                cast::holder(by),
+                Said::Suspect(Box::new(cast::ticket(name))),
+            ),
             Self::Beat {
                 by,
                 revision,

@@ -1,7 +1,15 @@
 //! Drives the real binary from outside, as its users do: commands in, text out, signals by pid.
 //!
 //! A [`Site`] is a folder with a `goaround.toml`, its handlers and its data; an [`Up`] is one
-//! process that runs there. Nothing here knows the product's own code.
+//! process that runs there. A [`field::Field`] is a broker, a store and any number of processes.
+//! An [`audit::Audit`] compares what was promised with what happened at the far side. Nothing here
+//! knows the product's own code.
+
+pub mod audit;
+pub mod field;
+pub mod foreign;
+pub mod process;
+pub mod teller;
 
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -10,6 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+use teller::Teller;
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -129,46 +138,29 @@ impl Site {
 
     /// The same with something on its standard input.
     pub fn cli_with_input(&self, arguments: &[&str], input: &str) -> Output {
-        use std::io::Write;
-        let mut child = Command::new(program())
-            .current_dir(self.path())
-            .env("GOAROUND_URL", format!("http://{}", self.listen()))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut stdin = child.stdin.take().expect("piped");
-        let input = input.to_owned();
-        let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()).ok());
-        let output = within_patience(child);
-        feeder.join().expect("the feeder does not panic");
-        output
+        self.teller().run(arguments, input)
+    }
+
+    fn teller(&self) -> Teller {
+        Teller {
+            folder: self.path().to_owned(),
+            address: self.listen(),
+        }
     }
 
     /// Runs a command that must succeed; returns what it printed.
     pub fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.cli(arguments);
-        assert!(
-            output.status.success(),
-            "goaround {arguments:?}: {}",
-            show(&output)
-        );
-        text(&output.stdout)
+        self.teller().ok(arguments)
     }
 
     /// Runs a command that prints JSON and must succeed.
     pub fn json(&self, arguments: &[&str]) -> Value {
-        let printed = self.ok(arguments);
-        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error} in {printed}"))
+        self.teller().json(arguments)
     }
 
     /// The books.
     pub fn books(&self) -> Value {
-        let output = self.cli(&["books", "-o", "json"]);
-        serde_json::from_str(&text(&output.stdout))
-            .unwrap_or_else(|error| panic!("{error} in {}", show(&output)))
+        self.teller().books()
     }
 
     /// Waits until the books say so; returns them.
@@ -288,13 +280,22 @@ fn gather(pipe: Option<impl std::io::Read + Send + 'static>) -> std::thread::Joi
 }
 
 /// Looks again and again until there is an answer, or patience is over.
-pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn eventually<T>(look: impl FnMut() -> Option<T>) -> Option<T> {
+    eventually_every(Duration::from_millis(20), PATIENCE, look)
+}
+
+/// The same with a pause and a patience of its own.
+pub fn eventually_every<T>(
+    pause: Duration,
+    patience: Duration,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < patience {
         if let Some(found) = look() {
             return Some(found);
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(pause);
     }
     None
 }

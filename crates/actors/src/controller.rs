@@ -7,6 +7,7 @@
 
 mod collector;
 mod crew;
+mod hearsay;
 mod herald;
 mod leading;
 mod publisher;

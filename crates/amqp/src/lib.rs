@@ -22,6 +22,7 @@ pub mod publisher;
 
 mod envelope;
 mod journal;
+pub mod obituary;
 
 pub mod road;
 pub mod worker;

@@ -5,95 +5,22 @@
 //! they were replaced. So every connection has a generation here, and what was got from an older
 //! one is not used any more.
 
+mod state;
+
+pub use state::{Ends, Purpose, State};
+
 use crate::config::Config;
 use crate::error::Error;
 use crate::greeting::greet;
 use futures_util::{FutureExt, StreamExt};
 use lapin::tcp::AMQPUriTcpExt;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
-use std::fmt;
+use state::{End, blocked};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// What a connection is for. Each process has one of each, since a broker that is short of memory
-/// or disk stops reading from those that publish, acks included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Deliveries and their acks.
-    Consume,
-    /// Everything that is published.
-    Publish,
-    /// The desired state, and what has to get through when the others hang.
-    Control,
-}
-
-impl fmt::Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Consume => "consume",
-            Self::Publish => "publish",
-            Self::Control => "control",
-        })
-    }
-}
-
-/// How a link is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It can be used.
-    Connected {
-        /// Rises with each connection.
-        generation: u64,
-        /// The version of the broker, as far as it was asked.
-        server: Option<String>,
-    },
-    /// It is connected, but the broker takes nothing from it.
-    Blocked {
-        /// Which connection.
-        generation: u64,
-        /// The broker's reason.
-        why: String,
-        /// Since when.
-        since: Instant,
-    },
-    /// There is no connection; the next attempt comes by itself.
-    Down {
-        /// Why.
-        why: Error,
-        /// Since when.
-        since: Instant,
-    },
-}
-
-impl State {
-    /// The generation of the connection, if there is one.
-    pub fn generation(&self) -> Option<u64> {
-        match self {
-            Self::Connected { generation, .. } | Self::Blocked { generation, .. } => {
-                Some(*generation)
-            }
-            Self::Down { .. } => None,
-        }
-    }
-}
-
-/// Why connections ended or did not come about, counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
-    /// Nobody answered.
-    pub unreachable: u64,
-    /// The broker did not let us in: TLS, credentials, virtual host, permission.
-    pub refused: u64,
-    /// The broker closed the connection and said so.
-    pub closed_by_broker: u64,
-    /// It was silent for two heartbeats.
-    pub silent: u64,
-    /// The connection broke.
-    pub broken: u64,
-}
 
 /// The shortest wait before the next attempt.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -370,47 +297,10 @@ impl Shared {
     }
 }
 
-#[derive(Clone, Copy)]
-enum End {
-    Unreachable,
-    Refused,
-    ClosedByBroker,
-    Silent,
-    Broken,
-}
-
-impl End {
-    fn of(error: &lapin::Error, config: &Config) -> (Self, Error) {
-        let place = config.place();
-        if let Some((code, text)) = crate::error::code_and_text(error) {
-            let why = format!("{place} closed the connection: {text} ({code})");
-            return (Self::ClosedByBroker, Error::Broken(why));
-        }
-        match error.kind() {
-            lapin::ErrorKind::MissingHeartbeatError => {
-                let why = format!("{place} was silent for two heartbeats: it hangs or is cut off");
-                (Self::Silent, Error::Broken(why))
-            }
-            _ => (
-                Self::Broken,
-                Error::Broken(format!("the connection to {place} broke: {error}")),
-            ),
-        }
-    }
-}
-
 fn closed() -> std::io::Error {
     std::io::Error::new(
         std::io::ErrorKind::ConnectionAborted,
         "closed without a word",
-    )
-}
-
-fn blocked(config: &Config, why: &str) -> String {
-    format!(
-        "{} takes no messages for now ({why}): free memory or disk on the broker, or raise its \
-         limits; it goes on by itself",
-        config.place()
     )
 }
 

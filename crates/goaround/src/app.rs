@@ -1,6 +1,7 @@
 //! The roles, alone or all in one process. Parse, then build, then run.
 
 mod embedded;
+mod launcher;
 mod role;
 mod serve;
 mod servers;
@@ -10,6 +11,8 @@ pub use role::Role;
 
 use crate::config::{Backend, Config};
 use anyhow::Context as _;
+use domain::names::Holder;
+use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +30,19 @@ pub struct UpOptions {
     pub log_colour: telemetry::logs::Colour,
     /// What is logged, in the syntax of `RUST_LOG`.
     pub log_filter: String,
+    /// Whether a launcher watches over this process, or shall.
+    pub launch: Launch,
+}
+
+/// Who watches over the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Launch {
+    /// Nobody.
+    Alone,
+    /// This process starts another one with these arguments, which does the work.
+    Launcher(Vec<OsString>),
+    /// The process with this number; it has given us this name.
+    By(u32, Holder),
 }
 
 /// Runs a role, or all of them, until it is told to stop.
@@ -36,8 +52,15 @@ pub struct UpOptions {
 /// broker or store cannot be used. Says which, and what to do.
 pub fn run(role: Role, config: Config, options: UpOptions) -> anyhow::Result<ExitCode> {
     role.check(&config)?;
+    if let Launch::By(launcher, _) = &options.launch {
+        handlers::launcher::die_with(*launcher)?;
+    }
     telemetry::logs::start(&options.log_filter, options.log_format, options.log_colour)
         .map_err(anyhow::Error::msg)?;
+    if let (Launch::Launcher(arguments), Backend::Server(_)) = (&options.launch, &config.broker.at)
+    {
+        return launcher::run(role, &config, arguments);
+    }
     actors::listen_to_panics();
     let listen = config.http.listen;
     let listener = TcpListener::bind(listen).with_context(|| {

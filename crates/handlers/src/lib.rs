@@ -21,6 +21,7 @@ mod link;
 mod places;
 mod slot;
 
+pub mod launcher;
 mod processes;
 pub mod spawner;
 

@@ -14,11 +14,14 @@ mod fault;
 mod health;
 mod keys;
 mod ledger;
+mod lines;
 mod listing;
 mod oopses;
 mod orders;
 mod partitions;
 mod pen;
+#[cfg(test)]
+mod plans;
 mod rows;
 mod schema;
 mod steering;

@@ -126,7 +126,7 @@ fn tell_rare(event: &Event) {
         Event::StoreFailed { what, why } => {
             error!(
                 operation = what,
-                "{what} could not be made durable and is tried again: {why}"
+                "{what} could not be done and is tried again; nothing has moved: {why}"
             );
         }
         Event::TicketAccepted { .. }

@@ -15,8 +15,22 @@ use stage::{Families, StageMetrics};
 use std::collections::BTreeMap;
 
 /// What could not be made durable, as a label; see [`Event::StoreFailed`].
-const OPERATIONS: [&str; 9] = [
-    "start", "settle", "report", "release", "hold", "unhold", "follow", "retain", "submit",
+const OPERATIONS: [&str; 15] = [
+    "start",
+    "settle",
+    "report",
+    "release",
+    "hold",
+    "unhold",
+    "follow",
+    "retain",
+    "submit",
+    "lead",
+    "spread",
+    "unclaimed",
+    "attention",
+    "collect",
+    "watch",
 ];
 
 /// How many numbered invariants there are; see the checker.

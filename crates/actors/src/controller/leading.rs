@@ -55,6 +55,8 @@ pub struct LeadingParts {
     pub clock: Arc<dyn Clock>,
     /// Hears everything.
     pub observer: Arc<dyn Observer>,
+    /// Hears what the workers did, as the journal tells it.
+    pub listener: Arc<dyn Observer>,
     /// Which process this is, with its incarnation.
     pub holder: Holder,
 }

@@ -5,6 +5,7 @@
 //! with; only then are markers written, so that a marker that comes back proves that everything
 //! before it was applied. Read again after a crash, a group changes nothing.
 
+use super::hearsay;
 use super::leading::Shared;
 use super::term::Term;
 use domain::control::Change;
@@ -137,6 +138,7 @@ impl Reading<'_> {
         let applied = self.term.ledger.apply(records.clone()).await;
         let applied = applied.map_err(told("the journal could not be written into the books"))?;
         self.asked_at = Instant::now();
+        hearsay::tell(&*self.shared.parts.listener, &records);
         let now = self.now();
         let is_answered = self.term.read(&records, &applied.suspects, now);
         self.hear_beats(&records, now);

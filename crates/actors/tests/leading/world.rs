@@ -62,6 +62,7 @@ impl World {
             flows: Arc::clone(&flows),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             observer: Arc::clone(&recorder) as Arc<dyn Observer>,
+            listener: Arc::clone(&recorder) as Arc<dyn Observer>,
             holder: holder("controller"),
         });
         Self {

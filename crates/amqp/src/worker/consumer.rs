@@ -75,6 +75,7 @@ impl Consumer for StageConsumer {
                     why,
                 });
             }
+            self.shelf.hungry().notify_one();
             changed.await;
         }
     }

@@ -16,6 +16,7 @@ pub(crate) struct Shelf {
     stage: StageName,
     rows: Mutex<Rows>,
     changed: Notify,
+    hungry: Notify,
     handed_out: AtomicU64,
 }
 
@@ -48,6 +49,7 @@ impl Shelf {
             stage,
             rows: Mutex::default(),
             changed: Notify::new(),
+            hungry: Notify::new(),
             handed_out: AtomicU64::new(0),
         }
     }
@@ -59,6 +61,11 @@ impl Shelf {
     /// Wakes whoever waits for something here.
     pub(crate) const fn changed(&self) -> &Notify {
         &self.changed
+    }
+
+    /// Tells whoever fills it that somebody has found nothing here.
+    pub(crate) const fn hungry(&self) -> &Notify {
+        &self.hungry
     }
 
     /// Puts these at the end; suspects go first, since somebody waits for the answer.

@@ -171,6 +171,7 @@ impl Subscription {
         let mut quit = self.ticker.quit.subscribe();
         let mut desired = self.shared.desired.subscribe();
         let mut closing = self.shared.closing.subscribe();
+        let shelf = Arc::clone(&self.shelf);
         loop {
             let first = tokio::select! {
                 biased;
@@ -183,21 +184,31 @@ impl Subscription {
                     continue;
                 }
                 delivery = consumer.next() => delivery,
+                () = shelf.hungry().notified() => {
+                    if self.resizes(0) {
+                        return Stop::Resized;
+                    }
+                    continue;
+                }
             };
             let waiting = self.shelf.len();
             match gather(first, consumer) {
                 Ok(group) => self.shelf.put(self.receive(group).await),
                 Err(why) => return Stop::Fault(why),
             }
-            let (out, handed_out) = (self.lane.len(), self.shelf.handed_out());
-            if self.prefetch.adapts(Seen {
-                out,
-                waiting,
-                handed_out,
-            }) {
+            if self.resizes(waiting) {
                 return Stop::Resized;
             }
         }
+    }
+
+    fn resizes(&mut self, waiting: usize) -> bool {
+        let (out, handed_out) = (self.lane.len(), self.shelf.handed_out());
+        self.prefetch.adapts(Seen {
+            out,
+            waiting,
+            handed_out,
+        })
     }
 
     async fn receive(&self, group: Vec<Delivery>) -> Vec<domain::delivery::Incoming> {

@@ -224,7 +224,7 @@ async fn the_fate_of_each_message_is_true_when_connections_are_cut() {
         let (publisher, names) = (Arc::clone(&publisher), config.names.clone());
         tasks.spawn(async move {
             let mut fates = Vec::new();
-            for round in 0..40 {
+            for round in 0..15 {
                 let ids: Vec<String> = (0..50).map(|i| format!("{task}-{round}-{i}")).collect();
                 let group = ids.iter().map(|id| message(&names, "build", id)).collect();
                 fates.extend(ids.into_iter().zip(publisher.publish_group(group).await));
@@ -313,7 +313,9 @@ async fn a_restart_of_the_broker_is_survived_by_links_publishers_and_followers()
         .wait_for(|state| matches!(state, State::Down { .. }))
         .await
         .unwrap();
-    assert_eq!(link.ends().closed_by_broker, 1, "{:?}", link.ends());
+    // The broker says farewell and hangs up; which of the two lapin notices first is chance.
+    let ends = link.ends();
+    assert_eq!(ends.closed_by_broker + ends.broken, 1, "{ends:?}");
     assert_eq!(
         publisher
             .publish(message(&config.names, "build", "a"))

@@ -3,7 +3,8 @@
 use amqp::publisher::Message;
 use amqp::{Config, Link, Names, Purpose};
 use domain::names::StageName;
-use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions};
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use std::collections::BTreeSet;
@@ -13,6 +14,9 @@ use testkit::partners::rabbitmq::{Rabbit, Shared, Version};
 
 /// Longer than anything takes here, on a machine that has other things to do too.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+/// A queue that gives nothing for so long is empty.
+const LULL: Duration = Duration::from_secs(2);
 
 /// A broker that others use too, and names that nobody else has there.
 pub(crate) struct Place {
@@ -104,18 +108,20 @@ pub(crate) fn message(names: &Names, stage: &str, id: &str) -> Message {
 pub(crate) async fn drain(url: &str, queue: &str) -> BTreeSet<String> {
     let (connection, channel) = stranger(url).await;
     let mut ids = BTreeSet::new();
-    while let Some(got) = channel
-        .basic_get(queue.into(), BasicGetOptions::default())
-        .await
-        .unwrap()
-    {
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..Default::default()
+    };
+    let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+    let mut consumer = consuming.await.unwrap();
+    while let Ok(Some(got)) = tokio::time::timeout(LULL, consumer.next()).await {
         let id = got
+            .unwrap()
             .properties
             .message_id()
             .as_ref()
             .map(ToString::to_string);
         ids.insert(id.unwrap_or_default());
-        got.ack(BasicAckOptions::default()).await.unwrap();
     }
     connection.close(200, "OK".into()).await.unwrap();
     ids

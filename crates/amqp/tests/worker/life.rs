@@ -154,7 +154,8 @@ async fn rabbitmq_what_a_ticket_sends_is_published_before_it_is_told() {
         })
         .await;
     assert_eq!(parted.to, Fate::Finished);
-    assert_eq!(parted.emits, [sent.ticket().as_ref().clone()]);
+    assert_eq!(parted.emits.len(), 1);
+    assert_eq!(parted.emits[0].name, sent.ticket().name);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

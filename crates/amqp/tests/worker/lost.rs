@@ -174,6 +174,11 @@ async fn rabbitmq_a_queue_that_is_deleted_ends_the_subscription_once_and_is_decl
     };
     let worker = stand.worker().await;
     let mut build = consume(&worker, "build").await;
+    // Once something comes, it is subscribed.
+    stand.publish(&[stand.ticket()]).await;
+    let delivery = fresh(&mut build).await;
+    let settlement = stand.work(&worker, delivery).await;
+    settle(&worker, settlement).await;
     let queue = stand.config.names.stage(&stage("build"));
     let channel = stand.channel().await;
     let options = QueueDeleteOptions::default();

@@ -77,7 +77,11 @@ pub(super) fn page_of_books(
     clock: Arc<dyn Clock>,
 ) -> Page {
     Arc::new(move || {
-        let parts = (Arc::clone(&metrics), Arc::clone(&catalog), Arc::clone(&clock));
+        let parts = (
+            Arc::clone(&metrics),
+            Arc::clone(&catalog),
+            Arc::clone(&clock),
+        );
         Box::pin(page(parts.0, parts.1, parts.2))
     })
 }

@@ -3,7 +3,7 @@
 use super::role::Role;
 use super::serve::{Page, Ready, Serving, all_ready, page_of_books, page_without_books};
 use super::stages::{Stages, go_down};
-use super::{UpOptions, greet, wait_for_the_end};
+use super::{Launch, UpOptions, greet, wait_for_the_end};
 use crate::config::{Backend, Config};
 use crate::line::{ControllerLine, Ground, RunningController, WorkerLine};
 use actors::{Running, Watchdog};
@@ -23,7 +23,10 @@ pub(super) async fn run(
     listener: TcpListener,
 ) -> anyhow::Result<ExitCode> {
     let live = Live::new();
-    let ground = Ground::new(config.flows.clone(), vec![Arc::new(live.clone())])?;
+    let mut ground = Ground::new(config.flows.clone(), Vec::new())?;
+    if let Launch::By(_, holder) = &options.launch {
+        ground.holder = holder.clone();
+    }
     let address = listener.local_addr()?;
     let site = Site {
         role,
@@ -31,7 +34,7 @@ pub(super) async fn run(
         options: &options,
         ground: &ground,
     };
-    let control = site.control().await?;
+    let control = site.control(&live).await?;
     let work = site.work(site.api(address).as_deref()).await?;
     let watchdog = site.watch().await?;
     let ready = all_ready(site.readiness(work.as_ref(), watchdog.as_ref()));
@@ -80,12 +83,18 @@ struct Work {
 }
 
 impl Site<'_> {
-    async fn control(&self) -> anyhow::Result<Option<Control>> {
+    async fn control(&self, live: &Live) -> anyhow::Result<Option<Control>> {
         if !self.role.controls() {
             return Ok(None);
         }
         let broker = broker(self.config, "controller")?;
-        let line = ControllerLine::open(broker, books(self.config)?, self.ground).await?;
+        let line = ControllerLine::open(
+            broker,
+            books(self.config)?,
+            self.ground,
+            Arc::new(live.clone()),
+        )
+        .await?;
         let running = line.start(self.config.keeping);
         Ok(Some(Control {
             line,
@@ -174,7 +183,7 @@ impl Work {
     }
 }
 
-fn broker(config: &Config, role: &str) -> anyhow::Result<amqp::Config> {
+pub(super) fn broker(config: &Config, role: &str) -> anyhow::Result<amqp::Config> {
     let Backend::Server(url) = &config.broker.at else {
         anyhow::bail!("broker.url: expected amqp://… or amqps://…, got \"embedded\"");
     };

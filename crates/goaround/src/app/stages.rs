@@ -11,9 +11,9 @@ use domain::ports::{Handler, Inspection};
 use handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::{info, warn};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The handlers of all stages, the process that spawns their commands, and their threads.
 pub(super) struct Stages {
@@ -24,11 +24,7 @@ pub(super) struct Stages {
 
 impl Stages {
     /// Starts the spawner and makes a handler for each stage.
-    pub(super) fn start(
-        config: &Config,
-        folder: &Path,
-        api: Option<&str>,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn start(config: &Config, folder: &Path, api: Option<&str>) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file")?;
         let command = SpawnerCommand {
             program,

@@ -2,7 +2,7 @@
 
 use super::failure::{Code, Failure};
 use super::terminal::Terminal;
-use crate::app::{self, Role, UpOptions};
+use crate::app::{self, Launch, Role, UpOptions};
 use crate::config::{Loaded, Surroundings};
 use clap::Args;
 use std::path::PathBuf;
@@ -58,6 +58,15 @@ struct How {
     /// How log lines look: text or json
     #[arg(long, value_name = "FORM", default_value = "text")]
     log_format: telemetry::logs::Format,
+    /// Do the work in this very process, without a parent that starts it again when it dies
+    #[arg(long)]
+    no_launcher: bool,
+    /// The name that the launcher has given to this process
+    #[arg(long = "as", value_name = "HOLDER", hide = true, requires = "launcher")]
+    holder: Option<domain::names::Holder>,
+    /// The process id of the launcher
+    #[arg(long, value_name = "PID", hide = true, requires = "holder")]
+    launcher: Option<u32>,
 }
 
 impl Up {
@@ -105,16 +114,23 @@ impl How {
                 true => Colour::Always,
                 false => Colour::Never,
             },
+            launch: match (self.launcher, self.holder) {
+                (Some(launcher), Some(holder)) => Launch::By(launcher, holder),
+                _ if self.no_launcher => Launch::Alone,
+                _ => Launch::Launcher(terminal.world().arguments.clone()),
+            },
             log_filter: log.unwrap_or_else(|| "info,actix_server=warn,lapin=off".into()),
         };
         let flows = &loaded.config.flows;
-        terminal.note(&format!(
-            "goaround {role}: {}: {} stages, {} flows; data in {}",
-            self.config.display(),
-            flows.stages().len(),
-            flows.flows().len(),
-            options.data.display()
-        ));
+        if !matches!(options.launch, Launch::By(..)) {
+            terminal.note(&format!(
+                "goaround {role}: {}: {} stages, {} flows; data in {}",
+                self.config.display(),
+                flows.stages().len(),
+                flows.flows().len(),
+                options.data.display()
+            ));
+        }
         app::run(role, loaded.config, options)
             .map_err(|error| Failure::new(Code::Failed, format!("{error:#}")))
     }

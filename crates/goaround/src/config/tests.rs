@@ -196,7 +196,8 @@ fn servers_are_named_by_urls_whose_passwords_never_show() {
 
 #[test]
 fn a_store_on_a_server_beside_an_embedded_broker_is_refused() {
-    let text = format!("[store]\nurl = \"postgres://books/ci\"\n[broker.tls]\nca_file = \"x\"\n{GOOD}");
+    let text =
+        format!("[store]\nurl = \"postgres://books/ci\"\n[broker.tls]\nca_file = \"x\"\n{GOOD}");
     insta::assert_snapshot!(Around::new(&text).problems(), @r#"
     goaround.toml:2: broker.url: expected amqp://… or amqps://… because store.url is a
         server, got "embedded"; set both or neither

@@ -2,13 +2,13 @@
 
 mod checked;
 
-use super::{Announced, Ground};
+use super::{Announced, Ears, Ground};
 use actors::controller::{AtLead, Collector, ControllerSetup, Keeping, Leading, LeadingParts};
 use actors::{Controller, controller::Scenes};
 use anyhow::Context as _;
 use checked::Checked;
 use domain::names::StageName;
-use domain::ports::{Catalog, Desk, Inspection, Oopses, Road};
+use domain::ports::{Catalog, Desk, Inspection, Observer, Oopses, Road};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{Postgres, PostgresConfig};
@@ -32,6 +32,7 @@ pub struct RunningController {
 
 impl ControllerLine {
     /// Connects to both, brings the tables up to date, and declares what the journal needs.
+    /// `listener` hears what happens at this desk and, while this controller leads, at all workers.
     ///
     /// # Errors
     /// When one of them cannot be reached or refuses us; says which, and what to do.
@@ -39,6 +40,7 @@ impl ControllerLine {
         broker: amqp::Config,
         books: PostgresConfig,
         ground: &Ground,
+        listener: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         let flows = || Arc::clone(&ground.flows);
         let clock = || Arc::clone(&ground.clock);
@@ -47,11 +49,11 @@ impl ControllerLine {
             .context("the store cannot be used")?;
         let stages = ground.stage_names();
         let place = broker.place();
-        let road =
-            amqp::Controller::start(broker.clone(), &stages, clock(), ground.holder.clone())
-                .await
-                .with_context(|| format!("the broker at {place} cannot be used"))?;
-        let desk = Announced::new(postgres.clone(), clock(), Arc::clone(&ground.ears));
+        let road = amqp::Controller::start(broker.clone(), &stages, clock(), ground.holder.clone())
+            .await
+            .with_context(|| format!("the broker at {place} cannot be used"))?;
+        let ears = Ears::new(vec![ground.observer(), Arc::clone(&listener)]);
+        let desk = Announced::new(postgres.clone(), clock(), Arc::new(ears));
         let catalog = Checked::new(postgres.clone(), broker, stages);
         let leading = Leading::new(LeadingParts {
             election: Arc::new(postgres.clone()),
@@ -62,6 +64,7 @@ impl ControllerLine {
             flows: flows(),
             clock: clock(),
             observer: ground.observer(),
+            listener: Arc::clone(&listener),
             holder: ground.holder.clone(),
         });
         Ok(Self {

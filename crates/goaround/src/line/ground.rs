@@ -44,9 +44,22 @@ impl Ground {
             clock: Arc::new(SystemClock),
             ears: Arc::new(Ears::new(ears)),
             metrics,
-            holder: holder(&hostname)?,
+            holder: Self::new_holder()?,
             hostname,
         })
+    }
+
+    /// Names this process and its incarnation: a process id alone comes around again.
+    ///
+    /// # Errors
+    /// When the host's name makes no name for a holder.
+    pub fn new_holder() -> anyhow::Result<Holder> {
+        let incarnation = uuid::Uuid::now_v7().simple().to_string();
+        let (host, pid) = (hostname(), std::process::id());
+        Ok(Holder::new(&format!(
+            "{host}:{pid}:{}",
+            &incarnation[20..]
+        ))?)
     }
 
     /// The configured stages.
@@ -75,11 +88,4 @@ fn hostname() -> String {
     } else {
         printable
     }
-}
-
-/// Names this process and its incarnation: a process id alone comes around again.
-fn holder(hostname: &str) -> anyhow::Result<Holder> {
-    let incarnation = uuid::Uuid::now_v7().simple().to_string();
-    let text = format!("{hostname}:{}:{}", std::process::id(), &incarnation[20..]);
-    Ok(Holder::new(&text)?)
 }

@@ -21,13 +21,13 @@ const LET_IN: &str = "the other ticket with its key is gone from the stage";
 /// Whoever moves tickets that have keys holds it, so that they come one after the other.
 const KEYS_LOCK: i64 = 0x676F_6172_6F75_6E65;
 
-const IN_LINE: &str = concat!(
+pub(crate) const IN_LINE: &str = concat!(
     "SELECT ",
     place_columns!(),
     " FROM places p JOIN unnest($1::text[], $2::text[]) AS u (stage, key) ON p.stage = u.stage
       AND p.next_key = u.key WHERE p.next_key IS NOT NULL ORDER BY p.id FOR UPDATE OF p"
 );
-const AT_WORK: &str = concat!(
+pub(crate) const AT_WORK: &str = concat!(
     "SELECT ",
     place_columns!(),
     " FROM places p JOIN unnest($1::text[], $2::text[]) AS u (stage, key) ON p.stage = u.stage

@@ -1,6 +1,7 @@
 //! [`Ledger`]: the books in the hands of the one that leads. Each call is one transaction, which
 //! proves first that the term is not over.
 
+mod applying;
 mod burial;
 mod dues;
 mod forgetting;
@@ -8,6 +9,10 @@ mod hearing;
 mod judging;
 mod sending;
 
+#[cfg(test)]
+pub(crate) use dues::{DUE, NEXT, OVERDUE, SUSPECTS};
+#[cfg(test)]
+pub(crate) use forgetting::FORGET;
 pub(crate) use sending::doubt;
 
 use super::Postgres;

@@ -91,7 +91,12 @@ impl Postgres {
         let times = group.iter().map(|one| one.order.at);
         shared.days.cover(&**client, HISTORY, times, now).await?;
         let tx = client.transaction().await?;
-        if shared.flows.stages().iter().any(|stage| keys::is_unique(&shared.flows, &stage.name)) {
+        if shared
+            .flows
+            .stages()
+            .iter()
+            .any(|stage| keys::is_unique(&shared.flows, &stage.name))
+        {
             keys::lock(&tx).await?;
         }
         let ids: Vec<TicketId> = group.iter().map(|one| one.order.ticket).collect();

@@ -18,7 +18,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-const PLACES: &str = concat!(
+pub(crate) const PLACES: &str = concat!(
     "SELECT ",
     place_columns!(),
     " FROM places p WHERE p.id = ANY($1) ORDER BY p.id FOR UPDATE"

@@ -11,9 +11,10 @@ use domain::record::{Arrived, Fate, Parted, Record, Said};
 use domain::ticket::Ticket;
 use domain::wait::{Condition, Wait};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use store::{Postgres, PostgresConfig};
 use testkit::clock::TestClock;
+use testkit::partners::postgres::PostgresServer;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
@@ -36,6 +37,8 @@ pub(crate) struct Bench {
     pub(crate) changed: Notify,
     tasks: Mutex<JoinSet<()>>,
     turn: tokio::sync::Mutex<()>,
+    /// The server lives as long as somebody works on it.
+    server: OnceLock<Arc<PostgresServer>>,
 }
 
 pub(crate) fn holder() -> Holder {
@@ -53,7 +56,28 @@ impl Bench {
             changed: Notify::new(),
             tasks: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            server: OnceLock::new(),
         }
+    }
+
+    pub(crate) fn keep(&self, server: Arc<PostgresServer>) {
+        assert!(self.server.set(server).is_ok(), "a bench has one server");
+    }
+
+    /// What the server itself answers.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        let database = self.url.rsplit('/').next().unwrap();
+        let database = database.split('?').next().unwrap();
+        self.server.get().unwrap().sql(database, statement)
+    }
+
+    /// Another controller on the same books.
+    pub(crate) async fn another(&self) -> Postgres {
+        let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
+        let config = PostgresConfig::new(&self.url);
+        let flows = Arc::clone(&self.flows);
+        let holder = Holder::new("stand-2").unwrap();
+        Postgres::open(config, flows, clock, holder).await.unwrap()
     }
 
     pub(crate) fn queues(&self) -> MutexGuard<'_, Queues> {

@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod bench;
+mod lists;
+mod orders;
 mod queues;
+mod reports;
 mod road;
+mod support;
 mod world;
 
 use domain::flow::Flows;
@@ -25,12 +29,21 @@ thread_local! {
 /// How many databases were made: tests of one process share a server.
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
+/// A new database.
+fn database(server: &PostgresServer) -> String {
+    let number = DATABASES.fetch_add(1, Ordering::SeqCst);
+    server.create_database(&format!("case_{number}"))
+}
+
 fn open(flows: Arc<Flows>, clock: Arc<TestClock>) -> Box<dyn World> {
     // Server and connections live in real time; what the books say of time is driven.
     clock.stop();
     let url = SERVER.with_borrow(|server| {
         let number = DATABASES.fetch_add(1, Ordering::SeqCst);
-        server.as_ref().unwrap().create_database(&format!("case_{number}"))
+        server
+            .as_ref()
+            .unwrap()
+            .create_database(&format!("case_{number}"))
     });
     Box::new(world::Distributed::new(flows, clock, url))
 }

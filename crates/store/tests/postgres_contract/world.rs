@@ -9,8 +9,8 @@ use domain::flow::Flows;
 use domain::names::StageName;
 use domain::oops::{OopsId, OopsPrefix, Report};
 use domain::ports::{
-    Accepted, Answer, Broker, Catalog, Desk, Election, Finding, Ledger, Listing, OopsError,
-    Oopses, Order, Page, Reporter, Retention, Round, StoreError, Waits,
+    Accepted, Answer, Broker, Catalog, Desk, Election, Finding, Ledger, Listing, OopsError, Oopses,
+    Order, Page, Reporter, Retention, Round, StoreError, Waits,
 };
 use domain::record::Said;
 use domain::ticket::{Ticket, TicketId};

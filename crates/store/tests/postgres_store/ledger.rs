@@ -2,21 +2,16 @@
 
 use crate::support;
 
-use domain::books::{Fact, Place, State};
-use domain::control::Hold;
-use domain::fleet::Heartbeat;
-use domain::names::Version;
+use crate::support::{bench, due, generation, holder, next, stage};
+use domain::books::State;
 use domain::oops::OopsId;
 use domain::outcome::OutcomeKind;
-use domain::ports::{Accepted, Catalog, Desk, Election, Reporter, Retention, Sent};
+use domain::ports::{Accepted, Catalog, Desk, Election, Reporter, Sent};
 use domain::record::{Arrived, Fate, Said};
 use domain::ticket::Generation;
-use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use domain::wait::{Condition, Reason, Wait};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use crate::support::{bench, due, generation, holder, next, publish, stage};
 
 #[tokio::test]
 async fn postgres_the_same_group_twice_changes_nothing() {
@@ -37,15 +32,26 @@ async fn postgres_the_same_group_twice_changes_nothing() {
     let applied = ledger.apply(group.clone()).await.unwrap();
     assert_eq!((applied.applied, applied.stale), (6, 0));
     let books = "SELECT string_agg(p::text, ';' ORDER BY id) FROM places p";
-    let before = (bench.sql(books), bench.count("history"), bench.sql("TABLE counts"));
+    let before = (
+        bench.sql(books),
+        bench.count("history"),
+        bench.sql("TABLE counts"),
+    );
     let again = ledger.apply(group).await.unwrap();
     assert_eq!((again.applied, again.stale), (0, 6));
-    let after = (bench.sql(books), bench.count("history"), bench.sql("TABLE counts"));
+    let after = (
+        bench.sql(books),
+        bench.count("history"),
+        bench.sql("TABLE counts"),
+    );
     assert_eq!(before, after);
     assert_eq!(bench.count("attempts"), 0, "no attempt is opened again");
     bench.assert_balanced(&store).await;
     let stages = store.stages().await.unwrap();
-    let build = stages.iter().find(|counts| counts.stage == stage("build")).unwrap();
+    let build = stages
+        .iter()
+        .find(|counts| counts.stage == stage("build"))
+        .unwrap();
     assert_eq!((build.done, build.failed), (1, 1));
     assert_eq!(build.waiting[&Reason::Backoff], 1);
 }
@@ -62,7 +68,11 @@ async fn postgres_a_leader_whose_term_is_over_changes_nothing() {
     let other = bench.open("controller/2").await;
     let new = other.lead().await.unwrap();
     let record = bench.finished("worker/1", &ticket);
-    let said = ledger.apply(vec![record.clone()]).await.unwrap_err().to_string();
+    let said = ledger
+        .apply(vec![record.clone()])
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("term is over"), "{said}");
     assert!(ledger.due(bench.now(), support::MANY).await.is_err());
     assert_eq!(store.balance().await.unwrap().done, 0);
@@ -91,7 +101,10 @@ async fn postgres_only_one_of_two_leads_at_a_time() {
     assert!(tokio::time::timeout(soon, other.lead()).await.is_err());
     drop(ledger);
     let fast = Duration::from_secs(5);
-    tokio::time::timeout(fast, other.lead()).await.unwrap().unwrap();
+    tokio::time::timeout(fast, other.lead())
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -116,7 +129,11 @@ async fn postgres_what_was_being_published_is_in_doubt_for_the_next_leader() {
 async fn postgres_a_publish_in_doubt_is_never_repeated_under_its_name() {
     let Some(bench) = bench() else { return };
     let (store, ledger) = bench.leading().await;
-    let tickets = [bench.ticket("build"), bench.ticket("build"), bench.ticket("build")];
+    let tickets = [
+        bench.ticket("build"),
+        bench.ticket("build"),
+        bench.ticket("build"),
+    ];
     store.submit(tickets.to_vec()).await.unwrap();
     let [confirmed, doubtful, unsent] = tickets.map(|ticket| ticket.name);
     let begun = [confirmed, doubtful, unsent].map(|name| (name, Sent::Begun));
@@ -130,7 +147,10 @@ async fn postgres_a_publish_in_doubt_is_never_repeated_under_its_name() {
     ledger.sent(became.clone()).await.unwrap();
     ledger.sent(became).await.unwrap();
     let found = due(&ledger, bench.now()).await;
-    let mut names: Vec<_> = found.iter().map(|due| (due.ticket.name, due.barrier)).collect();
+    let mut names: Vec<_> = found
+        .iter()
+        .map(|due| (due.ticket.name, due.barrier))
+        .collect();
     names.sort_by_key(|(name, _)| name.ticket);
     let revision = store.snapshot().await.unwrap().revision;
     let mut expected = vec![(doubtful.renewed(), Some(revision)), (unsent, None)];
@@ -146,8 +166,14 @@ async fn postgres_the_first_word_of_a_copy_proves_that_it_was_published() {
     let ticket = bench.ticket("build");
     store.submit(vec![ticket.clone()]).await.unwrap();
     ledger.sent(vec![(ticket.name, Sent::Begun)]).await.unwrap();
-    ledger.apply(vec![bench.started("worker/1", &ticket)]).await.unwrap();
-    ledger.sent(vec![(ticket.name, Sent::Doubtful)]).await.unwrap();
+    ledger
+        .apply(vec![bench.started("worker/1", &ticket)])
+        .await
+        .unwrap();
+    ledger
+        .sent(vec![(ticket.name, Sent::Doubtful)])
+        .await
+        .unwrap();
     assert_eq!(generation(&store, ticket.id()).await, 1);
     assert_eq!(store.balance().await.unwrap().running, 1);
 }
@@ -158,8 +184,14 @@ async fn postgres_nothing_is_published_that_was_moved_meanwhile() {
     let (store, ledger) = bench.leading().await;
     let tickets = vec![bench.ticket("build"), bench.ticket("build")];
     store.submit(tickets.clone()).await.unwrap();
-    ledger.sent(vec![(tickets[0].name, Sent::Begun)]).await.unwrap();
-    let both = tickets.iter().map(|ticket| (ticket.name, Sent::Begun)).collect();
+    ledger
+        .sent(vec![(tickets[0].name, Sent::Begun)])
+        .await
+        .unwrap();
+    let both = tickets
+        .iter()
+        .map(|ticket| (ticket.name, Sent::Begun))
+        .collect();
     assert!(ledger.sent(both).await.is_err());
     assert_eq!(due(&ledger, bench.now()).await.len(), 1);
 }
@@ -169,11 +201,18 @@ async fn postgres_a_suspect_is_judged_behind_a_fence_and_a_barrier() {
     let Some(bench) = bench() else { return };
     let (store, ledger) = bench.leading().await;
     let ticket = bench.published(&store, &ledger).await;
-    ledger.apply(vec![bench.started("worker/1", &ticket)]).await.unwrap();
+    ledger
+        .apply(vec![bench.started("worker/1", &ticket)])
+        .await
+        .unwrap();
     let doubt = bench.record("worker/2", Said::Suspect(Box::new(ticket.clone())));
     let applied = ledger.apply(vec![doubt]).await.unwrap();
     assert_eq!(applied.suspects, [ticket.name]);
-    let case = ledger.cases(bench.now(), support::MANY).await.unwrap().remove(0);
+    let case = ledger
+        .cases(bench.now(), support::MANY)
+        .await
+        .unwrap()
+        .remove(0);
     let Condition::Suspect { holder, started_at } = &case.wait.condition else {
         panic!("{case:?}");
     };
@@ -196,7 +235,10 @@ async fn postgres_a_suspect_is_judged_behind_a_fence_and_a_barrier() {
     assert_eq!(found[0].barrier, Some(snapshot.revision));
     assert_eq!(snapshot.fences[&ticket.id()], Generation(2));
     assert_eq!(bench.count("attempts"), 0);
-    let late = vec![bench.started("worker/1", &ticket), bench.finished("worker/1", &ticket)];
+    let late = vec![
+        bench.started("worker/1", &ticket),
+        bench.finished("worker/1", &ticket),
+    ];
     assert_eq!(ledger.apply(late).await.unwrap().stale, 2);
     assert_eq!(store.balance().await.unwrap().done, 0);
     bench.assert_balanced(&store).await;
@@ -231,10 +273,20 @@ async fn postgres_what_the_dead_had_claimed_is_suspect_and_what_they_left_is_rep
     let again = ledger.bury(&holder("worker/1"), bench.now()).await.unwrap();
     assert_eq!(again[0].id, reports[0].id, "owed until it is recorded");
     store.record(reports[0].clone()).await.unwrap();
-    assert!(ledger.bury(&holder("worker/1"), bench.now()).await.unwrap().is_empty());
+    assert!(
+        ledger
+            .bury(&holder("worker/1"), bench.now())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let cases = ledger.cases(bench.now(), support::MANY).await.unwrap();
     assert_eq!(cases[0].ticket, claim);
-    assert_eq!(bench.count("attempts"), 1, "the claim's, until it is judged");
+    assert_eq!(
+        bench.count("attempts"),
+        1,
+        "the claim's, until it is judged"
+    );
     bench.assert_balanced(&store).await;
 }
 
@@ -275,157 +327,9 @@ async fn postgres_tickets_of_strangers_are_counted_when_they_are_first_heard_of(
     assert_eq!(entry.ticket, child, "its body came with its parent");
     assert_eq!(entry.place.state(), State::Running);
     assert_eq!(store.balance().await.unwrap().accepted, 2);
-    assert_eq!(store.submit(vec![child.clone()]).await.unwrap(), [Accepted::Known(child.id())]);
+    assert_eq!(
+        store.submit(vec![child.clone()]).await.unwrap(),
+        [Accepted::Known(child.id())]
+    );
     bench.assert_balanced(&store).await;
-}
-
-#[tokio::test]
-async fn postgres_a_stage_that_opens_again_releases_what_it_held() {
-    let Some(bench) = bench() else { return };
-    let (store, ledger) = bench.leading().await;
-    let (held, unclaimed) = (bench.ticket("build"), bench.ticket("test"));
-    let wait = |condition| Wait {
-        condition,
-        since: bench.now(),
-        because: "it cannot be started".into(),
-        oops: None,
-    };
-    let arrive = |ticket: &domain::ticket::Ticket, condition| {
-        let arrived = Arrived {
-            ticket: ticket.clone(),
-            name: ticket.name.renewed(),
-            wait: wait(condition),
-        };
-        bench.record("worker/1", Said::Arrived(Box::new(arrived)))
-    };
-    let hold = Hold {
-        since: bench.now(),
-        reason: "no such file".into(),
-        by: "worker/1".into(),
-        version: None,
-        oops: None,
-    };
-    let hold = Said::Hold(stage("build"), Box::new(hold));
-    let group = vec![
-        bench.record("worker/1", hold.clone()),
-        arrive(&held, Condition::Held { version: None }),
-        arrive(&unclaimed, Condition::Unclaimed),
-    ];
-    assert!(ledger.apply(group).await.unwrap().control);
-    assert!(due(&ledger, bench.now()).await.is_empty());
-    let again = ledger.apply(vec![bench.record("worker/2", hold)]).await.unwrap();
-    assert!(!again.control, "the same hold again is no change");
-    let unhold = bench.record("worker/1", Said::Unhold(stage("build")));
-    assert!(ledger.apply(vec![unhold]).await.unwrap().control);
-    assert_eq!(due(&ledger, bench.now()).await.len(), 1);
-    let beat = Heartbeat {
-        holder: holder("worker/1"),
-        hostname: "host".into(),
-        stages: BTreeMap::from([(stage("test"), Version::new("1").unwrap())]),
-        revision: 1,
-        in_hand: Vec::new(),
-    };
-    let beat = bench.record("worker/1", Said::Beat(Box::new(beat)));
-    ledger.apply(vec![beat]).await.unwrap();
-    assert_eq!(due(&ledger, bench.now()).await.len(), 2);
-    bench.assert_balanced(&store).await;
-}
-
-#[tokio::test]
-async fn postgres_a_key_is_let_in_once_and_the_newest_supersedes_who_waits() {
-    let Some(bench) = bench() else { return };
-    let (store, ledger) = bench.leading().await;
-    let [first, second, third] = [(); 3].map(|()| bench.keyed("v1"));
-    store.submit(vec![first.clone()]).await.unwrap();
-    publish(&ledger, first.name).await;
-    store.submit(vec![second.clone()]).await.unwrap();
-    store.submit(vec![third.clone()]).await.unwrap();
-    assert!(due(&ledger, bench.now()).await.is_empty());
-    let entry = store.ticket(second.id()).await.unwrap().unwrap();
-    let Place::Dropped { reason, .. } = entry.place else {
-        panic!("{entry:?}");
-    };
-    assert_eq!(reason, format!("superseded by {}", third.id()));
-    let group = vec![bench.started("worker/1", &first), bench.finished("worker/1", &first)];
-    ledger.apply(group).await.unwrap();
-    assert_eq!(due(&ledger, bench.now()).await[0].ticket, third);
-    bench.assert_balanced(&store).await;
-}
-
-#[tokio::test]
-async fn postgres_whoever_waits_makes_room_for_a_newer_one_with_its_key() {
-    let Some(bench) = bench() else { return };
-    let (store, ledger) = bench.leading().await;
-    let [first, second] = [(); 2].map(|()| bench.keyed("v1"));
-    store.submit(vec![first.clone()]).await.unwrap();
-    publish(&ledger, first.name).await;
-    store.submit(vec![second.clone()]).await.unwrap();
-    let group = vec![bench.started("worker/1", &first), bench.failed("worker/1", &first)];
-    ledger.apply(group).await.unwrap();
-    assert_eq!(due(&ledger, bench.now()).await[0].ticket, second);
-    let balance = store.balance().await.unwrap();
-    assert_eq!((balance.dropped, balance.waiting_total()), (1, 1));
-    bench.assert_balanced(&store).await;
-}
-
-#[tokio::test]
-async fn postgres_the_next_wait_is_told_and_retries_come_when_they_are_due() {
-    let Some(bench) = bench() else { return };
-    let (store, ledger) = bench.leading().await;
-    let ticket = bench.published(&store, &ledger).await;
-    let group = vec![bench.started("worker/1", &ticket), bench.failed("worker/1", &ticket)];
-    ledger.apply(group).await.unwrap();
-    let dues = ledger.due(bench.now(), support::MANY).await.unwrap();
-    assert!(dues.due.is_empty());
-    let next = dues.next.unwrap();
-    assert_eq!(due(&ledger, next).await[0].ticket.name, ticket.name.charged());
-    let lines = store.history(ticket.id()).await.unwrap();
-    let attempts = lines.iter().filter(|line| matches!(line.fact, Fact::Attempted { .. }));
-    assert_eq!(attempts.count(), 1);
-}
-
-#[tokio::test]
-async fn postgres_what_ended_long_ago_goes_with_its_day() {
-    let Some(bench) = bench() else { return };
-    let (store, ledger) = bench.leading().await;
-    let old = bench.published(&store, &ledger).await;
-    let group = vec![bench.started("worker/1", &old), bench.finished("worker/1", &old)];
-    ledger.apply(group).await.unwrap();
-    bench.clock.skip(Duration::from_secs(5 * 86_400));
-    let young = bench.published(&store, &ledger).await;
-    let group = vec![bench.started("worker/1", &young), bench.finished("worker/1", &young)];
-    ledger.apply(group).await.unwrap();
-    let days = "pg_inherits WHERE inhparent = 'history'::regclass";
-    let before = bench.count(days);
-    let retention = Retention {
-        before: bench.now().minus(Duration::from_secs(2 * 86_400)),
-        tickets_max: 10,
-    };
-    assert_eq!(ledger.retain(retention).await.unwrap(), 1);
-    assert_eq!(ledger.retain(retention).await.unwrap(), 0);
-    assert!(bench.count(days) < before, "a day was dropped");
-    assert!(store.ticket(old.id()).await.unwrap().is_none());
-    assert_eq!(store.history(young.id()).await.unwrap().len(), 1);
-    let too_many = Retention {
-        before: Timestamp::EPOCH,
-        tickets_max: 0,
-    };
-    assert_eq!(ledger.retain(too_many).await.unwrap(), 1);
-    assert_eq!(store.balance().await.unwrap().done, 2, "the sums keep them");
-}
-
-#[tokio::test]
-async fn postgres_a_submission_elsewhere_wakes_the_leader() {
-    let Some(bench) = bench() else { return };
-    let (store, _ledger) = bench.leading().await;
-    // What it hears of when it begins to listen.
-    tokio::time::timeout(Duration::from_secs(2), store.attention()).await.ok();
-    let other = bench.open("controller/2").await;
-    let woken = tokio::time::timeout(Duration::from_secs(2), store.attention());
-    let submitted = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        other.submit(vec![bench.ticket("build")]).await.unwrap();
-    };
-    let (woken, ()) = tokio::join!(woken, submitted);
-    assert!(woken.is_ok());
 }

@@ -2,12 +2,12 @@
 
 use crate::support;
 
+use crate::support::{Bench, bench, flows, holder};
 use domain::ports::{Accepted, Catalog, Desk, Election, StoreError};
 use domain::ticket::TicketId;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Postgres, PostgresConfig, PostgresError};
-use crate::support::{Bench, bench, flows, holder};
 use testkit::clock::TestClock;
 
 async fn refused(url: String) -> String {
@@ -23,9 +23,14 @@ async fn refused(url: String) -> String {
 #[tokio::test]
 async fn postgres_that_cannot_be_reached_is_refused_in_words_for_people() {
     let Some(bench) = bench() else { return };
-    let wrong_port = bench.url.replace(&format!(":{}", bench.server.port()), ":1");
+    let wrong_port = bench
+        .url
+        .replace(&format!(":{}", bench.server.port()), ":1");
     let said = refused(wrong_port).await;
-    assert!(said.contains("start the server there, or correct [store] url"), "{said}");
+    assert!(
+        said.contains("start the server there, or correct [store] url"),
+        "{said}"
+    );
     let said = refused(bench.url.replace("not-a-secret", "nonsense")).await;
     assert!(said.contains("correct user and password"), "{said}");
     let said = refused(bench.url.replace(&bench.database, "nowhere")).await;
@@ -42,7 +47,10 @@ async fn postgres_tables_of_a_newer_goaround_are_refused() {
     let config = PostgresConfig::new(&*bench.url);
     let opened = Postgres::open(config, flows(), bench.clock.clone(), holder("c/2")).await;
     let error = opened.err().unwrap();
-    assert!(matches!(error, PostgresError::Newer { found: 99, .. }), "{error}");
+    assert!(
+        matches!(error, PostgresError::Newer { found: 99, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("start that one"), "{error}");
 }
 

@@ -55,7 +55,11 @@ pub(crate) fn holder(name: &str) -> Holder {
 pub(crate) fn flows() -> Arc<Flows> {
     let mut deploy = Stage::new(stage("deploy"));
     deploy.unique = Unique::ByKey;
-    let stages = vec![Stage::new(stage("build")), Stage::new(stage("test")), deploy];
+    let stages = vec![
+        Stage::new(stage("build")),
+        Stage::new(stage("test")),
+        deploy,
+    ];
     Arc::new(Flows::new(stages, BTreeMap::new()).unwrap())
 }
 
@@ -65,7 +69,9 @@ impl Bench {
         config.pool_max = 4;
         config.statement_timeout = Duration::from_secs(10);
         let clock: Arc<dyn Clock> = self.clock.clone();
-        Postgres::open(config, flows(), clock, holder(name)).await.unwrap()
+        Postgres::open(config, flows(), clock, holder(name))
+            .await
+            .unwrap()
     }
 
     /// A store that leads.
@@ -107,7 +113,9 @@ impl Bench {
     }
 
     pub(crate) fn count(&self, from: &str) -> u64 {
-        self.sql(&format!("SELECT count(*) FROM {from}")).parse().unwrap()
+        self.sql(&format!("SELECT count(*) FROM {from}"))
+            .parse()
+            .unwrap()
     }
 
     /// The sums agree with each other and with the rows.
@@ -158,7 +166,13 @@ impl Bench {
         self.record(by, Said::Started(Box::new(started)))
     }
 
-    pub(crate) fn ended(&self, by: &str, ticket: &Ticket, outcome: OutcomeKind, to: Fate) -> Record {
+    pub(crate) fn ended(
+        &self,
+        by: &str,
+        ticket: &Ticket,
+        outcome: OutcomeKind,
+        to: Fate,
+    ) -> Record {
         let now = self.now();
         let ended = Ended {
             span: Span {

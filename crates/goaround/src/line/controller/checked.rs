@@ -16,11 +16,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    pub(super) const fn new(
-        books: Postgres,
-        broker: amqp::Config,
-        stages: Vec<StageName>,
-    ) -> Self {
+    pub(super) const fn new(books: Postgres, broker: amqp::Config, stages: Vec<StageName>) -> Self {
         Self {
             books,
             broker,

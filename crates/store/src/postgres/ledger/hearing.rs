@@ -1,14 +1,8 @@
-//! What the journal says is written into the books: a whole group in one transaction.
+//! What each word of the journal does to the tickets that a transaction has in mind.
 
-use super::Books;
 use crate::codes::Count;
-use crate::postgres::fault::Fault;
-use crate::postgres::keys;
-use crate::postgres::partitions::HISTORY;
 use crate::postgres::rows::{self, Barrier, Placed};
-use crate::postgres::submit::LEDGER_SHARD;
 use crate::postgres::working::{Steer, Working};
-use deadpool_postgres::Transaction;
 use domain::books::{Fact, Line, Stale, State};
 use domain::flow::{Flows, Journal};
 use domain::hearing::{Heard, Position, Spot, found, hear};
@@ -21,128 +15,24 @@ use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
 use std::collections::HashSet;
-use uuid::Uuid;
 
 const CHANGED: &str = "the handler of its stage may have changed";
 const CLAIMED: &str = "a worker serves its stage now";
 const IN_DOUBT: &str = "whether it was handed on is not known; it goes on under a new generation";
 
-/// The attempts of these tickets whose end was told: a word about their beginning that is read
-/// again must not open them again.
-const TOLD: &str = "SELECT ticket, generation, hop, attempt FROM history
- WHERE ticket = ANY($1) AND (outcome IS NOT NULL OR what = 'judged')";
-
 /// A group of records that is being heard.
-struct Hearing<'a> {
-    working: Working,
-    applied: Applied,
-    flows: &'a Flows,
+pub(super) struct Hearing<'a> {
+    pub(super) working: Working,
+    pub(super) applied: Applied,
+    pub(super) flows: &'a Flows,
     /// Attempts whose end was told.
-    told: HashSet<Name>,
-    now: Timestamp,
-}
-
-impl Books {
-    pub(super) async fn apply_once(&self, records: &[Record]) -> Result<Applied, Fault> {
-        let shared = &self.store.shared;
-        let now = self.now();
-        let mut client = self.client().await?;
-        let times = records.iter().filter_map(|record| match &record.said {
-            Said::Ended(parted) => Some(parted.ended.as_ref()?.span.ended_at),
-            _ => None,
-        });
-        let times = times.chain([now]);
-        shared.days.cover(&client, HISTORY, times, now).await?;
-        let tx = self.begin(&mut client).await?;
-        if records
-            .iter()
-            .any(|record| is_keyed(&shared.flows, &record.said))
-        {
-            keys::lock(&tx).await?;
-        }
-        let working = Working::load(&tx, tickets_of(records)).await?;
-        let mut hearing = Hearing {
-            told: told(&tx, &working, records).await?,
-            working,
-            applied: Applied::default(),
-            flows: &shared.flows,
-            now,
-        };
-        for record in records {
-            hearing.hear(record);
-        }
-        let Hearing {
-            mut working,
-            mut applied,
-            ..
-        } = hearing;
-        keys::pass_on(&tx, &mut working, now).await?;
-        let written = working.write(&tx, LEDGER_SHARD).await?;
-        tx.commit().await?;
-        applied.control = written.revision.is_some();
-        if applied.applied > 0 || written.released > 0 {
-            self.wake();
-        }
-        Ok(applied)
-    }
-}
-
-fn is_keyed(flows: &Flows, said: &Said) -> bool {
-    let unique = |stage: &StageName| keys::is_unique(flows, stage);
-    match said {
-        Said::Started(started) => unique(&started.stage),
-        Said::Ended(parted) => unique(&parted.stage),
-        Said::Suspect(ticket) => unique(&ticket.stage),
-        _ => false,
-    }
-}
-
-/// Every ticket that the records are about.
-fn tickets_of(records: &[Record]) -> Vec<TicketId> {
-    let mut ids = Vec::with_capacity(records.len());
-    for record in records {
-        ids.extend(record.said.name().map(|name| name.ticket));
-        if let Said::Ended(parted) = &record.said {
-            ids.extend(parted.emits.iter().map(Ticket::id));
-            if let Fate::Doubted(copies) = &parted.to {
-                ids.extend(copies.iter().map(Ticket::id));
-            }
-        }
-    }
-    ids
-}
-
-/// A word about a beginning that comes late is most often one that is read again; whether it is
-/// shows in the history.
-async fn told(
-    tx: &Transaction<'_>,
-    working: &Working,
-    records: &[Record],
-) -> Result<HashSet<Name>, Fault> {
-    let mut late: Vec<Uuid> = Vec::new();
-    for record in records {
-        if let Said::Started(started) = &record.said
-            && let Some(placed) = working.get(started.name.ticket)
-            && placed.name != started.name
-            && working.open_attempt(&started.name).is_none()
-        {
-            late.push(started.name.ticket.uuid());
-        }
-    }
-    let mut told = HashSet::new();
-    if late.is_empty() {
-        return Ok(told);
-    }
-    let query = tx.prepare_cached(TOLD).await?;
-    for row in tx.query(&query, &[&late]).await? {
-        let id = rows::ticket_id(&row, 0)?;
-        told.insert(rows::name(&row, id, 1)?);
-    }
-    Ok(told)
+    pub(super) told: HashSet<Name>,
+    pub(super) now: Timestamp,
 }
 
 impl Hearing<'_> {
-    fn hear(&mut self, record: &Record) {
+    /// Takes a record in.
+    pub(super) fn hear(&mut self, record: &Record) {
         match &record.said {
             Said::Hold(stage, hold) => {
                 self.working
@@ -386,7 +276,7 @@ impl Hearing<'_> {
                 version: ended.scene.version.clone(),
                 holder: ended.scene.holder.clone(),
                 oops: ended.oops,
-                usage: ended.usage.clone(),
+                usage: ended.usage,
             },
         });
     }

@@ -121,10 +121,13 @@ impl Install {
     }
 }
 
-/// The mounts are seen by this process alone and go with it.
+/// The mounts are seen by this process alone and go with it. A node looks for localhost before it
+/// has read its configuration, and waits for ever when nobody knows it; a bare system has no file
+/// that does.
 fn enter(root: &Path, folder: &Path, program: &str) -> Command {
     let script = format!(
-        "mount --rbind /proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && \
+        "{{ [ -e \"$1/etc/hosts\" ] || echo 127.0.0.1 localhost >\"$1/etc/hosts\"; }} && \
+         mount --rbind /proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && \
          mount --bind \"$2\" \"$1{INSIDE}\" && root=$1 && shift 2 && exec chroot \"$root\" \"$@\""
     );
     let mut command = Command::new("unshare");

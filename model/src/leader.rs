@@ -1,0 +1,263 @@
+//! The controller that leads: reads, releases, judges, and has another one follow it.
+
+use crate::cast::{self, NOW, Who};
+use crate::mutant::Mutant;
+use crate::protocol::Protocol;
+use crate::state::{Leader, Life, State};
+use crate::step::{Lands, Step, sends};
+use crate::word::Word;
+use domain::fleet::{Ask, BEAT_EVERY, Hands, LAPSE};
+use domain::hearing::Spot;
+use domain::record::{Record, Said};
+use domain::ticket::Name;
+use domain::time::Timestamp;
+use domain::wait::Reason;
+
+/// How many records may be applied and not acked.
+const UNACKED_MAX: usize = 2;
+
+/// What the controller may do next, and what may become of it.
+pub(crate) fn steps(protocol: &Protocol, state: &State, steps: &mut Vec<Step>) {
+    if state.journal.len() > state.applied && state.applied < UNACKED_MAX {
+        steps.push(Step::Read);
+    }
+    if state.applied > 0 {
+        steps.push(Step::AckJournal);
+    }
+    for (n, row) in state.rows.iter().enumerate() {
+        if row.is_due() && !state.desired.is_paused && state.is_past(protocol, n) {
+            steps.push(Step::Release(n));
+        }
+        if row.is_suspect() && state.is_decidable(protocol, &row.at.name) {
+            steps.push(Step::Judge(n));
+        }
+    }
+    sends(state, steps);
+    // The controller reads its own markers sooner than a lapse.
+    let is_waiting = state
+        .journal
+        .iter()
+        .any(|word| matches!(word, Word::Marker(_)));
+    if !is_waiting && state.may_pass() {
+        steps.push(Step::Pass);
+    }
+    if !is_waiting && !state.leader.is_deaf && state.faults.sentences > 0 {
+        let up = |slot: &usize| state.workers[*slot].phase == Life::Up;
+        let slots = (0..state.workers.len()).filter(up);
+        steps.extend(slots.map(Step::Sentence));
+    }
+    if state.faults.successions > 0 {
+        steps.push(Step::Succeed);
+    }
+}
+
+impl State {
+    /// Whether the controller has a question that beats answer.
+    pub(crate) fn is_curious(&self) -> bool {
+        let waits = self
+            .rows
+            .iter()
+            .any(|row| row.is_suspect() || row.barrier.is_some());
+        waits || self.leader.is_deaf
+    }
+
+    /// Everybody who lives beats within a lapse; else it passes for nothing but to find the dead.
+    fn may_pass(&self) -> bool {
+        match self.leader.is_deaf {
+            true => self.workers.iter().all(|worker| !worker.owes_beat),
+            false => self.workers.iter().any(|worker| worker.who.life > 0),
+        }
+    }
+
+    fn is_past(&self, protocol: &Protocol, n: usize) -> bool {
+        let row = &self.rows[n];
+        let name = row.at.name;
+        let is_past = |revision| {
+            self.leader
+                .fleet
+                .is_past(revision, name.ticket, name.generation)
+        };
+        protocol.is(Mutant::LiftsBarrier) || row.barrier.is_none_or(is_past)
+    }
+
+    fn is_decidable(&self, protocol: &Protocol, name: &Name) -> bool {
+        match self.leader.fleet.hands(name, NOW) {
+            Hands::Nobody => true,
+            Hands::Unknown => protocol.is(Mutant::JudgesUnheard),
+            Hands::Held(_) | Hands::Passed(_) => false,
+        }
+    }
+
+    pub(crate) fn read(&mut self, protocol: &Protocol) {
+        let word = self.journal[self.applied];
+        let record = word.record();
+        self.apply(protocol, &word, &record.said);
+        self.leader.fleet.read(&record, NOW);
+        if self.faults.successions > 0 {
+            self.applied += 1;
+        } else {
+            self.journal.remove(self.applied);
+        }
+        self.think(protocol, NOW);
+    }
+
+    pub(crate) fn ack_journal(&mut self) {
+        self.journal.drain(..self.applied);
+        self.applied = 0;
+    }
+
+    pub(crate) fn release(&mut self, n: usize) {
+        let row = &mut self.rows[n];
+        row.at.spot = Spot::Publishing;
+        row.barrier = None;
+        let name = row.at.name;
+        self.leader.sending.push((name, false));
+    }
+
+    pub(crate) fn send(&mut self, name: Name) {
+        self.publish(name);
+        for (sending, is_out) in &mut self.leader.sending {
+            *is_out |= *sending == name;
+        }
+        // What cannot fall between needs no state of its own.
+        if self.faults.successions == 0 {
+            self.mark(name);
+        }
+    }
+
+    pub(crate) fn mark(&mut self, name: Name) {
+        self.leader.sending.retain(|(sending, _)| *sending != name);
+        let at = &mut self.row_mut(&name).at;
+        if at.name == name && at.spot == Spot::Publishing {
+            at.spot = Spot::Runnable;
+        }
+    }
+
+    pub(crate) fn send_in_doubt(&mut self, protocol: &Protocol, name: Name, lands: Lands) {
+        self.faults.doubts -= 1;
+        self.publish_in_doubt(name, lands);
+        self.leader.sending.retain(|(sending, _)| *sending != name);
+        let at = self.row(&name).at;
+        if at.name == name && at.spot == Spot::Publishing {
+            self.renew(&name);
+        }
+        self.think(protocol, NOW);
+    }
+
+    /// Asks for what would answer the open questions, and buries the dead.
+    pub(crate) fn think(&mut self, protocol: &Protocol, now: Timestamp) {
+        let suspects = self.rows.iter().filter(|row| row.is_suspect());
+        let suspects: Vec<Name> = suspects.map(|row| row.at.name).collect();
+        for name in &suspects {
+            if !self.leader.asked.contains(name) {
+                self.leader.fleet.suspect(*name, now);
+            }
+        }
+        self.leader.asked = suspects.into_iter().collect();
+        loop {
+            let asks = self.leader.fleet.asks(now);
+            if asks.is_empty() {
+                break;
+            }
+            for ask in asks {
+                self.ask(protocol, ask, now);
+            }
+        }
+        for holder in self.leader.fleet.dead(now) {
+            if let Some(who) = cast::who(&holder) {
+                self.bury(protocol, who);
+            }
+        }
+    }
+
+    fn ask(&mut self, protocol: &Protocol, ask: Ask, now: Timestamp) {
+        match ask {
+            Ask::RollCall => self.spread(),
+            Ask::Marker(number) if protocol.is(Mutant::SentencesUnread) => {
+                self.leader.fleet.read(&Word::Marker(number).record(), now);
+            }
+            Ask::Marker(number) => self.journal.push(Word::Marker(number)),
+        }
+    }
+
+    /// A lapse passes. The journal flows, and everybody is heard but the dead and these.
+    pub(crate) fn pass(&mut self, protocol: &Protocol, unheard: Option<Who>) {
+        let mut now = NOW;
+        let end = NOW.plus(LAPSE);
+        while now < end {
+            now = now.plus(BEAT_EVERY);
+            let living = self
+                .workers
+                .iter()
+                .filter(|worker| worker.phase != Life::New);
+            let living = living
+                .map(|worker| worker.who)
+                .filter(|who| Some(*who) != unheard);
+            let heard = living.map(cast::holder).chain([cast::bystander()]);
+            for by in heard.collect::<Vec<_>>() {
+                let said = Said::Unhold(cast::stage(&cast::first(0)));
+                self.leader.fleet.read(&Record { by, at: NOW, said }, now);
+            }
+        }
+        self.leader.is_deaf = false;
+        self.think(protocol, end);
+    }
+
+    pub(crate) fn sentence(&mut self, protocol: &Protocol, slot: usize) {
+        self.faults.sentences -= 1;
+        let who = self.workers[slot].who;
+        self.truth.wronged.insert(who);
+        self.pass(protocol, Some(who));
+    }
+
+    pub(crate) fn succeed(&mut self, protocol: &Protocol) {
+        self.faults.successions -= 1;
+        self.applied = 0;
+        for word in &mut self.journal {
+            if matches!(word, Word::Marker(_)) {
+                *word = Word::OldMarker;
+            }
+        }
+        self.leader = Leader::new();
+        self.leader.fleet.spread(self.desired.revision);
+        self.take_over_outbox(protocol);
+        if !protocol.is(Mutant::ExpectsNobody) {
+            for who in self.expected() {
+                self.leader.fleet.expect(cast::holder(who), NOW);
+            }
+        }
+        for worker in self
+            .workers
+            .iter_mut()
+            .filter(|worker| worker.phase != Life::New)
+        {
+            worker.owes_beat = true;
+        }
+        if protocol.is(Mutant::BelievesItHears) {
+            self.pass(
+                &Protocol {
+                    mutant: Some(Mutant::SentencesUnread),
+                    ..*protocol
+                },
+                None,
+            );
+        }
+        self.think(protocol, NOW);
+    }
+
+    /// Whatever the one before was publishing may have landed or not.
+    fn take_over_outbox(&mut self, protocol: &Protocol) {
+        for n in 0..self.rows.len() {
+            let at = &mut self.rows[n].at;
+            if at.spot != Spot::Publishing {
+                continue;
+            }
+            if protocol.is(Mutant::ReleasesAgain) {
+                at.spot = Spot::Waiting(Reason::NotNow);
+                continue;
+            }
+            let name = at.name;
+            self.renew(&name);
+        }
+    }
+}

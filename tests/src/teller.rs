@@ -1,0 +1,85 @@
+//! [`Teller`]: asks one server by the command line.
+
+use crate::{eventually_every, show, text, within_patience};
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+/// The command line, pointed at one server.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    pub(crate) folder: PathBuf,
+    pub(crate) address: String,
+}
+
+impl Teller {
+    /// Runs a command.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(crate::program())
+            .current_dir(&self.folder)
+            .env("GOAROUND_URL", format!("http://{}", self.address))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let input = input.to_owned();
+        let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()).ok());
+        let output = within_patience(child);
+        feeder.join().expect("the feeder does not panic");
+        output
+    }
+
+    /// Runs a command that must succeed; returns what it printed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments, "");
+        assert!(
+            output.status.success(),
+            "goaround {arguments:?}: {}",
+            show(&output)
+        );
+        text(&output.stdout)
+    }
+
+    /// Runs a command that prints JSON and must succeed.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let printed = self.ok(arguments);
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error} in {printed}"))
+    }
+
+    /// What the API answers; `None` when it cannot be asked, or refuses.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let url = format!("http://{}/api/v1/{path}", self.address);
+        let mut answer = ureq::get(&url).call().ok()?;
+        serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
+    }
+
+    /// The books, unless the server cannot be asked at the moment.
+    pub fn books_if_any(&self) -> Option<Value> {
+        self.get("books")
+    }
+
+    /// The books.
+    pub fn books(&self) -> Value {
+        let output = self.run(&["books", "-o", "json"], "");
+        serde_json::from_str(&text(&output.stdout))
+            .unwrap_or_else(|error| panic!("{error} in {}", show(&output)))
+    }
+
+    /// Waits until the books say so; returns the last that were seen and whether they do.
+    pub fn watch_books(&self, patience: Duration, is_so: impl Fn(&Value) -> bool) -> (Value, bool) {
+        let mut last = Value::Null;
+        let pause = Duration::from_millis(100);
+        let found = eventually_every(pause, patience, || {
+            if let Some(books) = self.books_if_any() {
+                last = books;
+            }
+            is_so(&last).then_some(())
+        });
+        (last, found.is_some())
+    }
+}
