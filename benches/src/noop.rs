@@ -141,6 +141,6 @@ pub(crate) fn handlers(line: &Line) -> BTreeMap<StageName, Arc<dyn Handler>> {
 
 /// One no-op handler for each of these stages.
 pub(crate) fn handlers_of(flows: &Flows) -> BTreeMap<StageName, Arc<dyn Handler>> {
-    let handler = |stage: &Stage| (stage.name.clone(), Arc::new(Noop) as Arc<dyn Handler>);
+    let handler = |stage: &&Stage| (stage.name.clone(), Arc::new(Noop) as Arc<dyn Handler>);
     flows.stages().iter().map(handler).collect()
 }

@@ -7,7 +7,7 @@ use domain::flow::Journal;
 use domain::names::StageName;
 use domain::oops::{Scene, Span};
 use domain::outcome::{OutcomeKind, Usage};
-use domain::ports::{Catalog, Clock, Election, Ledger};
+use domain::ports::{Catalog, Election};
 use domain::record::{Fate, Parted, Record, Said, Started};
 use domain::settlement::Ended;
 use domain::ticket::{Lineage, Name, Payload, Ticket};

@@ -170,10 +170,10 @@ pub(crate) fn code_and_text(error: &lapin::Error) -> Option<(u16, String)> {
 fn permission(text: &str, doing: &str) -> String {
     let text = text.trim_start_matches("ACCESS_REFUSED - ");
     let quoted: Vec<&str> = text.split('\'').skip(1).step_by(2).collect();
-    let needed = match text.split_whitespace().next() {
-        Some(kind @ ("configure" | "read" | "write")) => kind,
-        _ => "configure, write and read",
-    };
+    let first = text.split_whitespace().next();
+    let needed = first
+        .filter(|word| matches!(*word, "configure" | "read" | "write"))
+        .unwrap_or("configure, write and read");
     match quoted.as_slice() {
         [object, vhost, user, ..] => format!(
             "the broker refused to {doing}: user {user:?} lacks the {needed} permission for \

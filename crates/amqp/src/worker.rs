@@ -186,6 +186,17 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // What lies on a shelf refers to what the shelves are part of, and would keep all of it,
+        // connections included. The broker delivers it again.
+        self.shared.closing.send_replace(true);
+        for shelf in self.shared.all_shelves() {
+            drop(shelf.clear());
+        }
+    }
+}
+
 #[async_trait]
 impl Broker for Worker {
     async fn consume(

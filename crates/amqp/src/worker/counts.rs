@@ -20,7 +20,7 @@ impl Counter {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) adopted: Counter,
-    pub(crate) spare: Counter,
+    pub(crate) again: Counter,
     pub(crate) suspects: Counter,
     pub(crate) fenced: Counter,
     pub(crate) nameless: Counter,
@@ -35,8 +35,8 @@ pub(crate) struct Counts {
 pub struct Tally {
     /// Deliveries of tickets that were still in hand after their connection was lost.
     pub adopted: u64,
-    /// Deliveries of what was in hand already.
-    pub spare: u64,
+    /// Deliveries of what was in hand already, on a connection that still stands.
+    pub again: u64,
     /// Deliveries that somebody had before.
     pub suspects: u64,
     /// Copies below the fence, taken off their queue.
@@ -57,7 +57,7 @@ impl Counts {
     pub(crate) fn tally(&self) -> Tally {
         Tally {
             adopted: self.adopted.get(),
-            spare: self.spare.get(),
+            again: self.again.get(),
             suspects: self.suspects.get(),
             fenced: self.fenced.get(),
             nameless: self.nameless.get(),

@@ -12,6 +12,9 @@ pub(crate) struct Held {
     pub(crate) ticket: Arc<Ticket>,
     /// Where it is to be acked; nowhere any more if it was claimed.
     pub(crate) post: Option<Post>,
+    /// Further deliveries of the same name, acked with it and not before: which of them the broker
+    /// counts on is not for us to know.
+    pub(crate) others: Vec<Post>,
     /// Whether the books know the ticket.
     pub(crate) is_booked: bool,
     pub(crate) phase: Phase,
@@ -41,8 +44,10 @@ pub(crate) enum Met {
     /// We have it already and have lost the connection that it came in on: from now on it is to be
     /// acked where it came in now.
     Adopted,
-    /// We have it already and need no second delivery of it: it was published twice, or it is
-    /// claimed. This one can be acked at once.
+    /// We have it already, and the connection that it came in on still stands: it was published
+    /// twice, or the broker has lost count. Both are acked together.
+    Again,
+    /// We have it already and it is claimed: this one can be acked at once.
     Spare,
 }
 
@@ -55,26 +60,26 @@ pub(crate) struct InHand {
 }
 
 impl InHand {
-    /// Takes a copy in hand, or finds that we have it. `was_before` says that the broker has
-    /// delivered it before.
-    pub(crate) fn meet(&mut self, held: Held, was_before: bool) -> Met {
+    /// Takes a copy in hand, or finds that we have it.
+    pub(crate) fn meet(&mut self, held: Held) -> Met {
         let name = held.ticket.name;
-        let Some(known) = self
-            .numbers
-            .get(&name)
-            .and_then(|number| self.held.get_mut(number))
-        else {
+        let number = self.numbers.get(&name);
+        let Some(known) = number.and_then(|number| self.held.get_mut(number)) else {
             self.last += 1;
             self.numbers.insert(name, self.last);
             self.held.insert(self.last, held);
             return Met::New(self.last);
         };
         match &known.post {
-            Some(post) if was_before && !post.lane.is_live() => {
+            None => Met::Spare,
+            Some(post) if post.lane.is_live() => {
+                known.others.extend(held.post);
+                Met::Again
+            }
+            Some(_) => {
                 known.post = held.post;
                 Met::Adopted
             }
-            _ => Met::Spare,
         }
     }
 
@@ -88,12 +93,13 @@ impl InHand {
 
     /// Lets go of these; returns where they are to be acked.
     pub(crate) fn let_go(&mut self, numbers: impl Iterator<Item = u64>) -> Vec<Post> {
-        let held = numbers.filter_map(|number| self.held.remove(&number));
-        held.filter_map(|held| {
+        let mut posts = Vec::with_capacity(numbers.size_hint().0);
+        for held in numbers.filter_map(|number| self.held.remove(&number)) {
             self.numbers.remove(&held.ticket.name);
-            held.post
-        })
-        .collect()
+            posts.extend(held.post);
+            posts.extend(held.others);
+        }
+        posts
     }
 
     pub(crate) fn len(&self) -> usize {

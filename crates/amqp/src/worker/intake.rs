@@ -94,8 +94,9 @@ fn sort(
     all: Vec<Read>,
     to: &mut Sorted,
 ) {
-    let desired = shared.desired();
     let mut in_hand = lock(&shared.in_hand);
+    // Read under the lock: a heartbeat that tells of a newer state must list what this one let in.
+    let desired = shared.desired();
     for read in all {
         let post = Post {
             lane: Arc::clone(lane),
@@ -121,17 +122,16 @@ fn sort(
         let held = Held {
             ticket: Arc::clone(&ticket),
             post: Some(post.clone()),
+            others: Vec::new(),
             is_booked,
             phase,
             sent: Vec::new(),
         };
-        match in_hand.meet(held, was_before) {
+        match in_hand.meet(held) {
             Met::New(number) => take(shared, (number, ticket, phase), (&desired, cut), to),
             Met::Adopted => shared.counts.adopted.add(1),
-            Met::Spare => {
-                shared.counts.spare.add(1);
-                to.spare.push(post);
-            }
+            Met::Again => shared.counts.again.add(1),
+            Met::Spare => to.spare.push(post),
         }
     }
 }

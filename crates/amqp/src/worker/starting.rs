@@ -85,6 +85,7 @@ fn note(
         held.phase = Phase::Started;
         if *claimed {
             posts.extend(held.post.take());
+            posts.append(&mut held.others);
         }
     }
     posts

@@ -1,6 +1,8 @@
 //! Against real brokers, of each version that is there.
 
+mod rabbitmq_cluster;
 mod rabbitmq_links;
+mod rabbitmq_tls;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -88,7 +88,7 @@ async fn rabbitmq_a_connection_that_breaks_under_a_settle_publishes_no_name_twic
             assert!(seen.insert(name), "{name} was published twice");
         }
     }
-    assert_eq!(worker.tally().spare, 0);
+    assert_eq!(worker.tally().again, 0);
     // Whatever is not in the queue was told to be in doubt.
     let said = stand.hear_all().await;
     let doubted = said.iter().filter(

@@ -119,7 +119,7 @@ async fn rabbitmq_what_is_published_twice_while_it_is_in_hand_runs_once() {
     let delivery = fresh(&mut build).await;
     publish(&stand, b"{}", with_id(id)).await;
     nothing(&mut build).await;
-    assert_eq!(worker.tally().spare, 1);
+    assert_eq!(worker.tally().again, 1);
     let settlement = stand.work(&worker, delivery).await;
     settle(&worker, settlement).await;
     worker.close().await.unwrap();

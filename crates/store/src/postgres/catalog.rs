@@ -83,7 +83,7 @@ impl Catalog for Postgres {
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {
         self.call(async {
             let client = self.client().await?;
-            let found = schema::found(&**client).await?;
+            let found = schema::found(&client).await?;
             health::check(&client, (found, schema::version())).await
         })
         .await

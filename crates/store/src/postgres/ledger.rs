@@ -12,7 +12,7 @@ mod sending;
 #[cfg(test)]
 pub(crate) use dues::{DUE, NEXT, OVERDUE, SUSPECTS};
 #[cfg(test)]
-pub(crate) use forgetting::FORGET;
+pub(crate) use forgetting::{FORGET_PLACES, FORGET_TICKETS, OLDEST};
 pub(crate) use sending::doubt;
 
 use super::Postgres;

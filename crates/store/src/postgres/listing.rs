@@ -244,7 +244,7 @@ fn is_word(word: &str) -> String {
         return format!("(p.state = 2 AND p.reason = {})", codes::of_reason(reason));
     }
     match word {
-        "live" => "p.state IN (0, 1, 2, 5)".into(),
+        "live" => "(p.state = 0 OR p.state = 1 OR p.state = 2 OR p.state = 5)".into(),
         "ended" => "p.state IN (3, 4)".into(),
         // An outcome: that is asked of reports, no ticket answers to it.
         _ => "FALSE".into(),

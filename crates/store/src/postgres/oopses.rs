@@ -113,7 +113,7 @@ impl Postgres {
         let times = group.iter().map(|report| report.time);
         let now = self.shared.clock.now();
         let days = &self.shared.days;
-        days.cover(&**client, OOPSES, times, now).await?;
+        days.cover(&client, OOPSES, times, now).await?;
         let change = client.transaction().await?;
         let place = self.shared.connector.place();
         match insert(&change, group).await {
@@ -130,7 +130,7 @@ impl Postgres {
     async fn forget(&self, retention: Retention) -> Result<u64, Fault> {
         let mut client = self.client().await?;
         let days = &self.shared.days;
-        partitions::drop_before(&**client, days, OOPSES, retention.before).await?;
+        partitions::drop_before(&client, days, OOPSES, retention.before).await?;
         let change = client.transaction().await?;
         let (time, id) = newest_to_go(&change, retention.tickets_max).await?;
         let before = retention.before.as_micros();

@@ -89,7 +89,7 @@ impl Postgres {
         let now = shared.clock.now();
         let mut client = self.client().await?;
         let times = group.iter().map(|one| one.order.at);
-        shared.days.cover(&**client, HISTORY, times, now).await?;
+        shared.days.cover(&client, HISTORY, times, now).await?;
         let tx = client.transaction().await?;
         if shared
             .flows

@@ -1,7 +1,7 @@
 //! The plans of the queries that are asked all the time: their cost must not follow what has ended.
 
 use super::connect::PostgresConfig;
-use super::ledger::{DUE, FORGET, NEXT, OVERDUE, SUSPECTS};
+use super::ledger::{DUE, FORGET_PLACES, FORGET_TICKETS, NEXT, OLDEST, OVERDUE, SUSPECTS};
 use super::{Postgres, keys, working};
 use domain::flow::Flows;
 use domain::names::Holder;

@@ -261,6 +261,12 @@ impl Working {
         writing::write(self, tx, shard).await
     }
 
+    /// Whether a wait begins that the leader must know of.
+    pub(crate) fn has_new_waits(&self) -> bool {
+        let mut kept = self.places.values();
+        kept.any(|kept| kept.now.state == WAITING && kept.before.as_ref() != Some(&kept.now))
+    }
+
     /// By how much the sums change.
     pub(crate) fn sums(&self) -> Sums {
         let mut sums = self.sums.clone();

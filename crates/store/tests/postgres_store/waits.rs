@@ -2,12 +2,12 @@
 
 use crate::support;
 
-use crate::support::{bench, due, holder, next, publish, stage};
+use crate::support::{bench, due, holder, publish, stage};
 use domain::books::{Fact, Place};
 use domain::control::Hold;
 use domain::fleet::Heartbeat;
 use domain::names::Version;
-use domain::ports::{Catalog, Desk, Election, Reporter, Retention};
+use domain::ports::{Catalog, Desk, Election, Retention};
 use domain::record::{Arrived, Said};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};

@@ -57,10 +57,11 @@ impl Books {
             ..
         } = hearing;
         keys::pass_on(&tx, &mut working, now).await?;
+        let has_waits = working.has_new_waits();
         let written = working.write(&tx, LEDGER_SHARD).await?;
         tx.commit().await?;
         applied.control = written.revision.is_some();
-        if applied.applied > 0 || written.released > 0 {
+        if has_waits || written.released > 0 {
             self.wake();
         }
         Ok(applied)
@@ -73,6 +74,8 @@ fn is_keyed(flows: &Flows, said: &Said) -> bool {
         Said::Started(started) => unique(&started.stage),
         Said::Ended(parted) => unique(&parted.stage),
         Said::Suspect(ticket) => unique(&ticket.stage),
+        Said::Arrived(arrived) => unique(&arrived.ticket.stage),
+        Said::Fenced { stage, .. } => unique(stage),
         _ => false,
     }
 }

@@ -87,6 +87,10 @@ fn running(state: &Path) -> Option<Node> {
     Some(Node::running(&folder, port, mapper))
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "the reaper outlives this process, which is what it is for"
+)]
 fn start(version: Version, lock: &Path, state: &Path) -> Result<Node, Missing> {
     let rabbit = Rabbit::with(Options::new(version))?;
     let ids: Vec<String> = rabbit
