@@ -113,12 +113,23 @@ impl Process {
         text.unwrap_or_default()
     }
 
-    /// Ends it on the spot.
+    /// Ends it on the spot, as if its host were gone: whatever it has started goes with it.
     pub fn kill(&mut self) {
+        let descendants = self.descendants();
         if let Some(mut child) = self.child.take() {
             child.kill().ok(); // It may have ended already.
             child.wait().expect("ours");
         }
+        let are_gone = eventually_every(LOOK_EVERY, READY_MAX, || {
+            let mut left = descendants.iter().filter(|pid| is_alive(**pid));
+            left.next().is_none().then_some(())
+        });
+        // Somebody who fails already is not to fail twice.
+        assert!(
+            are_gone.is_some() || std::thread::panicking(),
+            "{} is killed, and what it has started goes on",
+            self.name
+        );
     }
 
     /// Asks it to stop, and waits until it has.
@@ -127,7 +138,9 @@ impl Process {
     /// When it does not run, or does not stop.
     pub fn stop(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
-        send(&child, rustix::process::Signal::TERM);
+        let pid = rustix::process::Pid::from_child(&child);
+        // It may have ended already.
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         let ended = eventually_every(LOOK_EVERY, READY_MAX, || child.try_wait().expect("ours"));
         if ended.is_none() {
             child.kill().expect("ours");
@@ -142,47 +155,40 @@ impl Process {
         eventually_every(LOOK_EVERY, READY_MAX, || child.try_wait().expect("ours"))
     }
 
-    /// Freezes it, as a machine does that is out of memory; `thaw` lets it go on.
-    pub fn freeze(&self) {
-        self.signal(rustix::process::Signal::STOP);
+    /// Kills the role and leaves its launcher, which starts it again.
+    pub fn kill_child(&self) {
+        self.kill_descendants(1);
     }
 
-    /// Lets it go on.
-    pub fn thaw(&self) {
-        self.signal(rustix::process::Signal::CONT);
+    /// Kills what starts the handlers, with them.
+    pub fn kill_spawner(&self) {
+        self.kill_descendants(2);
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
-        if let Some(child) = &self.child {
-            send(child, signal);
+    /// Kills the processes that are so many steps below.
+    fn kill_descendants(&self, depth: usize) {
+        let mut pids: Vec<u32> = self.pid().into_iter().collect();
+        for _ in 0..depth {
+            pids = pids.iter().flat_map(|pid| children(*pid)).collect();
         }
-    }
-
-    /// The processes that it has started itself: its launcher.
-    pub fn children(&self) -> Vec<u32> {
-        let Some(pid) = self.pid() else {
-            return Vec::new();
-        };
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
-        let children =
-            |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
-        let tasks = tasks.into_iter().flatten().flatten();
-        let lists: Vec<String> = tasks.filter_map(|task| children(task).ok()).collect();
-        let ids = lists.iter().flat_map(|list| list.split_whitespace());
-        ids.filter_map(|id| id.parse().ok()).collect()
-    }
-
-    /// Kills the processes that it has started itself, not it.
-    pub fn kill_launcher(&self) {
-        for child in self.children() {
-            let pid = i32::try_from(child)
-                .ok()
-                .and_then(rustix::process::Pid::from_raw);
-            if let Some(pid) = pid {
+        for pid in pids {
+            let pid = i32::try_from(pid).ok();
+            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
                 // It may have ended in between.
                 rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
             }
         }
+    }
+
+    /// Everything that it has started, directly or not.
+    fn descendants(&self) -> Vec<u32> {
+        let mut found: Vec<u32> = self.pid().into_iter().flat_map(children).collect();
+        let mut next = 0;
+        while let Some(pid) = found.get(next) {
+            found.extend(children(*pid));
+            next += 1;
+        }
+        found
     }
 
     /// Starts it again, with the same data folder.
@@ -214,9 +220,22 @@ impl Drop for Process {
     }
 }
 
-fn send(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, signal).ok(); // It may have ended already.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let children = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let lists: Vec<String> = tasks.filter_map(|task| children(task).ok()).collect();
+    let ids = lists.iter().flat_map(|list| list.split_whitespace());
+    ids.filter_map(|id| id.parse().ok()).collect()
+}
+
+/// Whether there is such a process that is not just waiting to be reaped.
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| state != 'Z')
 }
 
 fn free_port() -> u16 {

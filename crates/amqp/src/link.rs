@@ -242,9 +242,8 @@ impl Shared {
         let mut events = Box::pin(connection.events_listener());
         *self.lock() = Some(open);
         let connected = State::Connected { generation, server };
-        tracing::info!(
-            link = %self.purpose, broker = self.config.place(), generation, "connected to the broker"
-        );
+        let broker = self.config.place();
+        tracing::info!(link = %self.purpose, broker, generation, "connected to the broker");
         self.state.send_replace(connected.clone());
         loop {
             let event = tokio::time::timeout(LOOK_EVERY, events.next()).await;

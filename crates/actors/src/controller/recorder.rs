@@ -60,6 +60,10 @@ async fn try_lead(shared: &Shared) -> Result<Infallible, String> {
     let inbox = inbox.map_err(told("the journal could not be opened"))?;
     let expected = parts.election.holders().await;
     let expected = expected.map_err(told("the books did not say who is at work"))?;
+    // A revision of its own: every worker that is alive answers it, and one that has lost the
+    // desired state is seen to be behind.
+    let called = parts.desk.change(Change::RollCall).await;
+    called.map_err(told("the workers could not be called"))?;
     let term = Arc::new(Term::new(ledger, expected, parts.clock.now()));
     let _installed = shared.install(&term);
     tracing::info!("this controller leads from now on");

@@ -218,8 +218,9 @@ impl<'a> Lesson<'a> {
         let value = self.value?;
         match self.of_type {
             Some("bool") => Some(AMQPValue::Boolean(value == "true")),
-            Some("longstr") | None => Some(text(value)),
-            Some(_) => match value.parse() {
+            Some("longstr") => Some(text(value)),
+            // Older brokers do not tell the type.
+            Some(_) | None => match value.parse() {
                 Ok(number) => Some(AMQPValue::LongLongInt(number)),
                 Err(_) => Some(text(value)),
             },
@@ -275,6 +276,8 @@ mod tests {
              current is the value '10' of type 'long'",
             "inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/': received the value \
              '2000000000' of type 'signedint' but current is the value '20' of type 'signedint'",
+            "inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/': received \
+             '2000000000' but current is '3'",
             "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current \
              is 'false'",
             "inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received the value \

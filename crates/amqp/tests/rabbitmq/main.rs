@@ -1,5 +1,7 @@
 //! Against real brokers, of each version that is there.
 
+#![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
+
 mod rabbitmq_cluster;
 mod rabbitmq_links;
 mod rabbitmq_tls;

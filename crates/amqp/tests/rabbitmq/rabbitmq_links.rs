@@ -283,7 +283,7 @@ async fn nothing_leaves_while_there_is_no_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_broker_is_survived_by_links_publishers_and_followers() {
-    let Some(mut broker) = or_skip(Rabbit::start(Version::V310)) else {
+    let Some(broker) = or_skip(Rabbit::start(Version::V310)) else {
         return;
     };
     let mut config = config(&broker.url());
@@ -304,11 +304,7 @@ async fn a_restart_of_the_broker_is_survived_by_links_publishers_and_followers()
     assert_eq!(follower.next().await.unwrap().revision, 1);
 
     let mut state = link.state();
-    let broker = tokio::task::spawn_blocking(move || {
-        broker.stop();
-        broker
-    });
-    let mut broker = broker.await.unwrap();
+    let broker = aside(broker, Rabbit::stop).await;
     state
         .wait_for(|state| matches!(state, State::Down { .. }))
         .await
@@ -323,11 +319,7 @@ async fn a_restart_of_the_broker_is_survived_by_links_publishers_and_followers()
         Sent::Unsent
     );
 
-    let broker = tokio::task::spawn_blocking(move || {
-        broker.restart();
-        broker
-    });
-    let broker = broker.await.unwrap();
+    let broker = aside(broker, Rabbit::restart).await;
     until(&link, |state| state.generation() == Some(2)).await;
     assert_eq!(
         publisher
@@ -349,6 +341,15 @@ async fn a_restart_of_the_broker_is_survived_by_links_publishers_and_followers()
     assert_eq!(heard.revision, 2);
 
     blocked_and_free_again(&broker, &link, &publisher, &config).await;
+}
+
+/// Does something slow to the broker without holding up the tasks of the test.
+async fn aside(mut broker: Rabbit, what: fn(&mut Rabbit)) -> Rabbit {
+    let done = tokio::task::spawn_blocking(move || {
+        what(&mut broker);
+        broker
+    });
+    done.await.unwrap()
 }
 
 /// In the same broker, since a start takes longer than all of this.

@@ -41,7 +41,7 @@ const MOVED_PLACES: &str = concat!(
 const OPENED: &str = "INSERT INTO attempts (ticket, generation, hop, attempt, stage, holder,
    hostname, version, started_at, claimed)
  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
-   $7::text[], $8::text[], $9::bigint[], $10::boolean[]) ON CONFLICT DO NOTHING";
+   $7::text[], $8::text[], $9::bigint[], $10::boolean[])";
 
 const CLOSED: &str = "DELETE FROM attempts a
  USING unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])

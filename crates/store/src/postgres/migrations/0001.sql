@@ -59,7 +59,8 @@ CREATE INDEX places_ended ON places (since) WHERE state IN (3, 4);
 CREATE INDEX places_at_work ON places (stage, lock_key) WHERE lock_key IS NOT NULL;
 CREATE INDEX places_in_line ON places (stage, next_key) WHERE next_key IS NOT NULL;
 
--- Attempts whose end nobody has told yet; also those whose ticket has gone on without them, until
+-- Attempts whose end nobody has told yet; one row for each name, since whoever writes here has the
+-- ticket's place locked. There are never many, so those of a holder are found by reading all. Also those whose ticket has gone on without them, until
 -- the report about them is among the oopses.
 CREATE TABLE attempts (
   ticket uuid NOT NULL,
@@ -71,10 +72,9 @@ CREATE TABLE attempts (
   hostname text NOT NULL,
   version text NOT NULL,
   started_at bigint NOT NULL,
-  claimed boolean NOT NULL,
-  PRIMARY KEY (ticket, generation, hop, attempt)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
-CREATE INDEX attempts_of_holder ON attempts (holder);
+  claimed boolean NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX attempts_of_ticket ON attempts (ticket);
 
 -- What happened to tickets, a partition a day. An attempt has an `outcome`; a note has `what` and
 -- `why`. `at` is when it ended or happened; `line` tells lines of the same moment apart.

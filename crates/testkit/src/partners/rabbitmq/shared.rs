@@ -46,7 +46,8 @@ const REAPER: &str = "
     while :; do
         flock \"$lock\" true
         sleep 5
-        if flock --nonblock \"$lock\" sh -c 'rm -f \"$0\"; kill -KILL \"$@\"' \"$state\" \"$@\"; then
+        end='rm -f \"$0\"; kill -KILL \"$@\"'
+        if flock --nonblock \"$lock\" sh -c \"$end\" \"$state\" \"$@\"; then
             sleep 1; rm -rf \"$folder\"; exit
         fi
     done";

@@ -1,0 +1,162 @@
+//! Every way to die: the ticket is back, the death is reported once, and the others go on (US-07).
+
+use acceptance::audit::{assert_histories_agree, oopses};
+use acceptance::eventually;
+use acceptance::field::Field;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+/// How a handler dies at its first attempt, by what its ticket carries.
+const HANDLER: &str = "#!/bin/sh
+read -r way
+echo \"$GOAROUND_TICKET_ID $GOAROUND_ATTEMPT\" >> begun.$way
+recurse() { recurse; }
+case $way/$GOAROUND_ATTEMPT in
+error/1) exit 1 ;;
+panic/1) exit 101 ;;
+abort/1) kill -ABRT $$ ;;
+stack/1) recurse ;;
+memory/1) head -c 1000000000 /dev/zero | tail -n 1 ;;
+killed/1) kill -KILL $$ ;;
+endless/1) while :; do :; done ;;
+blocked/1) trap '' TERM; while :; do sleep 600; done ;;
+left/1) exit 75 ;;
+spawner/1 | worker/1 | host/1) exec sleep 600 ;;
+esac
+";
+
+const CONFIG: &str = r#"
+[flow.ci]
+stages = ["work"]
+[stage.work]
+run = ["./handler.sh"]
+concurrency = 4
+deadline = "2s"
+stop_grace = "500ms"
+memory_bytes_max = "128MiB"
+retry = { first = "50ms", max = "200ms" }
+[flow.slow]
+stages = ["slow"]
+[stage.slow]
+run = ["./handler.sh"]
+concurrency = 4
+retry = { first = "50ms", max = "200ms" }
+"#;
+
+/// How each is called in its report.
+const WAYS: [(&str, &str); 8] = [
+    ("error", "failed"),
+    ("panic", "failed"),
+    ("abort", "crashed"),
+    ("stack", "crashed"),
+    ("memory", "failed"),
+    ("killed", "crashed"),
+    ("endless", "timed_out"),
+    ("blocked", "timed_out"),
+];
+
+#[test]
+fn rabbitmq_gives_back_a_ticket_however_its_handler_dies_and_each_death_is_told_once() {
+    let Some(field) = Field::shared(CONFIG) else {
+        return;
+    };
+    field.script("handler.sh", HANDLER);
+    let controller = field.controller("controller");
+    let mut worker = field.worker("worker");
+    let mut lines = String::new();
+    let good = ["good"; 12];
+    for way in WAYS.iter().map(|(way, _)| way).chain(&good) {
+        writeln!(lines, r#"{{"flow":"ci","payload":"{way}\n"}}"#).unwrap();
+    }
+    // Not now is no failure: it comes back, and nobody is told.
+    lines.push_str("{\"flow\":\"ci\",\"payload\":\"left\\n\"}\n");
+    field.write("ways.jsonl", &lines);
+    let ask = field.ask(&controller);
+    let ids = ask.ok(&["submit", "--jsonl", "ways.jsonl"]);
+    let ids: Vec<&str> = ids.lines().collect();
+    let all = ids.len() as u64;
+    field.books_until(&controller, "the good ones, first", |books| {
+        books["done"].as_u64() >= Some(good.len() as u64)
+    });
+    let books = field.books_until(&controller, "all of them", |books| books["done"] == all);
+    assert_eq!(books["balanced"], true, "{books}");
+    let reports = oopses(&ask);
+    let mut told: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for report in &reports {
+        told.entry(report["ticket"].as_str().unwrap_or_default())
+            .or_default()
+            .push(report);
+    }
+    for ((way, outcome), id) in WAYS.iter().zip(&ids) {
+        let reports = told.remove(id).unwrap_or_default();
+        assert_eq!(reports.len(), 1, "{way}: {reports:?}");
+        assert_eq!(reports[0]["outcome"], *outcome, "{way}: {}", reports[0]);
+        assert_eq!(reports[0]["attempt"], 1, "{way}: {}", reports[0]);
+        let ticket = ask.json(&["ticket", "show", id, "-o", "json"]);
+        assert_eq!(ticket["attempt"], 2, "{way}: {ticket}");
+    }
+    assert!(told.is_empty(), "nobody else died: {told:?}");
+    assert_histories_agree(&ask, &reports);
+    assert!(worker.stop().success());
+}
+
+/// Two workers; the one that runs the ticket is hit, the other one stays.
+fn a_death_above_the_handler(way: &str, is_told_at_once: bool) {
+    let Some(field) = Field::shared(CONFIG) else {
+        return;
+    };
+    field.script("handler.sh", HANDLER);
+    let controller = field.controller("controller");
+    let mut victim = field.worker("victim");
+    victim.await_ready();
+    let ask = field.ask(&controller);
+    let submit = ["submit", "--flow", "slow", "--payload", way];
+    let id = ask.ok(&submit).trim().to_owned();
+    let begun = || {
+        let begun = std::fs::read_to_string(field.path().join(format!("begun.{way}")));
+        begun.unwrap_or_default().lines().count()
+    };
+    eventually(|| (begun() == 1).then_some(())).expect("it begins");
+    let mut other = field.worker("other");
+    other.await_ready();
+    let hit = Instant::now();
+    match way {
+        "spawner" => victim.kill_spawner(),
+        "worker" => victim.kill_child(),
+        _ => victim.kill(),
+    }
+    let again = eventually(|| (begun() == 2).then_some(hit.elapsed()));
+    let took = again.unwrap_or_else(|| panic!("it does not come back:\n{}", field.logs()));
+    println!("{way}: running again after {took:?}");
+    // Three heartbeats, and a round of questions; slack for a machine that builds meanwhile.
+    let most = if is_told_at_once { 5 } else { 15 };
+    assert!(
+        took < Duration::from_secs(most),
+        "{took:?}\n{}",
+        field.logs()
+    );
+    field.books_until(&controller, "it is done", |books| books["done"] == 1);
+    let reports = oopses(&ask);
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports[0]["ticket"], id);
+    assert_eq!(reports[0]["attempt"], 1);
+    assert_histories_agree(&ask, &reports);
+    assert_eq!(begun(), 2);
+}
+
+#[test]
+fn rabbitmq_gives_back_a_ticket_whose_spawner_was_killed() {
+    a_death_above_the_handler("spawner", true);
+}
+
+#[test]
+fn rabbitmq_gives_back_a_ticket_whose_worker_was_killed_under_its_launcher() {
+    a_death_above_the_handler("worker", true);
+}
+
+#[test]
+fn rabbitmq_gives_back_a_ticket_whose_whole_host_is_gone() {
+    a_death_above_the_handler("host", false);
+}
