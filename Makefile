@@ -1,7 +1,7 @@
 # The commands of the house. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test check bench chaos
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,3 +23,8 @@ check: ## format, lints, dependencies, fast tests: what every commit passes
 bench: ## measure side by side with bare loops; ARGS="drain --rounds 3" for a part
 	cargo build --release -p goaround -p bench
 	target/release/bench $(ARGS)
+
+chaos: ## break everything at random for MINUTES=5 from SEED=, then count; and the long tests in full
+	cargo build -p goaround
+	GOAROUND_LONG=1 MINUTES=$(or $(MINUTES),5) SEED=$(SEED) cargo nextest run -p acceptance \
+		--profile chaos --no-capture -E 'binary(chaos) or binary(long_work)'

@@ -127,7 +127,7 @@ impl Contest {
         bare.declare(self.stages).await?;
         let queue = bare.queue(0);
         lapin_loop::fill(&bare.publisher().await?, ("", &queue), self.tickets).await?;
-        bare.close().await?;
+        bare.close().await;
         let bare = Bare::connect(&servers.broker(), "bench").await?;
         let before = (cpu::own()?, servers.broker_cpu()?);
         let rate = bare.drain(self.tickets, self.stages).await?;
@@ -136,7 +136,7 @@ impl Contest {
             broker: self.per(servers.broker_cpu()? - before.1),
             ..Cost::default()
         };
-        bare.close().await?;
+        bare.close().await;
         Ok((rate, cost))
     }
 
@@ -146,7 +146,7 @@ impl Contest {
         let bare = Bare::connect(&servers.broker(), "bench").await?;
         let to = (afar.place.prefix.as_str(), "s1");
         lapin_loop::fill(&bare.publisher().await?, to, self.tickets).await?;
-        bare.close().await?;
+        bare.close().await;
         if !form.is_beside {
             afar.freeze()?;
         }

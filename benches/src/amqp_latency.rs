@@ -66,7 +66,7 @@ async fn bare(servers: &Servers) -> anyhow::Result<Vec<f64>> {
     while let Some(worked) = working.join_next().await {
         worked??;
     }
-    bare.close().await?;
+    bare.close().await;
     Ok(watch.millis(WARM))
 }
 
@@ -85,7 +85,7 @@ async fn ours(servers: &Servers) -> anyhow::Result<Vec<f64>> {
     publish(bare.publisher().await?, to, Arc::clone(&watch)).await?;
     worker.finished.wait_for(COUNT).await;
     worker.close().await;
-    bare.close().await?;
+    bare.close().await;
     Ok(watch.millis(WARM))
 }
 

@@ -81,7 +81,8 @@ pub(crate) fn recovery(size: &Size, table: &mut Table) -> anyhow::Result<()> {
             &format!("3 heartbeats, {bound} s"),
             p50 <= bound + 1.0,
         );
-        bare.close().await
+        bare.close().await;
+        anyhow::Ok(())
     })
 }
 

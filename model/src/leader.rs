@@ -101,6 +101,21 @@ impl State {
         self.think(protocol, NOW);
     }
 
+    /// Reads what changes no ticket as soon as it is next: the controller may still take its time
+    /// to act on it. Not the first beat of a newcomer: that one must be able to lie unread.
+    pub(crate) fn read_ahead(&mut self, protocol: &Protocol) {
+        let is_plain = |word: &Word| match word {
+            Word::Beat { revision, .. } => *revision > 0,
+            Word::Marker(_) | Word::OldMarker => true,
+            _ => false,
+        };
+        while self.applied == 0 && self.journal.first().is_some_and(is_plain) {
+            let word = self.journal.remove(0);
+            self.leader.fleet.read(&word.record(), NOW);
+            self.think(protocol, NOW);
+        }
+    }
+
     pub(crate) fn ack_journal(&mut self) {
         self.journal.drain(..self.applied);
         self.applied = 0;

@@ -16,6 +16,9 @@ pub struct Protocol {
     pub faults: Faults,
     /// Whether work is claimed: acked before it runs.
     pub claims: bool,
+    /// Whether beats and markers are read as soon as nothing else is before them, which leaves
+    /// fewer states.
+    pub is_prompt: bool,
     /// The rule that is left out.
     pub mutant: Option<Mutant>,
 }
@@ -27,6 +30,7 @@ impl Protocol {
             tickets: 1,
             faults,
             claims: false,
+            is_prompt: true,
             mutant: None,
         }
     }
@@ -129,6 +133,9 @@ impl Model for Protocol {
     fn next_state(&self, state: &State, step: Step) -> Option<State> {
         let mut after = state.clone();
         self.play(&mut after, step);
+        if self.is_prompt {
+            after.read_ahead(self);
+        }
         after.compact();
         (after != *state).then_some(after)
     }

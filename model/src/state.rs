@@ -238,6 +238,17 @@ impl State {
         &mut self.rows[cast::index(name)]
     }
 
+    /// Whether nothing has happened yet that tells the workers apart.
+    pub fn is_even(&self) -> bool {
+        let [one, other] = &self.workers;
+        let twin = Worker {
+            who: one.who,
+            ..other.clone()
+        };
+        one.who.life == 0 && one.hand.is_none() && *one == twin && self.attempts.is_empty()
+            && self.journal.is_empty() && self.truth == Truth::default() && self.leader.is_deaf == false
+    }
+
     /// The same state in its smallest form.
     pub fn compact(&mut self) {
         self.copies.sort_unstable();

@@ -17,8 +17,7 @@ pub(crate) fn steps(protocol: &Protocol, state: &State, slot: usize, steps: &mut
             if worker.seen.revision < state.desired.revision {
                 steps.push(Step::Follow(slot));
             }
-            let has_news = worker.told != Some(content(protocol, worker));
-            if worker.owes_beat || (has_news && state.is_curious()) {
+            if worker.owes_beat || (state.is_curious() && has_let_go(protocol, worker)) {
                 steps.push(Step::Beat(slot));
             }
             match &worker.hand {
@@ -73,6 +72,13 @@ fn holds(protocol: &Protocol, state: &State, slot: usize, hand: &Hand, steps: &m
         Phase::DoneFirst => steps.push(Step::Next(slot)),
         Phase::Recorded => steps.push(Step::Ack(slot)),
     }
+}
+
+/// Whether its last beat names a copy that it does not have any more. A beat that would only name
+/// one more can wait for the next roll call: the less the controller knows, the worse.
+fn has_let_go(protocol: &Protocol, worker: &Worker) -> bool {
+    let told = worker.told.and_then(|(_, hand)| hand);
+    told.is_some() && told != content(protocol, worker).1
 }
 
 /// Revision and hand, as the worker tells them.

@@ -2,12 +2,12 @@
 
 use crate::attempt::{self, DURABLE_RETRY};
 use crate::settler::Door;
-use crate::station::{SETTLING_WINDOW, Station};
+use crate::station::{OfferedSlots, SETTLING_WINDOW, Station, lock};
 use domain::delivery::{Delivery, Incoming, Received, Start, Suspected, Unreadable};
 use domain::event::Event;
 use domain::ports::{Consumer, NotStarted};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
@@ -47,11 +47,39 @@ async fn consume(station: &Arc<Station>, mut consumer: Box<dyn Consumer>) -> Str
         station.unheld().await;
         let slots = free_slots(station).await;
         let max = NonZeroUsize::new(slots.num_permits()).unwrap_or(NonZeroUsize::MIN);
-        match consumer.next(max).await {
-            Ok(group) => serve(station, group, slots).await,
+        let offered = Offered::new(station, slots);
+        let group = match consumer.next(max).await {
+            Ok(group) => group,
             Err(ended) => return ended.why,
+        };
+        match offered.take() {
+            Some(slots) => serve(station, group, slots).await,
+            // This thread did not answer for so long that another has its slots.
+            None => drop(group),
         }
         station.reap();
+    }
+}
+
+/// Slots that are free and wait for deliveries. They lie where the station can take them away,
+/// should the thread of this intake freeze.
+struct Offered(OfferedSlots);
+
+impl Offered {
+    fn new(station: &Station, slots: OwnedSemaphorePermit) -> Self {
+        let offered = Arc::new(Mutex::new(Some(slots)));
+        station.offer(Arc::clone(&offered));
+        Self(offered)
+    }
+
+    fn take(self) -> Option<OwnedSemaphorePermit> {
+        lock(&self.0).take()
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        lock(&self.0).take();
     }
 }
 

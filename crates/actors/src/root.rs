@@ -146,6 +146,7 @@ impl Keeper {
             };
             if why == Loss::Frozen {
                 self.station.leave_settler();
+                self.station.leave_intake();
                 self.leave_supervisor();
             }
             let stage = self.station.rules.name.clone();

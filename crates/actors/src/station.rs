@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -28,6 +28,9 @@ pub(crate) const SETTLING_WINDOW: usize = 1_024;
 
 /// How long a look at the handler is good for.
 const SCENE_FRESH: Duration = Duration::from_millis(20);
+
+/// Free slots that an intake offers to whatever comes next.
+pub(crate) type OfferedSlots = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 
 /// One stage at work.
 pub(crate) struct Station {
@@ -40,6 +43,7 @@ pub(crate) struct Station {
     pub(crate) settling: Arc<Semaphore>,
     /// Held while a group is started, and while a hold comes into force: never both at once.
     pub(crate) gate: tokio::sync::Mutex<()>,
+    offered: Mutex<OfferedSlots>,
     attempts: Mutex<JoinSet<()>>,
     in_hand: Mutex<BTreeMap<TicketId, InHand>>,
     /// The desired state as last heard of.
@@ -67,6 +71,7 @@ impl Station {
             setup,
             handler,
             gate: tokio::sync::Mutex::default(),
+            offered: Mutex::default(),
             attempts: Mutex::default(),
             in_hand: Mutex::default(),
             desired: Mutex::default(),
@@ -177,6 +182,17 @@ impl Station {
                 .insert(Settler::new(Arc::clone(self)).start())
                 .clone(),
         }
+    }
+
+    /// Notes which slots wait for deliveries.
+    pub(crate) fn offer(&self, slots: OfferedSlots) {
+        *lock(&self.offered) = slots;
+    }
+
+    /// The intake's arbiter does not answer: its free slots are for the next one.
+    pub(crate) fn leave_intake(&self) {
+        let offered = Arc::clone(&lock(&self.offered));
+        lock(&offered).take();
     }
 
     /// The settler's arbiter does not answer: whatever ends from now on gets another one. The old

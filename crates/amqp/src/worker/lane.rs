@@ -5,11 +5,13 @@
 
 use crate::worker::lock;
 use crate::worker::window::{Acks, Window};
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
 use lapin::Channel;
 use lapin::options::BasicAckOptions;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -64,20 +66,51 @@ impl Lane {
     /// Takes these off their queue; returns whether that was written to the broker. If not, the
     /// broker delivers them again, and the books answer that.
     async fn ack(&self, tags: Vec<u64>, limit: Duration) -> bool {
-        let Acks { upto, single } = lock(&self.window).close(tags);
+        let mut acks = self.hand_over(tags);
+        let is_live = self.is_live();
+        let written = async {
+            let mut all = is_live;
+            for (ack, written) in &mut acks {
+                if written.is_none() {
+                    *written = Some(ack.await.is_ok());
+                }
+                all &= *written == Some(true);
+            }
+            all
+        };
+        timeout(limit, written).await.unwrap_or(false)
+    }
+
+    /// Hands the acks to the connection, under the lock: an ack of many covers what an earlier
+    /// one has named, so they must leave in the order in which the window was closed. Else the
+    /// broker is told twice of one tag and closes the channel.
+    fn hand_over(&self, tags: Vec<u64>) -> Vec<(Ack<'_>, Option<bool>)> {
+        let mut window = lock(&self.window);
+        let Acks { upto, single } = window.close(tags);
         if !self.is_live() {
-            return false;
+            return Vec::new();
         }
         let all = upto.map(|tag| (tag, true)).into_iter();
-        let acks = all.chain(single.into_iter().map(|tag| (tag, false)));
-        let acks =
-            acks.map(|(tag, multiple)| self.channel.basic_ack(tag, BasicAckOptions { multiple }));
-        match timeout(limit, join_all(acks)).await {
-            Ok(written) => written.iter().all(Result::is_ok),
-            Err(_) => false,
-        }
+        let all = all.chain(single.into_iter().map(|tag| (tag, false)));
+        let mut quiet = Context::from_waker(Waker::noop());
+        let acks = all.map(|(tag, multiple)| {
+            let mut ack: Ack<'_> = self
+                .channel
+                .basic_ack(tag, BasicAckOptions { multiple })
+                .boxed();
+            // The first poll hands it over; only what is awaited later wakes anybody.
+            let written = match ack.poll_unpin(&mut quiet) {
+                Poll::Ready(written) => Some(written.is_ok()),
+                Poll::Pending => None,
+            };
+            (ack, written)
+        });
+        acks.collect()
     }
 }
+
+/// An ack on its way to the broker.
+type Ack<'a> = BoxFuture<'a, lapin::Result<()>>;
 
 /// Acks each of these where it came in, in as few frames as can be; returns how many could not be
 /// acked, as far as is known.

@@ -247,3 +247,42 @@ async fn rabbitmq_nobody_starts_where_no_broker_is() {
     };
     assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_groups_that_overlap_are_acked_whatever_their_order() {
+    const TICKETS: usize = 2_000;
+    let Some(mut stand) = Stand::open().await else {
+        return;
+    };
+    let worker = stand.worker().await;
+    let mut build = consume(&worker, "build").await;
+    let tickets: Vec<_> = (0..TICKETS).map(|_| stand.ticket()).collect();
+    stand.publish(&tickets).await;
+    let stand = Arc::new(stand);
+    let mut groups = tokio::task::JoinSet::new();
+    let mut count = 0;
+    while count < TICKETS {
+        let group = build.next(crate::stand::max(7)).await.unwrap();
+        count += group.len();
+        let (worker, stand) = (Arc::clone(&worker), Arc::clone(&stand));
+        groups.spawn(async move {
+            for incoming in group {
+                let domain::delivery::Incoming::Fresh(delivery) = incoming else {
+                    panic!("{incoming:?}");
+                };
+                let settlement = stand.work(&worker, delivery).await;
+                settle(&worker, settlement).await;
+            }
+        });
+    }
+    for done in groups.join_all().await {
+        let () = done;
+    }
+    assert_eq!(
+        (worker.in_hand(), worker.tally()),
+        (0, amqp::Tally::default())
+    );
+    worker.close().await.unwrap();
+    let left = stand.ready(&stand.config.names.stage(&stage("build")));
+    assert_eq!(left.await, 0);
+}

@@ -59,9 +59,9 @@ CREATE INDEX places_ended ON places (since) WHERE state IN (3, 4);
 CREATE INDEX places_at_work ON places (stage, lock_key) WHERE lock_key IS NOT NULL;
 CREATE INDEX places_in_line ON places (stage, next_key) WHERE next_key IS NOT NULL;
 
--- Attempts whose end nobody has told yet; one row for each name, since whoever writes here has the
--- ticket's place locked. There are never many, so those of a holder are found by reading all. Also those whose ticket has gone on without them, until
--- the report about them is among the oopses.
+-- Attempts whose end nobody has told yet; also those whose ticket has gone on without them, until
+-- the report about them is among the oopses. One row for each name, since whoever writes here has
+-- the ticket's place locked. There are never many: those of a holder are found by reading all.
 CREATE TABLE attempts (
   ticket uuid NOT NULL,
   generation bigint NOT NULL,
