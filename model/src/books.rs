@@ -189,7 +189,13 @@ impl State {
                 row.at.spot = Spot::Waiting(Reason::Suspect);
                 row.is_claimed = false;
             }
-            if !is_current && !protocol.is(Mutant::BuriesInSilence) {
+            // Also of a ticket that is still there: it may yet turn out to have been handed on.
+            let is_told = match protocol.mutant {
+                Some(Mutant::BuriesInSilence) => false,
+                Some(Mutant::BuriesOnlyTheLeft) => !is_current,
+                _ => true,
+            };
+            if is_told {
                 self.oopses.insert(name);
                 self.attempts.insert((name, who), Attempt::Died);
             }

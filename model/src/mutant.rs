@@ -40,6 +40,8 @@ pub enum Mutant {
     RunsUnrecorded,
     /// The dead are told of only when their ticket is judged.
     BuriesInSilence,
+    /// At a burial only those attempts are told of whose ticket has gone on by then.
+    BuriesOnlyTheLeft,
     /// A suspect is judged before everybody was heard.
     JudgesUnheard,
     /// A new controller does not expect those whom the books know.
@@ -90,7 +92,7 @@ const SUCCESSION: Faults = Faults {
 const RESET: Faults = Faults { resets: 1, ..NONE };
 
 /// Every mutant, with the fewest faults that catch it.
-pub const CASES: [Case; 22] = [
+pub const CASES: [Case; 23] = [
     case(Mutant::StartsRedelivered, CUT),
     case(Mutant::RecordsBeforeNext, CRASH),
     case(Mutant::AcksBeforeRecord, CRASH),
@@ -113,7 +115,8 @@ pub const CASES: [Case; 22] = [
     case(Mutant::ReleasesAgain, SUCCESSION),
     case(Mutant::SentencesUnread, CRASH),
     case(Mutant::RunsUnrecorded, CRASH),
-    case(Mutant::BuriesInSilence, Faults { resets: 1, ..CRASH }),
+    case(Mutant::BuriesInSilence, CRASH),
+    case(Mutant::BuriesOnlyTheLeft, CRASH),
     case(Mutant::JudgesUnheard, CUT),
     claim(
         Mutant::ExpectsNobody,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The command line, pointed at one server.
@@ -54,7 +55,7 @@ impl Teller {
     /// What the API answers; `None` when it cannot be asked, or refuses.
     pub fn get(&self, path: &str) -> Option<Value> {
         let url = format!("http://{}/api/v1/{path}", self.address);
-        let mut answer = ureq::get(&url).call().ok()?;
+        let mut answer = agent().get(&url).call().ok()?;
         serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
     }
 
@@ -82,4 +83,14 @@ impl Teller {
         });
         (last, found.is_some())
     }
+}
+
+/// One for all, which keeps its connections.
+fn agent() -> &'static ureq::Agent {
+    static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        let patience = Some(Duration::from_secs(30));
+        let config = ureq::Agent::config_builder().timeout_global(patience);
+        config.build().into()
+    })
 }

@@ -122,6 +122,29 @@ async fn main() {
     }
 }
 
+fn cpu() -> (f64, f64) {
+    let me = std::process::id();
+    let (mut own, mut broker) = (0.0, 0.0);
+    for e in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = std::fs::read_to_string(e.path().join("stat")) else {
+            continue;
+        };
+        let Some((head, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let f: Vec<&str> = rest.split_whitespace().collect();
+        let secs = (f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()) / 100.0;
+        let pid: u32 = head.split(' ').next().unwrap().parse().unwrap();
+        if pid == me {
+            own = secs;
+        }
+        if head.contains("beam.smp") && f[1].parse::<u32>().unwrap() == me {
+            broker += secs;
+        }
+    }
+    (own, broker)
+}
+
 async fn ours(
     config: Config,
     flows: Arc<Flows>,
@@ -175,9 +198,9 @@ async fn ours(
                     done.clone(),
                     scene.clone(),
                 );
+                let start = Start { scene, at: C.now() };
+                let started = Broker::start(&*worker, fresh, &start).await.unwrap();
                 settling.spawn(async move {
-                    let start = Start { scene, at: C.now() };
-                    let started = Broker::start(&*worker, fresh, &start).await.unwrap();
                     let group: Vec<_> = started
                         .into_iter()
                         .map(|s| {
@@ -201,6 +224,7 @@ async fn ours(
             }
         });
     }
+    let before = cpu();
     let t = Instant::now();
     controller
         .spread(&Snapshot {
@@ -219,10 +243,17 @@ async fn ours(
         n as f64 / t.elapsed().as_secs_f64(),
         worker.tally()
     );
+    let after = cpu();
+    println!(
+        "cpu us/ticket: own {:.1} broker {:.1}",
+        (after.0 - before.0) * 1e6 / n as f64,
+        (after.1 - before.1) * 1e6 / n as f64
+    );
     tasks.shutdown().await;
 }
 
 async fn bare(config: &Config, url: &str, names: &[StageName], n: usize) {
+    let before = cpu();
     let c = lapin::Connection::connect(url, Default::default())
         .await
         .unwrap();
@@ -281,6 +312,12 @@ async fn bare(config: &Config, url: &str, names: &[StageName], n: usize) {
         names.len(),
         t.elapsed(),
         n as f64 / t.elapsed().as_secs_f64()
+    );
+    let after = cpu();
+    println!(
+        "cpu us/ticket: own {:.1} broker {:.1}",
+        (after.0 - before.0) * 1e6 / n as f64,
+        (after.1 - before.1) * 1e6 / n as f64
     );
     let _x = async {}.now_or_never();
 }

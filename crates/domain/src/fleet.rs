@@ -11,7 +11,8 @@
 //!   begins anew: a broker that stood still must not look like a fleet that died.
 //! - **Position, not time, orders what was said.** Somebody is dead once a marker was read that was
 //!   written after it had lapsed; a question is answered by beats that were read after it.
-//! - **A new leader begins deaf**: whoever lives says so within [`LAPSE`], and until a marker is read
+//! - **A new leader begins deaf**: whoever lives says so within [`LAPSE`], and until a marker is
+//!   read
 //!   that was written after that, nothing is concluded about those who were not heard.
 //!
 //! What this needs of a worker: its first beat is confirmed before it reads the snapshot under

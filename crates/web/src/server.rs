@@ -36,8 +36,8 @@ macro_rules! limited {
 }
 
 /// Starts the server. It runs while the returned future is polled, and stops by its handle: no new
-/// requests, then those at work have [`Limits::drain`](crate::Limits::drain) to end. Close [`Parts::live`] first, so that
-/// live listeners do not make it wait.
+/// requests, then those at work have [`Limits::drain`](crate::Limits::drain) to end. Close
+/// [`Parts::live`] first, so that live listeners do not make it wait.
 ///
 /// # Errors
 /// [`io::Error`] when the listener cannot be used.

@@ -2,6 +2,7 @@
 
 use crate::stand::{Stand, consume, fresh, nothing, settle, stage, until};
 use amqp::Config;
+use domain::delivery::Incoming;
 use domain::outcome::{Done, Emit, Outcome};
 use domain::ports::Settled;
 use domain::record::{Fate, Said};
@@ -258,25 +259,15 @@ async fn rabbitmq_groups_that_overlap_are_acked_whatever_their_order() {
     let mut build = consume(&worker, "build").await;
     let tickets: Vec<_> = (0..TICKETS).map(|_| stand.ticket()).collect();
     stand.publish(&tickets).await;
-    let stand = Arc::new(stand);
-    let mut groups = tokio::task::JoinSet::new();
     let mut count = 0;
     while count < TICKETS {
-        let group = build.next(crate::stand::max(7)).await.unwrap();
-        count += group.len();
-        let (worker, stand) = (Arc::clone(&worker), Arc::clone(&stand));
-        groups.spawn(async move {
-            for incoming in group {
-                let domain::delivery::Incoming::Fresh(delivery) = incoming else {
-                    panic!("{incoming:?}");
-                };
-                let settlement = stand.work(&worker, delivery).await;
-                settle(&worker, settlement).await;
-            }
-        });
-    }
-    for done in groups.join_all().await {
-        let () = done;
+        let mut groups = Vec::new();
+        while groups.len() < 8 && count < TICKETS {
+            let group = build.next(crate::stand::max(4)).await.unwrap();
+            count += group.len();
+            groups.push(settle_all(&stand, &worker, group));
+        }
+        futures_util::future::join_all(groups).await;
     }
     assert_eq!(
         (worker.in_hand(), worker.tally()),
@@ -285,4 +276,14 @@ async fn rabbitmq_groups_that_overlap_are_acked_whatever_their_order() {
     worker.close().await.unwrap();
     let left = stand.ready(&stand.config.names.stage(&stage("build")));
     assert_eq!(left.await, 0);
+}
+
+async fn settle_all(stand: &Stand, worker: &amqp::Worker, group: Vec<Incoming>) {
+    for incoming in group {
+        let Incoming::Fresh(delivery) = incoming else {
+            panic!("{incoming:?}");
+        };
+        let settlement = stand.work(worker, delivery).await;
+        settle(worker, settlement).await;
+    }
 }

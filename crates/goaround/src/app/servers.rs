@@ -1,4 +1,4 @@
-//! Roles whose broker is RabbitMQ and whose store is PostgreSQL: one of them, or all in one process.
+//! Roles whose broker is RabbitMQ and whose store is PostgreSQL: one, or all in one process.
 
 use super::role::Role;
 use super::serve::{Page, Ready, Serving, all_ready, page_of_books, page_without_books};

@@ -52,7 +52,7 @@ struct How {
     /// Where it listens: probes and metrics, API and viewer where they are; covers `http.listen`
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// What is logged, in the syntax of RUST_LOG [default: RUST_LOG, else info,actix_server=warn,lapin=off]
+    /// What is logged, as in RUST_LOG [default: RUST_LOG, else info,actix_server=warn,lapin=off]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// How log lines look: text or json

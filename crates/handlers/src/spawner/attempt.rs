@@ -98,7 +98,7 @@ impl Running {
     }
 
     /// Feeds it and listens to it until it has ended. Returns whether something was heard at the
-    /// very end: then there may be more. What it wrote, it wrote before, so it was there to be seen.
+    /// very end: then there may be more. What it wrote, it wrote before, so it could be seen.
     fn watch(&mut self, house: &House, slot: &mut Slot) -> bool {
         loop {
             let next = [self.told_at, self.killed_at].into_iter().flatten().min();

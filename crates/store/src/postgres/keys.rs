@@ -183,7 +183,7 @@ pub(crate) fn note((name, stage): (Name, StageName), at: Timestamp, told: (&str,
     }
 }
 
-/// At the end of a transaction: whoever has left its stage or lost its key lets the next in line in,
+/// At the end of a transaction: whoever has left its stage or lost its key lets the next one in,
 /// and so does whoever has come to wait, if somebody newer is in line. One that was ended while it
 /// was out there keeps its key until it is told that it was let go.
 pub(crate) async fn pass_on(

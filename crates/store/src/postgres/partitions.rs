@@ -79,7 +79,8 @@ async fn make(client: &Client, table: &str, day: i64) -> Result<(), Fault> {
     let (from, to) = (day * DAY_MICROS, (day + 1) * DAY_MICROS);
     let made = client
         .batch_execute(&format!(
-            "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ({from}) TO ({to})"
+            "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table}
+             FOR VALUES FROM ({from}) TO ({to})"
         ))
         .await;
     match made {

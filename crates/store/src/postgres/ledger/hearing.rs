@@ -109,8 +109,8 @@ impl Hearing<'_> {
         }
     }
 
-    /// Whether this word about a beginning opens the attempt: a ghost's does, one that is read again
-    /// after the end was told does not.
+    /// Whether this word about a beginning opens the attempt: a ghost's does, one that is read
+    /// again after the end was told does not.
     fn opens(&self, name: &Name, heard: &Heard) -> bool {
         match heard {
             Heard::Moves(_) | Heard::Noted => true,
