@@ -57,7 +57,7 @@ impl Afar {
         let config = folder.path().join("goaround.toml");
         std::fs::write(&config, written(&place, plan, run)?)?;
         let data = folder.path().join("controller");
-        let (controller, _) = Up::start_as("controller", &config, &data)?;
+        let (controller, _) = Up::start_as(&["controller", "--no-launcher"], &config, &data)?;
         let ground = Ground::new(plan.flows(), Vec::new())?;
         let (flows, clock) = (Arc::clone(&ground.flows), Arc::clone(&ground.clock));
         let books = PostgresConfig::new(place.store.clone());

@@ -22,18 +22,21 @@ pub(crate) fn own() -> anyhow::Result<f64> {
 
 /// CPU seconds of a process and everything that it has started, so far.
 pub(crate) fn of_tree(pid: u32) -> anyhow::Result<f64> {
-    let mut sum = times(&stat(pid)?);
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        // It may be gone by now.
-        let Ok(fields) = stat(child) else { continue };
-        if fields.get(PARENT) == Some(&pid.to_string()) {
-            sum += times(&fields);
-        }
-    }
+    let children = children(pid)?;
+    let of = |pid: u32| stat(pid).map_or(0, |fields| times(&fields)); // It may be gone by now.
+    let sum = of(pid) + children.into_iter().map(of).sum::<u64>();
     Ok(sum as f64 / TICKS_A_SECOND)
+}
+
+/// The processes that this one has started.
+pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let is_child = |child: &u32| {
+        let fields = stat(*child).unwrap_or_default();
+        fields.get(PARENT) == Some(&pid.to_string())
+    };
+    let processes = std::fs::read_dir("/proc")?.flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(pids.filter(is_child).collect())
 }
 
 fn times(fields: &[String]) -> u64 {

@@ -27,12 +27,12 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
 impl Up {
     /// Starts it on a free port and waits until it is ready; returns how long that took.
     pub(crate) fn start(config: &Path, folder: &Path) -> anyhow::Result<(Self, Duration)> {
-        Self::start_as("up", config, folder)
+        Self::start_as(&["up"], config, folder)
     }
 
-    /// The same for a process that is only this role.
+    /// The same for a process of another role, with whatever else is said to it.
     pub(crate) fn start_as(
-        role: &str,
+        role: &[&str],
         config: &Path,
         folder: &Path,
     ) -> anyhow::Result<(Self, Duration)> {
@@ -41,7 +41,7 @@ impl Up {
             .port();
         let start = Instant::now();
         let child = Command::new(program()?)
-            .arg(role)
+            .args(role)
             .arg("--config")
             .arg(config)
             .arg("--data")
@@ -56,7 +56,7 @@ impl Up {
         while !up.is_ready() {
             anyhow::ensure!(
                 start.elapsed() < Duration::from_secs(60),
-                "goaround {role} is not ready"
+                "goaround {role:?} is not ready"
             );
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -139,6 +139,7 @@ impl State {
                 because: String::new(),
                 oops: None,
             },
+            scene: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::cast;
 use crate::protocol::Protocol;
-use crate::state::{Life, Phase, State};
+use crate::state::{Phase, State};
 use crate::step::Step;
 use domain::hearing::Spot;
 use domain::ticket::Name;
@@ -63,13 +63,12 @@ fn is_stuck(protocol: &Protocol, state: &State) -> bool {
 /// All is done, nothing is left anywhere, and every death was told.
 fn everything_has_landed(state: &State) -> bool {
     let is_done = state.rows.iter().all(|row| row.at.spot == Spot::Done);
-    let is_idle = |worker: &crate::state::Worker| worker.hand.is_none() && worker.phase == Life::Up;
     is_done
         && state.copies.is_empty()
         && state.late.is_empty()
         && state.journal.is_empty()
         && state.leader.sending.is_empty()
-        && state.workers.iter().all(is_idle)
+        && state.workers.iter().all(crate::state::Worker::is_idle)
         && state.truth.bad.is_subset(&state.oopses)
 }
 

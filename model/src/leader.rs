@@ -1,8 +1,9 @@
 //! The controller that leads: reads, releases, judges, and has another one follow it.
 
 use crate::cast::{self, NOW, Who};
+use crate::faults::Faults;
 use crate::mutant::Mutant;
-use crate::protocol::Protocol;
+use crate::protocol::{Notice, Protocol};
 use crate::state::{Leader, Life, State};
 use crate::step::{Lands, Step, sends};
 use crate::word::Word;
@@ -12,6 +13,7 @@ use domain::record::{Record, Said};
 use domain::ticket::Name;
 use domain::time::Timestamp;
 use domain::wait::Reason;
+use std::collections::BTreeSet;
 
 /// How many records may be applied and not acked.
 const UNACKED_MAX: usize = 2;
@@ -38,7 +40,7 @@ pub(crate) fn steps(protocol: &Protocol, state: &State, steps: &mut Vec<Step>) {
         .journal
         .iter()
         .any(|word| matches!(word, Word::Marker(_)));
-    if !is_waiting && state.may_pass() {
+    if !is_waiting && state.may_pass(protocol) {
         steps.push(Step::Pass);
     }
     if !is_waiting && !state.leader.is_deaf && state.faults.sentences > 0 {
@@ -61,12 +63,19 @@ impl State {
         waits || self.leader.is_deaf
     }
 
-    /// Everybody who lives beats within a lapse; else it passes for nothing but to find the dead.
-    fn may_pass(&self) -> bool {
-        match self.leader.is_deaf {
-            true => self.workers.iter().all(|worker| !worker.owes_beat),
-            false => self.workers.iter().any(|worker| worker.who.life > 0),
+    /// Everybody who lives beats within a lapse. Else it passes for nothing but to find the dead;
+    /// a launcher's word is lost to the next leader, and undone by a late one of the dead.
+    fn may_pass(&self, protocol: &Protocol) -> bool {
+        if self.leader.is_deaf {
+            return self.workers.iter().all(|worker| !worker.owes_beat);
         }
+        let Faults {
+            successions,
+            doubts,
+            ..
+        } = protocol.faults;
+        let is_needed = protocol.notice != Notice::Launcher || successions + doubts > 0;
+        is_needed && self.workers.iter().any(|worker| !worker.is_first())
     }
 
     fn is_past(&self, protocol: &Protocol, n: usize) -> bool {
@@ -159,30 +168,31 @@ impl State {
         self.think(protocol, NOW);
     }
 
-    /// Asks for what would answer the open questions, and buries the dead.
+    /// Asks for what would answer the open questions, and buries the dead, until neither is left.
     pub(crate) fn think(&mut self, protocol: &Protocol, now: Timestamp) {
-        let suspects = self.rows.iter().filter(|row| row.is_suspect());
-        let suspects: Vec<Name> = suspects.map(|row| row.at.name).collect();
-        for name in &suspects {
-            if !self.leader.asked.contains(name) {
-                self.leader.fleet.suspect(*name, now);
-            }
-        }
-        self.leader.asked = suspects.into_iter().collect();
         loop {
+            self.ask_about_suspects(now);
             let asks = self.leader.fleet.asks(now);
-            if asks.is_empty() {
+            let dead = self.leader.fleet.dead(now);
+            if asks.is_empty() && dead.is_empty() {
                 break;
             }
             for ask in asks {
                 self.ask(protocol, ask, now);
             }
-        }
-        for holder in self.leader.fleet.dead(now) {
-            if let Some(who) = cast::who(&holder) {
+            for who in dead.iter().filter_map(cast::who) {
                 self.bury(protocol, who);
             }
         }
+    }
+
+    fn ask_about_suspects(&mut self, now: Timestamp) {
+        let suspects = self.rows.iter().filter(|row| row.is_suspect());
+        let suspects: BTreeSet<Name> = suspects.map(|row| row.at.name).collect();
+        for name in suspects.difference(&self.leader.asked) {
+            self.leader.fleet.suspect(*name, now);
+        }
+        self.leader.asked = suspects;
     }
 
     fn ask(&mut self, protocol: &Protocol, ask: Ask, now: Timestamp) {
@@ -204,7 +214,7 @@ impl State {
             let living = self
                 .workers
                 .iter()
-                .filter(|worker| worker.phase != Life::New);
+                .filter(|worker| worker.is_alive());
             let living = living
                 .map(|worker| worker.who)
                 .filter(|who| Some(*who) != unheard);
@@ -244,7 +254,7 @@ impl State {
         for worker in self
             .workers
             .iter_mut()
-            .filter(|worker| worker.phase != Life::New)
+            .filter(|worker| worker.is_alive())
         {
             worker.owes_beat = true;
         }

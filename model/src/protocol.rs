@@ -19,8 +19,23 @@ pub struct Protocol {
     /// Whether beats and markers are read as soon as nothing else is before them, which leaves
     /// fewer states.
     pub is_prompt: bool,
+    /// How a death becomes known.
+    pub notice: Notice,
+    /// Whether another process takes the place of one that died.
+    pub returns: bool,
     /// The rule that is left out.
     pub mutant: Option<Mutant>,
+}
+
+/// How a death becomes known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The launcher tells of it.
+    Launcher,
+    /// It is noticed by its silence.
+    Lapse,
+    /// The one or the other.
+    Either,
 }
 
 impl Protocol {
@@ -31,6 +46,8 @@ impl Protocol {
             faults,
             claims: false,
             is_prompt: true,
+            notice: Notice::Launcher,
+            returns: true,
             mutant: None,
         }
     }

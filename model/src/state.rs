@@ -80,6 +80,8 @@ pub struct Worker {
 pub enum Life {
     /// It has just been started.
     New,
+    /// It died, and no other one takes its place.
+    Gone,
     /// Its first beat is confirmed.
     Announced,
     /// It consumes.
@@ -259,6 +261,23 @@ impl State {
                 *number -= fall;
             }
         }
+    }
+}
+
+impl Worker {
+    /// Whether it is there, and says so now and then.
+    pub const fn is_alive(&self) -> bool {
+        matches!(self.phase, Life::Announced | Life::Up)
+    }
+
+    /// Whether nobody in its slot has died.
+    pub const fn is_first(&self) -> bool {
+        self.who.life == 0
+    }
+
+    /// Whether it has nothing to do.
+    pub const fn is_idle(&self) -> bool {
+        self.hand.is_none() && matches!(self.phase, Life::Up | Life::Gone)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What can happen next: each step is one durable effect of one party.
 
 use crate::cast::{self, SLOTS, Who};
-use crate::protocol::Protocol;
-use crate::state::{Late, Life, State};
+use crate::protocol::{Notice, Protocol};
+use crate::state::{Late, State};
 use domain::ticket::Name;
 use std::fmt;
 
@@ -152,14 +152,16 @@ pub fn steps(protocol: &Protocol, state: &State, steps: &mut Vec<Step>) {
     let mut late = state.late.clone();
     late.dedup();
     steps.extend(late.into_iter().map(Step::Land));
-    steps.extend(state.truth.untold.iter().copied().map(Step::Tell));
+    if protocol.notice != Notice::Lapse {
+        steps.extend(state.truth.untold.iter().copied().map(Step::Tell));
+    }
     crate::leader::steps(protocol, state, steps);
     operator(state, steps);
 }
 
 fn faults_of(state: &State, slot: usize, steps: &mut Vec<Step>) {
     let worker = &state.workers[slot];
-    if state.faults.crashes > 0 && worker.phase != Life::New {
+    if state.faults.crashes > 0 && worker.is_alive() {
         steps.push(Step::Crash(slot));
     }
     let has_copy = state

@@ -11,6 +11,7 @@ use domain::ticket::Name;
 pub(crate) fn steps(protocol: &Protocol, state: &State, slot: usize, steps: &mut Vec<Step>) {
     let worker = &state.workers[slot];
     match worker.phase {
+        Life::Gone => {}
         Life::New => steps.push(Step::Announce(slot)),
         Life::Announced => steps.push(Step::Join(slot)),
         Life::Up => {
@@ -272,7 +273,7 @@ impl State {
                 life: who.life + 1,
                 ..who
             },
-            phase: Life::New,
+            phase: if protocol.returns { Life::New } else { Life::Gone },
             seen: if reads_early {
                 self.desired.clone()
             } else {

@@ -139,7 +139,8 @@ pub struct Audit {
 
 impl Audit {
     /// Compares what publishers had confirmed, what happened at the far side, and the reports.
-    pub fn new(confirmed: &[String], stages: &[&str], effects: &Effects, oopses: &[Value]) -> Self {
+    /// Each promise is: these tickets go through these stages.
+    pub fn new(promises: &[(&[String], &[&str])], effects: &Effects, oopses: &[Value]) -> Self {
         let mut audit = Self {
             live_doubles: effects.doubles.clone(),
             ..Self::default()
@@ -150,13 +151,13 @@ impl Audit {
                 *done.entry((&run.ticket, &run.stage)).or_default() += 1;
             }
         }
-        for id in confirmed {
-            let missing = stages
+        for (ids, stages) in promises {
+            let hops = ids
                 .iter()
-                .filter(|stage| !done.contains_key(&(id.as_str(), **stage)));
-            audit
-                .lost
-                .extend(missing.map(|stage| format!("{id} at {stage}")));
+                .flat_map(|id| stages.iter().map(move |stage| (id, stage)));
+            let missing = hops.filter(|(id, stage)| !done.contains_key(&(id.as_str(), **stage)));
+            let missing = missing.map(|(id, stage)| format!("{id} at {stage}"));
+            audit.lost.extend(missing);
         }
         let repeated = done.iter().filter(|(_, count)| **count > 1);
         audit.repeated = repeated

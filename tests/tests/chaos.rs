@@ -12,15 +12,16 @@ use acceptance::teller::Teller;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use testkit::dice::Dice;
 use testkit::partners::proxy::{Mode, Proxy};
 use testkit::partners::rabbitmq::{Options, Version};
 use testkit::partners::setting;
 
-const STAGES: [&str; 2] = ["build", "test"];
+const QUICK: [&str; 2] = ["build", "test"];
+const SLOW: [&str; 1] = ["work"];
 const CONFIG: &str = r#"
 [flow.ci]
 stages = ["build", "test"]
@@ -32,15 +33,23 @@ retry = { first = "50ms", max = "500ms" }
 run = [EFFECT, "--crash", "07"]
 concurrency = 2
 retry = { first = "50ms", max = "500ms" }
+[flow.slow]
+stages = ["work"]
+[stage.work]
+run = [EFFECT, "--sleep", "3"]
+concurrency = 2
+retry = { first = "50ms", max = "500ms" }
 "#;
 
 /// How long things go wrong in `make test`.
-const SHORT: Duration = Duration::from_secs(15);
+const SHORT: Duration = Duration::from_secs(12);
 /// How long it may take until everything is done after the last blow.
 const SETTLE_MAX: Duration = Duration::from_secs(180);
 /// Publishers wait while so many tickets are not done.
 const OPEN_MAX: usize = 1_500;
 const BATCH: usize = 20;
+/// The most tickets whose state is asked for one by one.
+const SHOWN_MAX: usize = 2_000;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug)]
@@ -172,24 +181,29 @@ impl Arena {
     }
 }
 
-/// What was promised to whom.
+/// What was promised.
 #[derive(Default)]
 struct Promises {
-    confirmed: Mutex<BTreeSet<String>>,
+    quick: Mutex<BTreeSet<String>>,
+    slow: Mutex<BTreeSet<String>>,
     is_over: AtomicBool,
+}
+
+/// The ids of what was promised.
+struct Confirmed {
+    quick: Vec<String>,
+    slow: Vec<String>,
 }
 
 impl Promises {
     fn add(&self, ids: impl IntoIterator<Item = String>) {
-        self.confirmed
-            .lock()
-            .expect("nobody panics with it")
-            .extend(ids);
+        lock(&self.quick).extend(ids);
     }
 
-    fn ids(&self) -> Vec<String> {
-        let confirmed = self.confirmed.lock().expect("nobody panics with it");
-        confirmed.iter().cloned().collect()
+    fn confirmed(&self) -> Confirmed {
+        let [quick, slow] =
+            [&self.quick, &self.slow].map(|ids| lock(ids).iter().cloned().collect());
+        Confirmed { quick, slow }
     }
 
     fn is_over(&self) -> bool {
@@ -201,9 +215,12 @@ impl Promises {
         let done = log
             .lines()
             .filter(|line| line.starts_with("end ") && line.contains(" test "));
-        let confirmed = self.confirmed.lock().expect("nobody panics with it").len();
-        confirmed < done.count() + OPEN_MAX
+        lock(&self.quick).len() < done.count() + OPEN_MAX
     }
+}
+
+fn lock(ids: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    ids.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Submits by the command line, to one controller after the other; an id that is printed counts.
@@ -221,6 +238,9 @@ fn submit(promises: &Promises, tellers: &[Teller], log: &std::path::Path) {
         let output = teller.run(&["submit", "--jsonl", "-"], &lines);
         let printed = acceptance::text(&output.stdout);
         promises.add(printed.lines().map(str::to_owned));
+        let output = teller.run(&["submit", "--flow", "slow"], "");
+        let printed = acceptance::text(&output.stdout);
+        lock(&promises.slow).extend(printed.lines().map(str::to_owned));
         while !promises.has_room(log) && !promises.is_over() {
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -256,10 +276,15 @@ fn seed() -> u64 {
 #[test]
 fn rabbitmq_and_pika_in_chaos_nothing_is_lost_and_nothing_runs_twice_at_once() {
     let seed = seed();
-    println!("chaos: SEED={seed}, {:?}", length());
+    let begun = Instant::now();
     let Some(mut arena) = Arena::start() else {
         return;
     };
+    println!(
+        "chaos: SEED={seed}, {:?}, begun after {:?}",
+        length(),
+        begun.elapsed()
+    );
     let Some(foreign) = Foreign::start(&arena.field.broker.url()) else {
         return;
     };
@@ -282,7 +307,8 @@ fn rabbitmq_and_pika_in_chaos_nothing_is_lost_and_nothing_runs_twice_at_once() {
             std::panic::resume_unwind(panic);
         }
     });
-    let audit = std::panic::AssertUnwindSafe(|| settle_and_audit(&mut arena, &promises.ids()));
+    let audit =
+        std::panic::AssertUnwindSafe(|| settle_and_audit(&mut arena, &promises.confirmed()));
     if let Err(panic) = std::panic::catch_unwind(audit) {
         let kept = std::env::temp_dir().join(format!("goaround-chaos-{seed}"));
         arena.field.keep(&kept);
@@ -303,7 +329,7 @@ fn rage(arena: &mut Arena, seed: u64) {
     }
 }
 
-fn settle_and_audit(arena: &mut Arena, confirmed: &[String]) {
+fn settle_and_audit(arena: &mut Arena, confirmed: &Confirmed) {
     let begun = Instant::now();
     let teller = arena.field.ask(&arena.controllers[0]);
     let mut last = None;
@@ -318,9 +344,10 @@ fn settle_and_audit(arena: &mut Arena, confirmed: &[String]) {
     });
     let (audit, books) = last.unwrap_or_else(|| panic!("no books:\n{}", arena.field.logs()));
     println!(
-        "{} confirmed, {} lost, {} live doubles, {} done again, {} reports of the dead, settled \
+        "{} and {} slow ones confirmed, {} lost, {} live doubles, {} done again, {} reports of the dead, settled \
          after {:?}: {books}",
-        confirmed.len(),
+        confirmed.quick.len(),
+        confirmed.slow.len(),
         audit.lost.len(),
         audit.live_doubles.len(),
         audit.repeated.len(),
@@ -336,17 +363,21 @@ fn settle_and_audit(arena: &mut Arena, confirmed: &[String]) {
     assert_eq!(books["balanced"], true, "{books}");
     arena.assert_all_run();
     assert_histories_agree(&teller, &oopses(&teller));
-    for id in confirmed {
+    let all = confirmed.quick.iter().chain(&confirmed.slow);
+    let step = (confirmed.quick.len() / SHOWN_MAX).max(1);
+    for id in all.step_by(step) {
         let ticket = teller.get(&format!("tickets/{id}"));
         let state = ticket.as_ref().and_then(|ticket| ticket["state"].as_str());
         assert_eq!(state, Some("done"), "{id}: {ticket:?}");
     }
 }
 
-fn look(arena: &Arena, teller: &Teller, confirmed: &[String]) -> Option<(Audit, Value)> {
+fn look(arena: &Arena, teller: &Teller, confirmed: &Confirmed) -> Option<(Audit, Value)> {
     let books = teller.books_if_any()?;
     let effects = arena.field.effects();
     let reports = oopses_if_any(teller)?;
-    let audit = Audit::new(confirmed, &STAGES, &effects, &reports);
+    let promises: [(&[String], &[&str]); 2] =
+        [(&confirmed.quick, &QUICK), (&confirmed.slow, &SLOW)];
+    let audit = Audit::new(&promises, &effects, &reports);
     Some((audit, books))
 }

@@ -77,7 +77,7 @@ impl Stand {
             .books_until(&self.controller, "all", |books| books["done"] == all);
         assert_eq!(books["balanced"], true, "{books}");
         let reports = oopses(&self.field.ask(&self.controller));
-        let audit = Audit::new(&self.ids, &STAGES, &self.field.effects(), &reports);
+        let audit = Audit::new(&[(&self.ids, &STAGES)], &self.field.effects(), &reports);
         audit.assert_clean();
         assert!(audit.repeated.is_empty(), "{audit:#?}");
         assert!(reports.is_empty(), "{reports:?}");

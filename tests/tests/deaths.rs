@@ -49,7 +49,7 @@ const WAYS: [(&str, &str); 8] = [
     ("panic", "failed"),
     ("abort", "crashed"),
     ("stack", "crashed"),
-    ("memory", "failed"),
+    ("memory", "crashed"),
     ("killed", "crashed"),
     ("endless", "timed_out"),
     ("blocked", "timed_out"),

@@ -91,7 +91,7 @@ fn survives(version: Version, tickets: usize) {
 
 fn audit(teller: &Teller, ids: &[String], effects: &Effects) {
     let reports = oopses(teller);
-    let audit = Audit::new(ids, &STAGES, effects, &reports);
+    let audit = Audit::new(&[(ids, &STAGES)], effects, &reports);
     println!(
         "{} runs, {} hops done again, {} OOPSes, {} of them for runs that ended before anybody \
          could hear of it",

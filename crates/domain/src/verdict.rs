@@ -15,6 +15,8 @@ pub struct Case {
     pub ticket: Ticket,
     /// Its wait: a suspect's, or a pending one that is overdue.
     pub wait: Wait,
+    /// Who ran the attempt that nobody speaks for, where the books know more than the holder.
+    pub scene: Option<Scene>,
 }
 
 /// What is to become of the ticket: it waits on under a new name.

@@ -110,7 +110,12 @@ fn read(
         };
         if let Place::Waiting(wait) = entry.place {
             let ticket = entry.ticket;
-            cases.push(Case { ticket, wait });
+            let scene = None;
+            cases.push(Case {
+                ticket,
+                wait,
+                scene,
+            });
         }
     }
     Ok(())
@@ -160,6 +165,7 @@ fn orphans(db: &Connection, max: usize, cases: &mut Vec<Case>) -> Result<(), Fau
                 because: format!("{holder} died before its attempt had ended"),
                 oops: None,
             },
+            scene: None,
         });
     }
     Ok(())

@@ -139,7 +139,8 @@ fn decide(setup: &ControllerSetup, case: &Case) -> Option<Judgement> {
         Condition::Suspect { holder, .. } => holder,
         _ => &setup.holder,
     };
-    domain::verdict::judge(case, &setup.scene(holder, stage)?, &decision)
+    let scene = case.scene.clone().or_else(|| setup.scene(holder, stage))?;
+    domain::verdict::judge(case, &scene, &decision)
 }
 
 /// Makes the report durable before the verdict counts.

@@ -359,7 +359,8 @@ impl Ledger for Hand {
                 };
             }
             let ticket = row.ticket.clone();
-            Some(Case { ticket, wait })
+            let scene = None;
+            Some(Case { ticket, wait, scene })
         });
         Ok(suspects.take(max.get()).collect())
     }

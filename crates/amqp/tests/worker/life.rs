@@ -274,8 +274,8 @@ async fn rabbitmq_groups_that_overlap_are_acked_whatever_their_order() {
         (0, amqp::Tally::default())
     );
     worker.close().await.unwrap();
-    let left = stand.ready(&stand.config.names.stage(&stage("build")));
-    assert_eq!(left.await, 0);
+    let queue = stand.config.names.stage(&stage("build"));
+    assert_eq!(stand.ready(&queue).await, 0);
 }
 
 async fn settle_all(stand: &Stand, worker: &amqp::Worker, group: Vec<Incoming>) {

@@ -175,6 +175,7 @@ impl State {
         let case = Case {
             ticket: ticket.clone(),
             wait,
+            scene: None,
         };
         self.orphans.insert(ticket.name, case);
         self.attention = true;

@@ -45,6 +45,7 @@ impl Waits for Memory {
                     Place::Waiting(wait) if is_case(&wait.condition, now) => Some(Case {
                         ticket: row.entry.ticket.clone(),
                         wait: wait.clone(),
+                        scene: None,
                     }),
                     _ => None,
                 });

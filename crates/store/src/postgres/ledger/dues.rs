@@ -3,7 +3,8 @@
 use super::Books;
 use crate::postgres::fault::Fault;
 use crate::postgres::rows::{self, Placed, TICKET_COLUMNS, place_columns, ticket_columns};
-use domain::names::Holder;
+use domain::names::{Holder, Version};
+use domain::oops::Scene;
 use domain::ports::{Due, Dues};
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
@@ -18,7 +19,7 @@ macro_rules! waiters {
             ticket_columns!(),
             ", ",
             place_columns!(),
-            ", a.holder, a.started_at FROM places p JOIN tickets t ON t.id = p.id \
+            ", a.holder, a.started_at, a.hostname, a.version FROM places p JOIN tickets t ON t.id = p.id \
              LEFT JOIN attempts a ON a.ticket = p.id AND a.generation = p.generation \
              AND a.hop = p.hop AND a.attempt = p.attempt "
         )
@@ -119,6 +120,14 @@ fn case(row: &Row) -> Result<Case, Fault> {
         .ok_or_else(|| Fault::row("a wait's reason", "nothing"))?;
     let holder: Option<&str> = row.try_get(ATTEMPT_AT)?;
     let started_at = rows::time(row, ATTEMPT_AT + 1)?;
+    let scene = match holder {
+        Some(holder) => Some(Scene {
+            holder: rows::parsed(holder, Holder::new)?,
+            hostname: row.try_get(ATTEMPT_AT + 2)?,
+            version: rows::parsed(row.try_get(ATTEMPT_AT + 3)?, Version::new)?,
+        }),
+        None => None,
+    };
     let condition = match (wait.condition, holder) {
         (Condition::Suspect { .. }, Some(holder)) => Condition::Suspect {
             holder: rows::parsed(holder, Holder::new)?,
@@ -129,5 +138,6 @@ fn case(row: &Row) -> Result<Case, Fault> {
     Ok(Case {
         ticket,
         wait: Wait { condition, ..wait },
+        scene,
     })
 }

@@ -25,6 +25,8 @@ CREATE TABLE tickets (
   body_hop bigint NOT NULL
 );
 
+CREATE INDEX tickets_by_key ON tickets (key) WHERE key IS NOT NULL;
+
 -- Where a ticket is: one row for each row of `tickets`. `because` and `detail` are those of the
 -- wait, or why and by whom it was dropped. While it is publishing, the columns of the wait say what
 -- it comes back to should it not have left.
