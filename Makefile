@@ -1,7 +1,7 @@
 # The commands of the house. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos
+.PHONY: help run test check bench model chaos
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ check: ## format, lints, dependencies, fast tests: what every commit passes
 bench: ## measure side by side with bare loops; ARGS="drain --rounds 3" for a part
 	cargo build --release -p goaround -p bench
 	target/release/bench $(ARGS)
+
+model: ## check the delivery protocol in every order of events, and that each rule is needed
+	cargo run --release -p goaround-model
 
 chaos: ## break everything at random for MINUTES=5 from SEED=, then count; and the long tests in full
 	cargo build -p goaround

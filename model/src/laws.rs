@@ -12,9 +12,12 @@ use stateright::{Model, Property};
 pub fn laws() -> Vec<Property<Protocol>> {
     vec![
         Property::always("P1 nothing is lost", |_, state| nothing_is_lost(state)),
-        Property::always("P2 everything lands", |protocol: &Protocol, state: &State| {
-            everything_has_landed(state) || !is_stuck(protocol, state)
-        }),
+        Property::always(
+            "P2 everything lands",
+            |protocol: &Protocol, state: &State| {
+                everything_has_landed(state) || !is_stuck(protocol, state)
+            },
+        ),
         Property::always("P3 nothing is done twice", |_, state: &State| {
             state.rows.iter().all(|row| row.dones <= 1)
         }),

@@ -15,16 +15,13 @@ use domain::time::Timestamp;
 use domain::wait::Reason;
 use std::collections::BTreeSet;
 
-/// How many records may be applied and not acked.
+/// How many records may have been applied and not acked when the controller dies.
 const UNACKED_MAX: usize = 2;
 
 /// What the controller may do next, and what may become of it.
 pub(crate) fn steps(protocol: &Protocol, state: &State, steps: &mut Vec<Step>) {
-    if state.journal.len() > state.applied && state.applied < UNACKED_MAX {
+    if !state.journal.is_empty() {
         steps.push(Step::Read);
-    }
-    if state.applied > 0 {
-        steps.push(Step::AckJournal);
     }
     for (n, row) in state.rows.iter().enumerate() {
         if row.is_due() && !state.desired.is_paused && state.is_past(protocol, n) {
@@ -49,7 +46,7 @@ pub(crate) fn steps(protocol: &Protocol, state: &State, steps: &mut Vec<Step>) {
         steps.extend(slots.map(Step::Sentence));
     }
     if state.faults.successions > 0 {
-        steps.push(Step::Succeed);
+        steps.extend((0..=state.applied.len()).map(Step::Succeed));
     }
 }
 
@@ -67,15 +64,16 @@ impl State {
     /// a launcher's word is lost to the next leader, and undone by a late one of the dead.
     fn may_pass(&self, protocol: &Protocol) -> bool {
         if self.leader.is_deaf {
-            return self.workers.iter().all(|worker| !worker.owes_beat);
+            return true;
         }
         let Faults {
             successions,
             doubts,
             ..
         } = protocol.faults;
-        let is_needed = protocol.notice != Notice::Launcher || successions + doubts > 0;
-        is_needed && self.workers.iter().any(|worker| !worker.is_first())
+        let is_lost = self.truth.untold.is_empty() && successions + doubts > 0;
+        (protocol.notice != Notice::Launcher || is_lost)
+            && self.workers.iter().any(|worker| !worker.is_first())
     }
 
     fn is_past(&self, protocol: &Protocol, n: usize) -> bool {
@@ -98,14 +96,14 @@ impl State {
     }
 
     pub(crate) fn read(&mut self, protocol: &Protocol) {
-        let word = self.journal[self.applied];
+        let word = self.journal.remove(0);
         let record = word.record();
         self.apply(protocol, &word, &record.said);
         self.leader.fleet.read(&record, NOW);
         if self.faults.successions > 0 {
-            self.applied += 1;
-        } else {
-            self.journal.remove(self.applied);
+            self.applied.push(word);
+            let acked = self.applied.len().saturating_sub(UNACKED_MAX);
+            self.applied.drain(..acked);
         }
         self.think(protocol, NOW);
     }
@@ -118,16 +116,11 @@ impl State {
             Word::Marker(_) | Word::OldMarker => true,
             _ => false,
         };
-        while self.applied == 0 && self.journal.first().is_some_and(is_plain) {
+        while self.journal.first().is_some_and(is_plain) {
             let word = self.journal.remove(0);
             self.leader.fleet.read(&word.record(), NOW);
             self.think(protocol, NOW);
         }
-    }
-
-    pub(crate) fn ack_journal(&mut self) {
-        self.journal.drain(..self.applied);
-        self.applied = 0;
     }
 
     pub(crate) fn release(&mut self, n: usize) {
@@ -205,16 +198,24 @@ impl State {
         }
     }
 
-    /// A lapse passes. The journal flows, and everybody is heard but the dead and these.
+    /// A lapse passes. The journal flows, and everybody is heard but the dead and these. For a
+    /// new controller everybody who lives has written a beat by then, which may lie unread.
     pub(crate) fn pass(&mut self, protocol: &Protocol, unheard: Option<Who>) {
+        if self.leader.is_deaf {
+            let alive = |slot: &usize| self.workers[*slot].is_alive();
+            for slot in (0..self.workers.len()).filter(alive).collect::<Vec<_>>() {
+                self.beat(protocol, slot);
+            }
+        }
+        self.lapse(protocol, unheard);
+    }
+
+    fn lapse(&mut self, protocol: &Protocol, unheard: Option<Who>) {
         let mut now = NOW;
         let end = NOW.plus(LAPSE);
         while now < end {
             now = now.plus(BEAT_EVERY);
-            let living = self
-                .workers
-                .iter()
-                .filter(|worker| worker.is_alive());
+            let living = self.workers.iter().filter(|worker| worker.is_alive());
             let living = living
                 .map(|worker| worker.who)
                 .filter(|who| Some(*who) != unheard);
@@ -235,9 +236,15 @@ impl State {
         self.pass(protocol, Some(who));
     }
 
-    pub(crate) fn succeed(&mut self, protocol: &Protocol) {
+    /// The last of what was applied was not acked, and is read again.
+    pub(crate) fn succeed(&mut self, protocol: &Protocol, unacked: usize) {
         self.faults.successions -= 1;
-        self.applied = 0;
+        let acked = self.applied.len() - unacked;
+        let again: Vec<Word> = self.applied.drain(acked..).collect();
+        self.journal.splice(..0, again);
+        if self.faults.successions == 0 {
+            self.applied.clear();
+        }
         for word in &mut self.journal {
             if matches!(word, Word::Marker(_)) {
                 *word = Word::OldMarker;
@@ -251,17 +258,11 @@ impl State {
                 self.leader.fleet.expect(cast::holder(who), NOW);
             }
         }
-        for worker in self
-            .workers
-            .iter_mut()
-            .filter(|worker| worker.is_alive())
-        {
-            worker.owes_beat = true;
-        }
         if protocol.is(Mutant::BelievesItHears) {
-            self.pass(
+            let mutant = Some(Mutant::SentencesUnread);
+            self.lapse(
                 &Protocol {
-                    mutant: Some(Mutant::SentencesUnread),
+                    mutant,
                     ..*protocol
                 },
                 None,

@@ -2,6 +2,7 @@
 //! rule is needed and that the model would notice.
 
 use crate::faults::Faults;
+use crate::protocol::Protocol;
 
 /// What is left out or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,31 +55,11 @@ pub enum Mutant {
     BelievesItHears,
 }
 
-/// A mutant, and where it is caught first.
-#[derive(Clone, Copy, Debug)]
-pub struct Case {
-    /// Which one.
-    pub mutant: Mutant,
-    /// The faults that it takes.
-    pub faults: Faults,
-    /// Whether work is claimed.
-    pub claims: bool,
-}
-
-const fn case(mutant: Mutant, faults: Faults) -> Case {
-    Case {
-        mutant,
-        faults,
-        claims: false,
-    }
-}
-
-const fn claim(mutant: Mutant, faults: Faults) -> Case {
-    Case {
-        mutant,
-        faults,
-        claims: true,
-    }
+/// One ticket, and this rule left out.
+const fn case(mutant: Mutant, faults: Faults) -> Protocol {
+    let mut protocol = Protocol::sound(faults);
+    protocol.mutant = Some(mutant);
+    protocol
 }
 
 const NONE: Faults = Faults::NONE;
@@ -90,48 +71,49 @@ const SUCCESSION: Faults = Faults {
     ..NONE
 };
 const RESET: Faults = Faults { resets: 1, ..NONE };
+const FAILURE_AND_DOUBT: Faults = Faults {
+    failures: 1,
+    ..DOUBT
+};
+const CRASH_AND_SUCCESSION: Faults = Faults {
+    crashes: 1,
+    ..SUCCESSION
+};
+const CRASH_AND_RESET: Faults = Faults {
+    crashes: 1,
+    ..RESET
+};
+const CUT_AND_RESET: Faults = Faults { cuts: 1, ..RESET };
+const CUT_AND_SUCCESSION: Faults = Faults {
+    cuts: 1,
+    ..SUCCESSION
+};
 
 /// Every mutant, with the fewest faults that catch it.
-pub const CASES: [Case; 23] = [
+pub const CASES: [Protocol; 23] = [
     case(Mutant::StartsRedelivered, CUT),
-    case(Mutant::RecordsBeforeNext, CRASH),
-    case(Mutant::AcksBeforeRecord, CRASH),
-    claim(Mutant::AcksBeforeClaim, CRASH),
+    case(Mutant::RecordsBeforeNext, CRASH).dwindling(),
+    case(Mutant::AcksBeforeRecord, CRASH).dwindling(),
+    case(Mutant::AcksBeforeClaim, CRASH).claiming().dwindling(),
     case(Mutant::HearsEveryGeneration, DOUBT),
-    case(Mutant::HearsEveryHop, Faults { failures: 1, ..DOUBT }),
-    case(
-        Mutant::HearsFailureAgain,
-        Faults {
-            failures: 1,
-            ..DOUBT
-        },
-    ),
+    case(Mutant::HearsEveryHop, FAILURE_AND_DOUBT),
+    case(Mutant::HearsFailureAgain, FAILURE_AND_DOUBT),
     case(Mutant::ReopensDone, CRASH),
-    claim(Mutant::DeniesHigherHop, CRASH),
+    case(Mutant::DeniesHigherHop, CRASH).claiming().dwindling(),
     case(Mutant::KeepsGenerationOfTheDead, CRASH),
     case(Mutant::KeepsGenerationInDoubt, DOUBT),
     case(Mutant::LiftsBarrier, RESET),
     case(Mutant::PublishesAgain, DOUBT),
     case(Mutant::ReleasesAgain, SUCCESSION),
-    case(Mutant::SentencesUnread, CRASH),
-    case(Mutant::RunsUnrecorded, CRASH),
-    case(Mutant::BuriesInSilence, CRASH),
-    case(Mutant::BuriesOnlyTheLeft, CRASH),
+    case(Mutant::SentencesUnread, CRASH).lapsing().dwindling(),
+    case(Mutant::RunsUnrecorded, CRASH).dwindling(),
+    case(Mutant::BuriesInSilence, CRASH).dwindling(),
+    case(Mutant::BuriesOnlyTheLeft, CRASH).dwindling(),
     case(Mutant::JudgesUnheard, CUT),
-    claim(
-        Mutant::ExpectsNobody,
-        Faults {
-            successions: 1,
-            ..CRASH
-        },
-    ),
-    case(Mutant::HidesCutOff, Faults { resets: 1, ..CUT }),
-    case(Mutant::ConsumesUnannounced, Faults { resets: 1, ..CRASH }),
-    case(
-        Mutant::BelievesItHears,
-        Faults {
-            successions: 1,
-            ..CUT
-        },
-    ),
+    case(Mutant::ExpectsNobody, CRASH_AND_SUCCESSION)
+        .claiming()
+        .dwindling(),
+    case(Mutant::HidesCutOff, CUT_AND_RESET),
+    case(Mutant::ConsumesUnannounced, CRASH_AND_RESET),
+    case(Mutant::BelievesItHears, CUT_AND_SUCCESSION),
 ];

@@ -61,6 +61,30 @@ impl Protocol {
         }
     }
 
+    /// The same, where the dead are known only by their silence.
+    #[must_use]
+    pub const fn lapsing(self) -> Self {
+        Self {
+            notice: Notice::Lapse,
+            ..self
+        }
+    }
+
+    /// The same, where nobody takes the place of the dead.
+    #[must_use]
+    pub const fn dwindling(self) -> Self {
+        Self {
+            returns: false,
+            ..self
+        }
+    }
+
+    /// The same, with this many tickets.
+    #[must_use]
+    pub const fn with(self, tickets: u8) -> Self {
+        Self { tickets, ..self }
+    }
+
     /// Whether this rule is the one that is left out.
     pub fn is(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
@@ -97,7 +121,6 @@ impl Protocol {
                 state.journal.push(crate::word::Word::Gone(who));
             }
             Step::Read => state.read(self),
-            Step::AckJournal => state.ack_journal(),
             Step::Release(n) => state.release(n),
             Step::Send(name) => state.send(name),
             Step::SendInDoubt(name, lands) => state.send_in_doubt(self, name, lands),
@@ -108,7 +131,7 @@ impl Protocol {
             }
             Step::Pass => state.pass(self, None),
             Step::Sentence(slot) => state.sentence(self, slot),
-            Step::Succeed => state.succeed(self),
+            Step::Succeed(unacked) => state.succeed(self, unacked),
             _ => self.order(state, step),
         }
     }

@@ -16,10 +16,10 @@ pub struct State {
     pub copies: Vec<Copy>,
     /// What was published and has not landed yet, sorted.
     pub late: Vec<Late>,
-    /// What the controller has not applied yet, or not acked yet, oldest first.
+    /// What the controller has not applied yet, oldest first.
     pub journal: Vec<Word>,
-    /// How many of these are applied, and are read again should the controller die.
-    pub applied: usize,
+    /// The last records that it has applied: perhaps not acked, should it die.
+    pub applied: Vec<Word>,
     /// The workers.
     pub workers: [Worker; SLOTS],
     /// What everybody is to keep to.
@@ -71,8 +71,6 @@ pub struct Worker {
     pub hand: Option<Hand>,
     /// Revision and hand of its last beat.
     pub told: Option<(u64, Option<Name>)>,
-    /// The new controller has not heard its regular beat yet.
-    pub owes_beat: bool,
 }
 
 /// How far a process has come.
@@ -201,7 +199,6 @@ impl State {
             seen: desired.clone(),
             hand: None,
             told: Some((desired.revision, None)),
-            owes_beat: false,
         });
         let row = |n| Row {
             at: Position {
@@ -216,7 +213,7 @@ impl State {
             copies: Vec::new(),
             late: Vec::new(),
             journal: Vec::new(),
-            applied: 0,
+            applied: Vec::new(),
             workers,
             desired,
             rows: (0..tickets).map(row).collect(),
@@ -247,8 +244,13 @@ impl State {
             who: one.who,
             ..other.clone()
         };
-        one.who.life == 0 && one.hand.is_none() && *one == twin && self.attempts.is_empty()
-            && self.journal.is_empty() && self.truth == Truth::default() && self.leader.is_deaf == false
+        one.who.life == 0
+            && one.hand.is_none()
+            && *one == twin
+            && self.attempts.is_empty()
+            && self.journal.is_empty()
+            && self.truth == Truth::default()
+            && self.leader.is_deaf == false
     }
 
     /// The same state in its smallest form.

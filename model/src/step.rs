@@ -45,8 +45,6 @@ pub enum Step {
     Tell(Who),
     /// The controller reads the next record into the books.
     Read,
-    /// The controller acks what it has read.
-    AckJournal,
     /// The controller notes that it is about to publish a ticket.
     Release(usize),
     /// It publishes it.
@@ -61,8 +59,8 @@ pub enum Step {
     Pass,
     /// A lapse passes in which a worker that lives is not heard.
     Sentence(usize),
-    /// The controller dies, and another one leads.
-    Succeed,
+    /// The controller dies, and another one leads, which reads this many records again.
+    Succeed(usize),
     /// An operator has a ticket run anew.
     Reset(usize),
     /// An operator pauses the stages.
@@ -119,7 +117,6 @@ impl fmt::Debug for Step {
             Self::Land(Late::Word(word)) => write!(f, "{word:?} lands late"),
             Self::Tell(who) => write!(f, "the launcher tells that {who:?} died"),
             Self::Read => write!(f, "the controller reads"),
-            Self::AckJournal => write!(f, "the controller acks the journal"),
             Self::Release(_) => write!(f, "the controller is about to publish"),
             Self::Send(name) => write!(f, "the controller publishes {}", short(name)),
             Self::SendInDoubt(name, lands) => {
@@ -133,7 +130,12 @@ impl fmt::Debug for Step {
             Self::Judge(_) => write!(f, "the controller judges"),
             Self::Pass => write!(f, "a lapse passes"),
             Self::Sentence(slot) => write!(f, "{} is NOT HEARD for a lapse", w(slot)),
-            Self::Succeed => write!(f, "the controller DIES, another leads"),
+            Self::Succeed(unacked) => {
+                write!(
+                    f,
+                    "the controller DIES, another leads and reads {unacked} again"
+                )
+            }
             Self::Reset(_) => write!(f, "an operator RESETS the ticket"),
             Self::Pause => write!(f, "an operator PAUSES"),
             Self::Resume => write!(f, "an operator resumes"),

@@ -18,7 +18,7 @@ pub(crate) fn steps(protocol: &Protocol, state: &State, slot: usize, steps: &mut
             if worker.seen.revision < state.desired.revision {
                 steps.push(Step::Follow(slot));
             }
-            if worker.owes_beat || (state.is_curious() && has_let_go(protocol, worker)) {
+            if state.is_curious() && has_let_go(protocol, worker) {
                 steps.push(Step::Beat(slot));
             }
             match &worker.hand {
@@ -99,7 +99,6 @@ impl State {
         let told = content(protocol, &self.workers[slot]);
         let worker = &mut self.workers[slot];
         worker.told = Some(told);
-        worker.owes_beat = false;
         self.journal.push(Word::Beat {
             by: worker.who,
             revision: told.0,
@@ -273,7 +272,11 @@ impl State {
                 life: who.life + 1,
                 ..who
             },
-            phase: if protocol.returns { Life::New } else { Life::Gone },
+            phase: if protocol.returns {
+                Life::New
+            } else {
+                Life::Gone
+            },
             seen: if reads_early {
                 self.desired.clone()
             } else {
@@ -281,7 +284,6 @@ impl State {
             },
             hand: None,
             told: None,
-            owes_beat: false,
         };
     }
 }

@@ -8,13 +8,10 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use testkit::partners::or_skip;
 use testkit::partners::postgres::PostgresServer;
 use testkit::partners::rabbitmq::{Options, Rabbit, Shared, Version};
 
-/// How long the books may take to say what a test waits for.
-const BOOKS_MAX: Duration = Duration::from_secs(180);
 const DATABASE: &str = "goaround";
 
 /// Where the tickets travel.
@@ -231,7 +228,7 @@ impl Field {
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
-        let (books, is_so) = self.ask(controller).watch_books(BOOKS_MAX, is_so);
+        let (books, is_so) = self.ask(controller).watch_books(is_so);
         assert!(is_so, "{what} did not come about: {books}\n{}", self.logs());
         books
     }

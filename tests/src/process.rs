@@ -1,6 +1,7 @@
 //! [`Process`]: one `goaround worker`, `controller` or `watchdog`, by its process id.
 
 use crate::{eventually_every, program};
+use rustix::process::Signal;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -140,7 +141,7 @@ impl Process {
         let mut child = self.child.take().expect("it runs");
         let pid = rustix::process::Pid::from_child(&child);
         // It may have ended already.
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        rustix::process::kill_process(pid, Signal::TERM).ok();
         let ended = eventually_every(LOOK_EVERY, READY_MAX, || child.try_wait().expect("ours"));
         if ended.is_none() {
             child.kill().expect("ours");
@@ -157,16 +158,26 @@ impl Process {
 
     /// Kills the role and leaves its launcher, which starts it again.
     pub fn kill_child(&self) {
-        self.kill_descendants(1);
+        self.signal_below(1, Signal::KILL);
     }
 
     /// Kills what starts the handlers, with them.
     pub fn kill_spawner(&self) {
-        self.kill_descendants(2);
+        self.signal_below(2, Signal::KILL);
     }
 
-    /// Kills the processes that are so many steps below.
-    fn kill_descendants(&self, depth: usize) {
+    /// Stops the role where it is, as a machine does that has no time for it.
+    pub fn freeze_child(&self) {
+        self.signal_below(1, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw_child(&self) {
+        self.signal_below(1, Signal::CONT);
+    }
+
+    /// Signals the processes that are so many steps below.
+    fn signal_below(&self, depth: usize, signal: Signal) {
         let mut pids: Vec<u32> = self.pid().into_iter().collect();
         for _ in 0..depth {
             pids = pids.iter().flat_map(|pid| children(*pid)).collect();
@@ -175,7 +186,7 @@ impl Process {
             let pid = i32::try_from(pid).ok();
             if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
                 // It may have ended in between.
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+                rustix::process::kill_process(pid, signal).ok();
             }
         }
     }

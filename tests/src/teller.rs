@@ -1,12 +1,18 @@
 //! [`Teller`]: asks one server by the command line.
 
-use crate::{eventually_every, show, text, within_patience};
+use crate::{show, text, within_patience};
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the books may take to say what a test waits for.
+const BOOKS_MAX: Duration = Duration::from_secs(400);
+/// How long they may stay as they are meanwhile; the longest handler of a test takes 60 seconds.
+const CHANGE_MAX: Duration = Duration::from_secs(100);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The command line, pointed at one server.
 #[derive(Clone, Debug)]
@@ -71,17 +77,23 @@ impl Teller {
             .unwrap_or_else(|error| panic!("{error} in {}", show(&output)))
     }
 
-    /// Waits until the books say so; returns the last that were seen and whether they do.
-    pub fn watch_books(&self, patience: Duration, is_so: impl Fn(&Value) -> bool) -> (Value, bool) {
+    /// Waits until the books say so, as long as they change; returns the last that were seen and
+    /// whether they do.
+    pub fn watch_books(&self, is_so: impl Fn(&Value) -> bool) -> (Value, bool) {
+        let (begun, mut changed) = (Instant::now(), Instant::now());
         let mut last = Value::Null;
-        let pause = Duration::from_millis(100);
-        let found = eventually_every(pause, patience, || {
+        while begun.elapsed() < BOOKS_MAX && changed.elapsed() < CHANGE_MAX {
             if let Some(books) = self.books_if_any() {
-                last = books;
+                if is_so(&books) {
+                    return (books, true);
+                }
+                if books != last {
+                    (last, changed) = (books, Instant::now());
+                }
             }
-            is_so(&last).then_some(())
-        });
-        (last, found.is_some())
+            std::thread::sleep(LOOK_EVERY);
+        }
+        (last, false)
     }
 }
 

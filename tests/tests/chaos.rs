@@ -57,6 +57,9 @@ enum Blow {
     WorkerHost(usize),
     WorkerChild(usize),
     Spawner(usize),
+    /// Shorter than a worker may be silent: whoever is frozen longer is taken for dead, and its
+    /// work may then run twice at once.
+    Freeze(usize, u64),
     ControllerHost(usize),
     ControllerChild(usize),
     BrokerRestart,
@@ -66,13 +69,15 @@ enum Blow {
     MemoryAlarm(u64),
     PostgresPower,
     PostgresRestart,
+    /// Everything at once.
+    PowerFailure,
 }
 
 fn draw(dice: &mut Dice) -> Blow {
     let worker = *dice.pick(&[0, 1, 2]);
     let controller = *dice.pick(&[0, 1]);
     let seconds = dice.between(2, 10);
-    match dice.between(0, 19) {
+    match dice.between(0, 21) {
         0..=3 => Blow::WorkerHost(worker),
         4..=5 => Blow::WorkerChild(worker),
         6 => Blow::Spawner(worker),
@@ -84,7 +89,9 @@ fn draw(dice: &mut Dice) -> Blow {
         15..=16 => Blow::HalfOpen(seconds),
         17 => Blow::MemoryAlarm(seconds),
         18 => Blow::PostgresPower,
-        _ => Blow::PostgresRestart,
+        19 => Blow::Freeze(worker, dice.between(1, 4)),
+        20 => Blow::PostgresRestart,
+        _ => Blow::PowerFailure,
     }
 }
 
@@ -127,9 +134,15 @@ impl Arena {
             Blow::WorkerHost(n) => self.workers[n].restart(),
             Blow::WorkerChild(n) => self.workers[n].kill_child(),
             Blow::Spawner(n) => self.workers[n].kill_spawner(),
+            Blow::Freeze(n, seconds) => {
+                self.workers[n].freeze_child();
+                std::thread::sleep(Duration::from_secs(seconds));
+                self.workers[n].thaw_child();
+            }
             Blow::ControllerHost(n) => self.controllers[n].restart(),
             Blow::ControllerChild(n) => self.controllers[n].kill_child(),
             Blow::BrokerRestart | Blow::BrokerPower => self.restart_broker(blow),
+            Blow::PowerFailure => self.fail_power(),
             Blow::Cut => self.proxy.cut(),
             Blow::HalfOpen(seconds) => {
                 self.proxy.set(Mode::Stall);
@@ -153,6 +166,18 @@ impl Arena {
                 std::thread::sleep(Duration::from_secs(1));
                 self.field.postgres.restart();
             }
+        }
+    }
+
+    fn fail_power(&mut self) {
+        for process in self.workers.iter_mut().chain(&mut self.controllers) {
+            process.kill();
+        }
+        self.field.postgres.kill();
+        self.restart_broker(Blow::BrokerPower);
+        self.field.postgres.restart();
+        for process in self.workers.iter_mut().chain(&mut self.controllers) {
+            process.restart();
         }
     }
 
@@ -344,8 +369,8 @@ fn settle_and_audit(arena: &mut Arena, confirmed: &Confirmed) {
     });
     let (audit, books) = last.unwrap_or_else(|| panic!("no books:\n{}", arena.field.logs()));
     println!(
-        "{} and {} slow ones confirmed, {} lost, {} live doubles, {} done again, {} reports of the dead, settled \
-         after {:?}: {books}",
+        "{} and {} slow ones confirmed, {} lost, {} live doubles, {} done again, \
+         {} reports of the dead, settled after {:?}: {books}",
         confirmed.quick.len(),
         confirmed.slow.len(),
         audit.lost.len(),

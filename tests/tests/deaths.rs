@@ -1,6 +1,6 @@
 //! Every way to die: the ticket is back, the death is reported once, and the others go on (US-07).
 
-use acceptance::audit::{assert_histories_agree, oopses};
+use acceptance::audit::{End, assert_histories_agree, oopses};
 use acceptance::eventually;
 use acceptance::field::Field;
 use serde_json::Value;
@@ -155,4 +155,57 @@ fn rabbitmq_gives_back_a_ticket_whose_worker_was_killed_under_its_launcher() {
 #[test]
 fn rabbitmq_gives_back_a_ticket_whose_whole_host_is_gone() {
     a_death_above_the_handler("host", false);
+}
+
+const FROZEN: &str = "[flow.ci]\nstages = [\"work\"]\n[stage.work]\n\
+                      run = [EFFECT, \"--sleep\", \"14\"]\n";
+
+/// The price of a wrong sentence, as documented: the work may run beside itself. What must not
+/// happen is that it counts twice.
+#[test]
+fn rabbitmq_worker_that_was_frozen_is_taken_for_dead_and_its_late_word_changes_nothing() {
+    let Some(field) = Field::shared(FROZEN) else {
+        return;
+    };
+    let controller = field.controller("controller");
+    let mut victim = field.worker("victim");
+    victim.await_ready();
+    let ids = field.submit(&controller, "ci", 1);
+    let runs = |count: usize| {
+        let begun = eventually(|| (field.effects().of(&ids[0]).len() == count).then_some(()));
+        assert!(begun.is_some(), "no {count} runs:\n{}", field.logs());
+    };
+    runs(1);
+    let mut other = field.worker("other");
+    other.await_ready();
+    victim.freeze_child();
+    runs(2);
+    victim.thaw_child();
+    let books = field.books_until(&controller, "it is done", |books| books["done"] == 1);
+    assert_eq!(books["accepted"], 1, "{books}");
+    let ask = field.ask(&controller);
+    let seen = || {
+        let ticket = ask.json(&["ticket", "show", &ids[0], "-o", "json"]);
+        (ask.books(), oopses(&ask), ticket)
+    };
+    let before = seen();
+    assert_eq!(before.1.len(), 1, "{before:?}");
+    assert_eq!(before.2["attempt"], 2, "{before:?}");
+    // Whatever the one that is taken for dead still has to say, it says by now.
+    let ended = eventually(|| {
+        let effects = field.effects();
+        let mut runs = effects.of(&ids[0]).into_iter();
+        runs.all(|(_, end)| *end != End::Silent).then_some(())
+    });
+    assert!(ended.is_some(), "{:?}", field.effects());
+    std::thread::sleep(Duration::from_secs(3));
+    let after = seen();
+    assert_eq!(after.0, before.0);
+    assert_eq!(after.1.len(), 1, "{after:?}");
+    assert_eq!(
+        field.effects().of(&ids[0]).len(),
+        2,
+        "it does not run again"
+    );
+    assert!(victim.is_running() && other.is_running());
 }

@@ -7,7 +7,7 @@ use acceptance::field::Field;
 use acceptance::foreign::Foreign;
 use acceptance::process::Process;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CONFIG: &str = "[flow.ci]\nstages = [\"build\"]\n[stage.build]\nrun = [EFFECT]\n";
 const LOG_LINES_MAX: usize = 200;
@@ -165,25 +165,23 @@ fn rabbitmq_and_pika_messages_without_any_properties_are_done() {
     assert_unharmed(&field, &mut controller, &mut worker, 6);
 }
 
-#[test]
-fn rabbitmq_and_pika_headers_of_wrong_types_are_no_reason_to_lose_a_ticket() {
-    let Some((field, mut controller, mut worker, mut foreign)) = start(CONFIG) else {
-        return;
-    };
-    let names = [
-        "generation",
-        "hop",
-        "attempt",
-        "flow",
-        "key",
-        "deadline",
-        "created",
-        "root",
-        "parent",
-        "depth",
-        "booked",
-    ];
-    let strange = [
+const HEADERS: [&str; 11] = [
+    "generation",
+    "hop",
+    "attempt",
+    "flow",
+    "key",
+    "deadline",
+    "created",
+    "root",
+    "parent",
+    "depth",
+    "booked",
+];
+
+/// Values that no header of ours has, or that none of them can have.
+fn strange() -> [Value; 10] {
+    [
         json!("two"),
         json!(-7),
         json!(true),
@@ -194,16 +192,25 @@ fn rabbitmq_and_pika_headers_of_wrong_types_are_no_reason_to_lose_a_ticket() {
         json!({"!": "bytes"}),
         json!({"!": "none"}),
         json!({"!": "big"}),
-    ];
+    ]
+}
+
+#[test]
+fn rabbitmq_and_pika_headers_of_wrong_types_are_no_reason_to_lose_a_ticket() {
+    let Some((field, mut controller, mut worker, mut foreign)) = start(CONFIG) else {
+        return;
+    };
     let mut sent = Vec::new();
-    for (n, value) in strange.iter().enumerate() {
-        let headers: serde_json::Map<String, Value> = names
+    for (n, value) in strange().iter().enumerate() {
+        let headers: serde_json::Map<String, Value> = HEADERS
             .iter()
             .map(|name| (format!("goaround-{name}"), value.clone()))
             .collect();
         let id = uuid::Uuid::now_v7().to_string();
         let text = format!("strange {n}");
-        let message = json!({"exchange": field.prefix(), "key": "build", "id": id, "headers": headers, "text": text});
+        let message = json!({
+            "exchange": field.prefix(), "key": "build", "id": id, "headers": headers, "text": text
+        });
         sent.push(foreign.must(&message));
     }
     let bad_id =
@@ -287,8 +294,14 @@ fn rabbitmq_and_pika_garbage_in_every_queue_of_ours_is_put_aside() {
     });
     assert_eq!(books["balanced"], true, "{books}");
     // Whoever starts now reads the garbage in the stream of desired states first.
+    let begun = Instant::now();
     worker.restart();
     worker.await_ready();
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "{}",
+        worker.log()
+    );
     controller.restart();
     controller.await_ready();
     let mut watchdog = field.start("watchdog", "watchdog", &[]);

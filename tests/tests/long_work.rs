@@ -63,6 +63,7 @@ fn a_restart_in_the_middle(length: u64, ack_timeout: &str) {
         broker.stop();
         broker.restart();
     }
+    std::thread::sleep(Duration::from_secs(length / 2));
     field.books_until(&controller, "the end", |books| books["done"] == 1);
     assert_run_once(&field, &controller, &ids[0]);
     let lines = worker.log().lines().count();

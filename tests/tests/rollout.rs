@@ -11,7 +11,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 fn config(version: &str) -> String {
     let stage = |name: &str| {
         format!(
-            "[stage.{name}]\nrun = [EFFECT, \"--sleep\", \"0.02\"]\nconcurrency = 2\nversion = \"{version}\"\n"
+            "[stage.{name}]\nrun = [EFFECT, \"--sleep\", \"0.02\"]\nconcurrency = 2\n\
+             version = \"{version}\"\n"
         )
     };
     format!(

@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-/// What is fetched beyond the slots at first, and at least.
+/// What is fetched beyond the slots at first.
 const AHEAD_MIN: usize = 32;
 /// The broker takes no larger window.
 const WINDOW_MAX: usize = u16::MAX as usize;
@@ -13,7 +13,6 @@ const WINDOW_MAX: usize = u16::MAX as usize;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prefetch {
     now: usize,
-    min: usize,
     max: usize,
     /// How many had been handed out when it was last changed.
     since: u64,
@@ -34,41 +33,30 @@ impl Prefetch {
     /// At most `max`; `slots` tickets are worked on at once.
     pub(crate) fn new(max: NonZeroUsize, slots: NonZeroUsize) -> Self {
         let max = max.get().min(WINDOW_MAX);
-        let min = slots.get().saturating_add(AHEAD_MIN).min(max);
-        Self {
-            now: min,
-            min,
-            max,
-            since: 0,
-        }
+        let now = slots.get().saturating_add(AHEAD_MIN).min(max);
+        Self { now, max, since: 0 }
     }
 
+    /// How many may be out.
     pub(crate) fn count(&self) -> u16 {
         u16::try_from(self.now).unwrap_or(u16::MAX)
     }
 
-    /// Whether the window is to be another one from now on.
+    /// How many more may be out from now on, if the window grows.
     ///
-    /// It grows when all of it was used up at least once, nothing was left to hand out, and the
-    /// broker could send no more. It shrinks when most of it only lies here.
-    pub(crate) fn adapts(&mut self, seen: Seen) -> bool {
-        let turned = seen.handed_out.saturating_sub(self.since) >= self.now as u64;
-        let wanted = match seen {
-            _ if !turned => self.now,
-            Seen {
-                out, waiting: 0, ..
-            } if out >= self.now => (self.now * 2).min(self.max),
-            Seen { waiting, .. } if waiting > self.min && waiting * 4 > self.now * 3 => {
-                (self.now / 2).max(self.min)
-            }
-            _ => self.now,
-        };
-        let changes = wanted != self.now;
-        if changes {
-            self.now = wanted;
-            self.since = seen.handed_out;
+    /// It does when all of it was used up at least once, nothing was left to hand out, and the
+    /// broker could send no more. It never shrinks: to take a subscription back makes the broker
+    /// return what is on its way, as delivered before.
+    pub(crate) fn grows(&mut self, seen: Seen) -> Option<u16> {
+        let is_turned = seen.handed_out.saturating_sub(self.since) >= self.now as u64;
+        let is_used_up = seen.waiting == 0 && seen.out >= self.now;
+        if !is_turned || !is_used_up {
+            return None;
         }
-        changes
+        let more = self.now.min(self.max - self.now);
+        self.now += more;
+        self.since = seen.handed_out;
+        u16::try_from(more).ok().filter(|more| *more > 0)
     }
 }
 
@@ -88,50 +76,54 @@ mod tests {
         let mut window = prefetch(1_025, 1);
         assert_eq!(window.count(), 33);
         for handed_out in 1..1_000 {
-            assert!(!window.adapts(Seen {
+            let seen = Seen {
                 out: 33,
                 waiting: 31,
-                handed_out
-            }));
+                handed_out,
+            };
+            assert_eq!(window.grows(seen), None);
         }
     }
 
     #[test]
-    fn a_window_that_is_used_up_grows_to_its_bound_and_shrinks_again() {
+    fn a_window_that_is_used_up_grows_to_its_bound() {
         let mut window = prefetch(300, 8);
         let mut handed_out = 0;
         let mut counts = Vec::new();
         for _ in 0..5 {
             handed_out += u64::from(window.count());
             let out = window.count().into();
-            window.adapts(Seen {
+            let more = window.grows(Seen {
                 out,
                 waiting: 0,
                 handed_out,
             });
-            counts.push(window.count());
+            counts.push((more, window.count()));
         }
-        assert_eq!(counts, [80, 160, 300, 300, 300]);
-        for count in [150, 75, 40, 40] {
-            handed_out += u64::from(window.count());
-            let waiting = window.count() as usize - 8;
-            window.adapts(Seen {
-                out: 300,
-                waiting,
-                handed_out,
-            });
-            assert_eq!(window.count(), count);
-        }
+        let full = (None, 300);
+        assert_eq!(
+            counts,
+            [
+                (Some(40), 80),
+                (Some(80), 160),
+                (Some(140), 300),
+                full,
+                full
+            ]
+        );
     }
 
     #[test]
     fn the_first_full_window_proves_nothing() {
         let mut window = prefetch(300, 8);
-        assert!(!window.adapts(Seen {
-            out: 40,
-            waiting: 0,
-            handed_out: 0
-        }));
+        assert_eq!(
+            window.grows(Seen {
+                out: 40,
+                waiting: 0,
+                handed_out: 0
+            }),
+            None
+        );
     }
 
     #[test]

@@ -1,26 +1,18 @@
 //! One subscription to a stage: takes in what the broker sends, for as long as it may, and ends
 //! with a reason whatever that is. Nobody revives it; whoever wants more subscribes again.
 
-use crate::error::Error;
+use crate::worker::feed::{ANSWER_MAX, Feed};
 use crate::worker::intake;
 use crate::worker::lane::Lane;
 use crate::worker::lock;
 use crate::worker::prefetch::{Prefetch, Seen};
 use crate::worker::shared::Shared;
 use crate::worker::shelf::Shelf;
-use futures_util::{FutureExt, StreamExt};
+use domain::delivery::Incoming;
 use lapin::message::Delivery;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
-
-/// The most deliveries that are taken in as one group.
-const GROUP_MAX: usize = 256;
-/// How long the broker may take to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// What a subscription and whoever reads from it share.
 pub(crate) struct Ticker {
@@ -61,8 +53,6 @@ pub(crate) struct Subscription {
 enum Stop {
     /// The stage is on hold.
     Held,
-    /// The window is to be another one.
-    Resized,
     /// Nobody wants it any more.
     Quit,
     /// Something is wrong.
@@ -103,7 +93,7 @@ impl Subscription {
                 return None;
             }
             match self.take_in().await {
-                Stop::Held | Stop::Resized => {}
+                Stop::Held => {}
                 Stop::Quit => return None,
                 Stop::Fault(why) => return Some(why),
             }
@@ -132,139 +122,61 @@ impl Subscription {
     }
 
     async fn take_in(&mut self) -> Stop {
-        let mut consumer = match self.subscribe().await {
-            Ok(consumer) => consumer,
-            Err(error) => return Stop::Fault(error.to_string()),
-        };
-        let stop = self.deliveries(&mut consumer).await;
-        if matches!(stop, Stop::Fault(_)) {
-            return stop;
+        let queue = self.shared.config.names.stage(self.shelf.stage());
+        let mut feed = Feed::new(Arc::clone(&self.lane), queue);
+        if let Err(error) = feed.widen(self.prefetch.count()).await {
+            return Stop::Fault(error.to_string());
         }
-        match self.cancel(consumer, &stop).await {
-            Ok(()) => stop,
+        let stop = match self.deliveries(&mut feed).await {
+            Ok(stop) => stop,
+            Err(why) => return Stop::Fault(why),
+        };
+        match feed.end().await {
+            Ok(rest) => {
+                // To drop it is to hand it back.
+                drop(self.receive(rest).await);
+                drop(self.shelf.clear());
+                stop
+            }
             Err(why) => Stop::Fault(why),
         }
     }
 
-    async fn subscribe(&self) -> Result<lapin::Consumer, Error> {
-        let channel = self.lane.channel();
-        let queue = self.shared.config.names.stage(self.shelf.stage());
-        let doing = format!("consume from queue {queue:?}");
-        let asked = async {
-            channel
-                .basic_qos(self.prefetch.count(), BasicQosOptions::default())
-                .await?;
-            let options = BasicConsumeOptions::default();
-            let tag = "".into();
-            channel
-                .basic_consume(queue.as_str().into(), tag, options, FieldTable::default())
-                .await
-        };
-        match timeout(ANSWER_MAX, asked).await {
-            Ok(Ok(consumer)) => Ok(consumer),
-            Ok(Err(error)) => Err(Error::of_channel(&error, &doing)),
-            Err(_) => Err(Error::Broken(format!("the broker did not {doing} in time"))),
-        }
-    }
-
-    async fn deliveries(&mut self, consumer: &mut lapin::Consumer) -> Stop {
+    /// Takes in what comes, until it is to stop.
+    async fn deliveries(&mut self, feed: &mut Feed) -> Result<Stop, String> {
         let mut quit = self.ticker.quit.subscribe();
         let mut desired = self.shared.desired.subscribe();
         let mut closing = self.shared.closing.subscribe();
         let shelf = Arc::clone(&self.shelf);
         loop {
-            let first = tokio::select! {
+            let group = tokio::select! {
                 biased;
-                _ = quit.wait_for(|quit| *quit) => return Stop::Quit,
-                _ = closing.wait_for(|closing| *closing) => return Stop::Quit,
+                _ = quit.wait_for(|quit| *quit) => return Ok(Stop::Quit),
+                _ = closing.wait_for(|closing| *closing) => return Ok(Stop::Quit),
                 changed = desired.changed() => {
-                    if changed.is_err() || !self.shared.is_open(self.shelf.stage()) {
-                        return Stop::Held;
+                    if changed.is_err() || !self.shared.is_open(shelf.stage()) {
+                        return Ok(Stop::Held);
                     }
                     continue;
                 }
-                delivery = consumer.next() => delivery,
-                () = shelf.hungry().notified() => {
-                    if self.resizes(0) {
-                        return Stop::Resized;
-                    }
-                    continue;
-                }
+                group = feed.next() => group?,
+                () = shelf.hungry().notified() => Vec::new(),
             };
-            let waiting = self.shelf.len();
-            match gather(first, consumer) {
-                Ok(group) => self.shelf.put(self.receive(group).await),
-                Err(why) => return Stop::Fault(why),
-            }
-            if self.resizes(waiting) {
-                return Stop::Resized;
+            let waiting = shelf.len();
+            shelf.put(self.receive(group).await);
+            let (out, handed_out) = (self.lane.len(), shelf.handed_out());
+            let seen = Seen {
+                out,
+                waiting,
+                handed_out,
+            };
+            if let Some(more) = self.prefetch.grows(seen) {
+                feed.widen(more).await.map_err(|error| error.to_string())?;
             }
         }
     }
 
-    fn resizes(&mut self, waiting: usize) -> bool {
-        let (out, handed_out) = (self.lane.len(), self.shelf.handed_out());
-        self.prefetch.adapts(Seen {
-            out,
-            waiting,
-            handed_out,
-        })
-    }
-
-    async fn receive(&self, group: Vec<Delivery>) -> Vec<domain::delivery::Incoming> {
+    async fn receive(&self, group: Vec<Delivery>) -> Vec<Incoming> {
         intake::receive(&self.shared, (self.shelf.stage(), &self.lane), group).await
     }
-
-    /// Asks for no more, and takes in what is on its way here: it goes on if only the window
-    /// changes, and else it is handed back.
-    async fn cancel(&self, mut consumer: lapin::Consumer, stop: &Stop) -> Result<(), String> {
-        let cancelled = self
-            .lane
-            .channel()
-            .basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        match timeout(ANSWER_MAX, cancelled).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err("the broker did not end the subscription in time".to_owned()),
-        }
-        let mut rest = Vec::new();
-        while let Some(Some(delivery)) = consumer.next().now_or_never() {
-            rest.push(delivery.map_err(|error| error.to_string())?);
-        }
-        let rest = self.receive(rest).await;
-        if matches!(stop, Stop::Resized) {
-            self.shelf.put(rest);
-        } else {
-            drop(rest);
-            drop(self.shelf.clear());
-        }
-        Ok(())
-    }
 }
-
-/// The first delivery and whatever else is here already.
-fn gather(
-    first: Option<lapin::Result<Delivery>>,
-    consumer: &mut lapin::Consumer,
-) -> Result<Vec<Delivery>, String> {
-    let mut group = Vec::new();
-    let mut next = first;
-    loop {
-        match next {
-            Some(Ok(delivery)) => group.push(delivery),
-            // What came before the end is lost with it: the broker delivers it again.
-            Some(Err(error)) => return Err(error.to_string()),
-            None => return Err(ENDED.to_owned()),
-        }
-        if group.len() >= GROUP_MAX {
-            return Ok(group);
-        }
-        match consumer.next().now_or_never() {
-            Some(delivery) => next = delivery,
-            None => return Ok(group),
-        }
-    }
-}
-
-const ENDED: &str = "the broker ended it without a word: its queue was deleted, moved, or a \
-    delivery was not acked in time";

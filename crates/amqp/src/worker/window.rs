@@ -3,11 +3,14 @@
 
 use std::collections::VecDeque;
 
-/// The tags that are out, in the order in which the broker gave them; never more than it was
-/// allowed to send ahead.
+/// The tags that are out, in order; never more than the broker was allowed to send ahead.
+///
+/// It counts them up from 1 on each channel. Several consumers of one channel are read apart, so
+/// a tag may be seen before a lower one: that one is out too, and keeps the front where it is.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     open: VecDeque<u64>,
+    last: u64,
 }
 
 /// The acks that take a group of deliveries off their queue.
@@ -22,7 +25,8 @@ pub(crate) struct Acks {
 impl Window {
     /// The broker has sent this one.
     pub(crate) fn received(&mut self, tag: u64) {
-        self.open.push_back(tag);
+        self.open.extend(self.last + 1..=tag);
+        self.last = self.last.max(tag);
     }
 
     /// How many are out.
@@ -114,6 +118,19 @@ mod tests {
             }
         );
         assert_eq!(window.len(), 2);
+    }
+
+    #[test]
+    fn what_was_not_seen_yet_is_never_acked_with_what_came_after_it() {
+        let mut window = Window::default();
+        for tag in [1, 3, 4] {
+            window.received(tag);
+        }
+        let acks = window.close(vec![1, 3, 4]);
+        assert_eq!((acks.upto, acks.single), (None, vec![3, 4, 1]));
+        window.received(2);
+        assert_eq!(window.len(), 1);
+        assert_eq!(window.close(vec![2]).single, [2]);
     }
 
     #[test]

@@ -108,9 +108,9 @@ impl Files<'_> {
         let at = [section, key];
         let path = self.folder.join(self.settings.path(&at)?);
         let read = match std::fs::metadata(&path) {
-            Ok(data) if data.len() > FILE_BYTES_MAX => Err(format!(
+            Ok(found) if found.len() > FILE_BYTES_MAX => Err(format!(
                 "expected at most {FILE_BYTES_MAX} bytes, got {}",
-                data.len()
+                found.len()
             )),
             _ => std::fs::read_to_string(&path).map_err(|error| error.to_string()),
         };

@@ -1,0 +1,119 @@
+//! What the broker sends on one channel for one queue: one consumer, and another one each time the
+//! window is made wider, since a window cannot be changed and a consumer not be taken back without
+//! harm.
+
+use crate::error::Error;
+use crate::worker::lane::Lane;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The most deliveries that are taken in as one group.
+const GROUP_MAX: usize = 256;
+/// How long the broker may take to answer.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(10);
+const ENDED: &str = "the broker ended it without a word: its queue was deleted, moved, or a \
+    delivery was not acked in time";
+
+/// The consumers of one queue on one channel.
+pub(crate) struct Feed {
+    lane: Arc<Lane>,
+    queue: String,
+    consumers: Vec<lapin::Consumer>,
+    /// Who is asked first.
+    turn: usize,
+}
+
+impl Feed {
+    /// Nobody consumes yet.
+    pub(crate) const fn new(lane: Arc<Lane>, queue: String) -> Self {
+        Self {
+            lane,
+            queue,
+            consumers: Vec::new(),
+            turn: 0,
+        }
+    }
+
+    /// Lets so many more be out at once.
+    pub(crate) async fn widen(&mut self, by: u16) -> Result<(), Error> {
+        let channel = self.lane.channel();
+        let queue = self.queue.as_str();
+        let doing = format!("consume from queue {queue:?}");
+        let asked = async {
+            let options = BasicQosOptions::default();
+            channel.basic_qos(by, options).await?;
+            let (tag, options) = ("".into(), BasicConsumeOptions::default());
+            let arguments = FieldTable::default();
+            channel
+                .basic_consume(queue.into(), tag, options, arguments)
+                .await
+        };
+        match timeout(ANSWER_MAX, asked).await {
+            Ok(Ok(consumer)) => {
+                self.consumers.push(consumer);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(Error::of_channel(&error, &doing)),
+            Err(_) => Err(Error::Broken(format!("the broker did not {doing} in time"))),
+        }
+    }
+
+    /// Waits for deliveries, and takes whatever else is here already.
+    ///
+    /// # Errors
+    /// Why no more come. What came right before that is lost with it: the broker delivers it again.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Delivery>, String> {
+        let mut group = vec![std::future::poll_fn(|context| self.poll(context)).await?];
+        while group.len() < GROUP_MAX {
+            match std::future::poll_fn(|context| self.poll(context)).now_or_never() {
+                Some(delivery) => group.push(delivery?),
+                None => break,
+            }
+        }
+        Ok(group)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery, String>> {
+        let count = self.consumers.len();
+        for step in 0..count {
+            let at = (self.turn + step) % count;
+            match self.consumers[at].poll_next_unpin(context) {
+                Poll::Pending => {}
+                Poll::Ready(Some(Ok(delivery))) => {
+                    self.turn = at;
+                    return Poll::Ready(Ok(delivery));
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.to_string())),
+                Poll::Ready(None) => return Poll::Ready(Err(ENDED.to_owned())),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Asks for no more; returns what was on its way here.
+    pub(crate) async fn end(self) -> Result<Vec<Delivery>, String> {
+        let mut rest = Vec::new();
+        for mut consumer in self.consumers {
+            let options = BasicCancelOptions::default();
+            let cancelled = self.lane.channel().basic_cancel(consumer.tag(), options);
+            match timeout(ANSWER_MAX, cancelled).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err("the broker did not end the subscription".to_owned()),
+            }
+            while let Some(Some(delivery)) = consumer.next().now_or_never() {
+                rest.push(delivery.map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(rest)
+    }
+}
