@@ -25,7 +25,7 @@ bench: ## measure side by side with bare loops; ARGS="drain --rounds 3" for a pa
 	target/release/bench $(ARGS)
 
 model: ## check the delivery protocol in every order of events, and that each rule is needed
-	cargo run --release -p goaround-model
+	cargo run --release -p goaround-model -- $(ARGS)
 
 chaos: ## break everything at random for MINUTES=5 from SEED=, then count; and the long tests in full
 	cargo build -p goaround

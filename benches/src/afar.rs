@@ -56,8 +56,8 @@ impl Afar {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("goaround.toml");
         std::fs::write(&config, written(&place, plan, run)?)?;
-        let data = folder.path().join("controller");
-        let (controller, _) = Up::start_as(&["controller", "--no-launcher"], &config, &data)?;
+        let home = folder.path().join("controller");
+        let (controller, _) = Up::start_as(&["controller", "--no-launcher"], &config, &home)?;
         let ground = Ground::new(plan.flows(), Vec::new())?;
         let (flows, clock) = (Arc::clone(&ground.flows), Arc::clone(&ground.clock));
         let books = PostgresConfig::new(place.store.clone());
@@ -96,7 +96,10 @@ impl Afar {
         let is_ready = line.readiness();
         let begun = Instant::now();
         while let Err(why) = is_ready() {
-            anyhow::ensure!(begun.elapsed() < BOOKS_MAX, "the worker is not ready: {why}");
+            anyhow::ensure!(
+                begun.elapsed() < BOOKS_MAX,
+                "the worker is not ready: {why}"
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(Afield {
@@ -147,8 +150,9 @@ impl Afield {
     /// Lets it at the tickets; each stage has a thread, as in `goaround worker`.
     pub(crate) fn start(self) -> AtWork {
         let stages = self.handlers.keys();
-        let threads: BTreeMap<StageName, Arbiter> =
-            stages.map(|stage| (stage.clone(), Arbiter::new())).collect();
+        let threads: BTreeMap<StageName, Arbiter> = stages
+            .map(|stage| (stage.clone(), Arbiter::new()))
+            .collect();
         let handles: BTreeMap<_, _> = threads
             .iter()
             .map(|(stage, thread)| (stage.clone(), thread.handle()))

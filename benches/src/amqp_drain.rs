@@ -89,7 +89,10 @@ impl Contest {
                 let recorded = median(&mut form.recorded);
                 eprintln!("  recorded at {recorded:.0} attempts/s, first to last");
             }
-            let full = &forms.first().map(|form| form.costs.clone()).unwrap_or_default();
+            let full = &forms
+                .first()
+                .map(|form| form.costs.clone())
+                .unwrap_or_default();
             let mut worker: Vec<f64> = full.iter().map(|cost| cost.worker).collect();
             Ok(median(&mut worker))
         })
@@ -155,14 +158,20 @@ impl Contest {
         let start = Instant::now();
         let worker = worker.start();
         worker.finished.wait_for(self.tickets).await;
-        form.rates.push(self.tickets as f64 / start.elapsed().as_secs_f64());
+        form.rates
+            .push(self.tickets as f64 / start.elapsed().as_secs_f64());
         let spent = [cpu::own()? - before[0], servers.broker_cpu()? - before[1]];
         form.done += self.tickets;
-        let reading = if form.is_beside { start } else { Instant::now() };
+        let reading = if form.is_beside {
+            start
+        } else {
+            Instant::now()
+        };
         afar.thaw()?;
         afar.recorded(form.done).await?;
         let attempts = (self.tickets * self.stages) as f64;
-        form.recorded.push(attempts / reading.elapsed().as_secs_f64());
+        form.recorded
+            .push(attempts / reading.elapsed().as_secs_f64());
         form.costs.push(Cost {
             worker: self.per(spent[0]),
             broker: self.per(spent[1]),

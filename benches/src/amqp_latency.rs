@@ -54,7 +54,11 @@ async fn bare(servers: &Servers) -> anyhow::Result<Vec<f64>> {
             anyhow::bail!("the bare consumer ended");
         };
         let (delivery, journal, watch) = (delivery?, Rc::clone(&journal), Arc::clone(&watch));
-        let id = delivery.properties.message_id().as_ref().map(ToString::to_string);
+        let id = delivery
+            .properties
+            .message_id()
+            .as_ref()
+            .map(ToString::to_string);
         let id = TicketId::new(Uuid::parse_str(&id.unwrap_or_default())?);
         working.spawn_local(async move {
             let record = BasicProperties::default().with_delivery_mode(2);

@@ -4,9 +4,9 @@
 use crate::afar::{Afar, Plan};
 use crate::lapin_loop::{self, Bare};
 use crate::latency::at;
-use crate::{Size, cpu};
 use crate::table::Table;
 use crate::up::Up;
+use crate::{Size, cpu};
 use anyhow::Context as _;
 use domain::fleet::LAPSE;
 use domain::flow::Journal;
@@ -70,8 +70,8 @@ pub(crate) fn recovery(size: &Size, table: &mut Table) -> anyhow::Result<()> {
             let mut seconds = Vec::new();
             for kill in 0..KILLS {
                 let start = |who: &str| {
-                    let data = folder.path().join(format!("{what}-{kill}-{who}"));
-                    Up::start_as(roles, afar.config(), &data)
+                    let home = folder.path().join(format!("{what}-{kill}-{who}"));
+                    Up::start_as(roles, afar.config(), &home)
                 };
                 let (victim, _) = start("victim")?;
                 let begun = starts(&log)?;
@@ -100,7 +100,9 @@ fn kill_worker(up: &Up, is_alone: bool) -> anyhow::Result<()> {
     }
     let children = cpu::children(up.pid())?;
     let child = children.first().and_then(|pid| i32::try_from(*pid).ok());
-    let child = child.and_then(Pid::from_raw).context("the launcher has no child")?;
+    let child = child
+        .and_then(Pid::from_raw)
+        .context("the launcher has no child")?;
     Ok(kill_process(child, Signal::KILL)?)
 }
 

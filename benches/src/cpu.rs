@@ -41,7 +41,10 @@ pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
 
 fn times(fields: &[String]) -> u64 {
     let ticks = fields.get(TIMES).unwrap_or_default();
-    ticks.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+    ticks
+        .iter()
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum()
 }
 
 fn stat(pid: u32) -> anyhow::Result<Vec<String>> {
@@ -54,7 +57,9 @@ fn stat(pid: u32) -> anyhow::Result<Vec<String>> {
 pub(crate) fn listener(port: u16) -> anyhow::Result<u32> {
     let table = std::fs::read_to_string("/proc/net/tcp")?;
     let at = format!(":{port:04X}");
-    let line = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
     let mut listening = line.filter(|line| line.get(3) == Some(&"0A"));
     let socket = listening.find(|line| line.get(1).is_some_and(|place| place.ends_with(&at)));
     let socket = socket.with_context(|| format!("nobody listens on port {port}"))?;

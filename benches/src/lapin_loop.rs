@@ -40,13 +40,18 @@ impl Bare {
         let channel = self.connection.create_channel().await?;
         for stage in 0..stages {
             let mut arguments = FieldTable::default();
-            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+            arguments.insert(
+                "x-queue-type".into(),
+                AMQPValue::LongString("quorum".into()),
+            );
             let options = QueueDeclareOptions {
                 durable: true,
                 ..Default::default()
             };
             let queue = self.queue(stage);
-            channel.queue_declare(queue.as_str().into(), options, arguments).await?;
+            channel
+                .queue_declare(queue.as_str().into(), options, arguments)
+                .await?;
         }
         Ok(())
     }
@@ -58,13 +63,17 @@ impl Bare {
     /// A channel that has its messages confirmed.
     pub(crate) async fn publisher(&self) -> anyhow::Result<Channel> {
         let channel = self.connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
         Ok(channel)
     }
 
     pub(crate) async fn consumer(&self, stage: usize) -> anyhow::Result<Consumer> {
         let channel = self.connection.create_channel().await?;
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        channel
+            .basic_qos(PREFETCH, BasicQosOptions::default())
+            .await?;
         let queue = self.queue(stage);
         let options = BasicConsumeOptions::default();
         let arguments = FieldTable::default();
@@ -140,7 +149,13 @@ async fn handle(
 ) -> anyhow::Result<()> {
     let delivery = delivery?;
     if let Some(next) = next {
-        publish(publisher, ("", next), &delivery.data, delivery.properties.clone()).await?;
+        publish(
+            publisher,
+            ("", next),
+            &delivery.data,
+            delivery.properties.clone(),
+        )
+        .await?;
     }
     delivery.ack(BasicAckOptions::default()).await?;
     Ok(())
@@ -167,7 +182,10 @@ pub(crate) async fn publish(
 /// What any publisher says of a ticket of the flow `bench`: who it is, and of which flow.
 pub(crate) fn properties() -> BasicProperties {
     let mut headers = FieldTable::default();
-    headers.insert("goaround-flow".into(), AMQPValue::LongString("bench".into()));
+    headers.insert(
+        "goaround-flow".into(),
+        AMQPValue::LongString("bench".into()),
+    );
     let id = uuid::Uuid::now_v7().to_string();
     BasicProperties::default()
         .with_delivery_mode(2)

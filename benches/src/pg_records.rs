@@ -124,7 +124,10 @@ async fn recorded(url: &str, attempts: usize) -> anyhow::Result<f64> {
     let start = Instant::now();
     for _ in 0..attempts * 2 / GROUP {
         let tickets: Vec<Ticket> = (0..GROUP / 2).map(|_| worker.ticket()).collect();
-        let next = tickets.iter().map(|ticket| worker.ended(ticket.name)).collect();
+        let next = tickets
+            .iter()
+            .map(|ticket| worker.ended(ticket.name))
+            .collect();
         let mut group = std::mem::replace(&mut ends, next);
         group.extend(tickets.into_iter().map(|ticket| worker.started(ticket)));
         ledger.apply(group).await?;
@@ -164,7 +167,9 @@ async fn inserted(url: &str, attempts: usize) -> anyhow::Result<f64> {
         client
             .execute(
                 &insert,
-                &[&tickets, &name, &what, &stage, &holders, &versions, &ats, &bodies],
+                &[
+                    &tickets, &name, &what, &stage, &holders, &versions, &ats, &bodies,
+                ],
             )
             .await?;
     }

@@ -36,6 +36,12 @@ impl Faults {
         resets: 0,
         pauses: 0,
     };
+
+    /// How many faults there are, of whatever kind.
+    pub const fn total(&self) -> u8 {
+        let ours = self.crashes + self.cuts + self.doubts + self.failures;
+        ours + self.successions + self.sentences + self.resets + self.pauses
+    }
 }
 
 impl fmt::Display for Faults {

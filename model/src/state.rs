@@ -250,7 +250,7 @@ impl State {
             && self.attempts.is_empty()
             && self.journal.is_empty()
             && self.truth == Truth::default()
-            && self.leader.is_deaf == false
+            && !self.leader.is_deaf
     }
 
     /// The same state in its smallest form.

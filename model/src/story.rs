@@ -3,6 +3,7 @@
 use crate::protocol::Protocol;
 use crate::step::Step;
 use stateright::{Checker, HasDiscoveries, Model};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 /// What a check came to.
@@ -43,14 +44,20 @@ fn look(protocol: Protocol, states_max: usize, steps_max: Option<usize>) -> Find
         // Counted in states, of which there is one more than steps.
         checker = checker.target_max_depth(steps + 1);
     }
+    // Only one thread finds the shortest story.
+    let threads = match protocol.mutant {
+        None => available_parallelism().map_or(1, usize::from),
+        Some(_) => 1,
+    };
     let checker = checker
+        .threads(threads)
         .finish_when(HasDiscoveries::AnyFailures)
         .target_state_count(states_max)
         .spawn_bfs()
         .join();
     let broken = checker.discoveries().into_iter();
     let broken = broken.map(|(law, path)| (law, path.into_actions()));
-    let broken = broken.min_by_key(|(_, story)| story.len());
+    let broken = broken.min_by_key(|(law, story)| (story.len(), *law));
     Finding {
         is_complete: broken.is_none() && checker.state_count() < states_max,
         broken,

@@ -26,6 +26,8 @@ pub enum End {
     Done,
     /// By its own hand.
     Crashed,
+    /// It was asked to stop, which is nobody's failure.
+    Stopped,
     /// It never said.
     Silent,
 }
@@ -47,8 +49,8 @@ impl Effects {
     pub fn read(log: &Path) -> Self {
         let text = std::fs::read_to_string(log).unwrap_or_default();
         let mut effects = Self::default();
+        // The runs that have not said yet that they ended.
         let mut open: BTreeMap<Run, usize> = BTreeMap::new();
-        // By ticket: the runs that have not said yet that they ended.
         for line in text.split_inclusive('\n') {
             // The last line may be half written while somebody looks.
             let Some(line) = line.strip_suffix('\n') else {
@@ -65,6 +67,7 @@ impl Effects {
                     let at = open.remove(&run).expect("who ends has begun");
                     effects.runs[at].1 = match what {
                         "end" => End::Done,
+                        "stopped" => End::Stopped,
                         _ => End::Crashed,
                     };
                 }
@@ -96,7 +99,7 @@ fn overlaps(text: &str) -> Vec<String> {
             "start" => {
                 last.insert(run.ticket, run.pid);
             }
-            "end" | "crash" if last.get(&run.ticket) != Some(&run.pid) => {
+            "end" | "crash" | "stopped" if last.get(&run.ticket) != Some(&run.pid) => {
                 found.push(format!("{line} (another had begun before)"));
             }
             _ => {}
@@ -118,7 +121,7 @@ fn parse(line: &str) -> Option<(&str, Run)> {
         name,
         pid,
     };
-    matches!(what, "double" | "start" | "end" | "crash").then_some((what, run))
+    matches!(what, "double" | "start" | "end" | "crash" | "stopped").then_some((what, run))
 }
 
 /// What an auditor finds.
@@ -175,7 +178,7 @@ impl Audit {
         let failed: BTreeSet<(String, [u64; 3])> = effects
             .runs
             .iter()
-            .filter(|(_, end)| *end != End::Done)
+            .filter(|(_, end)| matches!(end, End::Crashed | End::Silent))
             .map(|(run, _)| (run.ticket.clone(), run.name))
             .collect();
         for attempt in &failed {

@@ -205,7 +205,13 @@ impl Book {
         }
         let is_full = self.hands.len() >= Checker::HANDS_MAX && self.scope == Scope::InHand;
         let heard = match self.hands.entry(name.ticket) {
-            Entry::Occupied(mut hand) => hand.get_mut().started(name),
+            Entry::Occupied(mut hand) => {
+                let hand = hand.get_mut();
+                if self.scope == Scope::InHand {
+                    hand.judged_elsewhere(name);
+                }
+                hand.started(name)
+            }
             Entry::Vacant(_) if is_full => {
                 self.is_blind = true;
                 Ok(())

@@ -28,10 +28,10 @@ pub mod verdict;
 
 pub mod books;
 pub mod control;
+pub mod explain;
 pub mod fleet;
 pub mod hearing;
 pub mod record;
-pub mod explain;
 
 pub mod event;
 pub mod fold;

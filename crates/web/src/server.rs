@@ -1,9 +1,9 @@
 //! The server: routes behind the gate, and what every answer has in common.
 
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::problem::{Kind, Problem};
 use crate::routes;
-use crate::gate::Gate;
 use crate::site::{Parts, Probes, Site};
 use crate::viewer;
 use actix_web::body::{BoxBody, MessageBody};

@@ -11,8 +11,12 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
-fn main() {
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    // From here on whoever asks us to stop is heard, and it is told.
+    let mut asked = signal(SignalKind::terminate()).expect("signals can be heard");
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().expect("a folder"));
     let options: Vec<String> = arguments.collect();
@@ -37,8 +41,11 @@ fn main() {
     }
     me.tell("start", &payload);
     if let Some(seconds) = option("--sleep") {
-        let seconds = seconds.parse().expect("seconds");
-        std::thread::sleep(Duration::from_secs_f64(seconds));
+        let length = Duration::from_secs_f64(seconds.parse().expect("seconds"));
+        if tokio::time::timeout(length, asked.recv()).await.is_ok() {
+            me.tell("stopped", &payload);
+            std::process::exit(143);
+        }
     }
     if me.attempt == "1" && option("--crash").is_some_and(|end| payload.trim().ends_with(&end)) {
         me.tell("crash", &payload);

@@ -360,7 +360,11 @@ impl Ledger for Hand {
             }
             let ticket = row.ticket.clone();
             let scene = None;
-            Some(Case { ticket, wait, scene })
+            Some(Case {
+                ticket,
+                wait,
+                scene,
+            })
         });
         Ok(suspects.take(max.get()).collect())
     }

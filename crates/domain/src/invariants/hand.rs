@@ -232,6 +232,16 @@ impl Hand {
         }
     }
 
+    /// The controller may be another process, whose verdicts are not told here: a suspect comes
+    /// back under a higher generation or hop only when it was judged.
+    pub(super) fn judged_elsewhere(&mut self, name: &Name) {
+        let is_handed_on = name.hop > self.name.hop && name.generation == self.name.generation;
+        let is_raised = name.generation > self.name.generation;
+        if self.phase == Phase::Suspected && (is_raised || is_handed_on) {
+            self.phase = Phase::Judged;
+        }
+    }
+
     pub(super) fn judged(&mut self, name: &Name, oops: Option<OopsId>) -> Result<(), Breach> {
         if oops.is_some_and(|id| id != OopsId::of(name)) {
             return breach(3, "is judged with another attempt's oops");

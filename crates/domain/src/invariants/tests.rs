@@ -436,9 +436,22 @@ fn five_a_suspect_is_judged_before_it_starts_again() {
     let events = [
         started(name),
         settled(name, SUSPECT),
-        started(name.renewed()),
+        started(name.charged()),
     ];
     assert_eq!(broken(&events), [5]);
+}
+
+#[test]
+fn a_verdict_of_another_process_is_not_missed_here() {
+    let name = first(1);
+    let checker = Checker::new(Scope::InHand);
+    for event in [
+        started(name),
+        settled(name, SUSPECT),
+        started(name.renewed()),
+    ] {
+        assert_eq!(checker.judge(&event), vec![]);
+    }
 }
 
 #[test]
