@@ -3,11 +3,10 @@
 //!
 //! A [`subscription`] takes in what a [`feed`] brings for a stage: [`intake`] tells work from
 //! questions and puts it on the [`shelf`], from which the [`consumer`] hands it out. Everything
-//! that was taken
-//! in is [`in_hand`] until it is settled: by [`starting`] and [`settling`] if it is worked on, else
-//! through the [`door`]. Its delivery is acked on the [`lane`] that it came in on, in as few
-//! frames as its [`window`] allows. [`vitals`] says what is in hand and which [`desired`] state is
-//! kept to.
+//! that was taken in is [`in_hand`] until it is settled: by [`starting`] and [`settling`] if it is
+//! worked on, else through the [`door`]. Its delivery is acked on the [`lane`] that it came in on,
+//! in as few frames as its [`window`] allows. [`vitals`] says what is in hand and which [`desired`]
+//! state is kept to.
 
 mod consumer;
 mod counts;

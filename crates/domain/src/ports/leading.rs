@@ -92,8 +92,8 @@ pub trait Ledger: Send + Sync {
     /// up the fence and the barrier with it.
     async fn judge(&self, verdicts: Vec<Verdict>) -> Result<u64, StoreError>;
     /// The holder is dead and has said its last word: what it had claimed becomes suspect. Returns
-    /// the reports that are owed for attempts of tickets that have gone on without it; asked again
-    /// it returns the same ones, until their reports are recorded.
+    /// the reports that are owed for every attempt whose end nobody told, also when its ticket has
+    /// gone on; asked again it returns the same ones, until their reports are recorded.
     async fn bury(&self, holder: &Holder, now: Timestamp) -> Result<Vec<Report>, StoreError>;
     /// Forgets a slice of what ended long ago; returns how many tickets were forgotten.
     async fn retain(&self, retention: Retention) -> Result<u64, StoreError>;

@@ -11,6 +11,7 @@ use domain::record::{Arrived, Fate, Said};
 use domain::ticket::Generation;
 use domain::verdict::Verdict;
 use domain::wait::{Condition, Reason, Wait};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 #[tokio::test]
@@ -268,11 +269,17 @@ async fn postgres_what_the_dead_had_claimed_is_suspect_and_what_they_left_is_rep
     ledger.apply(group).await.unwrap();
     assert_eq!(store.holders().await.unwrap(), [holder("worker/1")]);
     let reports = ledger.bury(&holder("worker/1"), bench.now()).await.unwrap();
-    assert_eq!(reports.len(), 1, "{reports:?}");
-    assert_eq!(reports[0].name, gone.name);
+    let names: BTreeSet<_> = reports.iter().map(|report| report.name).collect();
+    assert_eq!(
+        names,
+        BTreeSet::from([claim.name, gone.name]),
+        "{reports:?}"
+    );
     let again = ledger.bury(&holder("worker/1"), bench.now()).await.unwrap();
-    assert_eq!(again[0].id, reports[0].id, "owed until it is recorded");
-    store.record(reports[0].clone()).await.unwrap();
+    assert_eq!(again.len(), 2, "owed until they are recorded");
+    for report in reports {
+        store.record(report).await.unwrap();
+    }
     assert!(
         ledger
             .bury(&holder("worker/1"), bench.now())
@@ -287,6 +294,24 @@ async fn postgres_what_the_dead_had_claimed_is_suspect_and_what_they_left_is_rep
         1,
         "the claim's, until it is judged"
     );
+    bench.assert_balanced(&store).await;
+}
+
+#[tokio::test]
+async fn postgres_who_died_after_the_hand_off_is_reported_though_nobody_is_left_to_judge() {
+    let Some(bench) = bench() else { return };
+    let (store, ledger) = bench.leading().await;
+    let ticket = bench.published(&store, &ledger).await;
+    let started = bench.started("worker/1", &ticket);
+    ledger.apply(vec![started]).await.unwrap();
+    let reports = ledger.bury(&holder("worker/1"), bench.now()).await.unwrap();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    // The next stage's word comes after the burial: it proves the hand-off, and no verdict follows.
+    let handed_on = next(&ticket, "test");
+    let started = bench.started("worker/2", &handed_on);
+    ledger.apply(vec![started]).await.unwrap();
+    let cases = ledger.cases(bench.now(), support::MANY).await.unwrap();
+    assert!(cases.is_empty(), "{cases:?}");
     bench.assert_balanced(&store).await;
 }
 

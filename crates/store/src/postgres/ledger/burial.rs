@@ -58,9 +58,17 @@ impl Books {
     }
 }
 
-/// Claims become suspect; returns the attempts whose ticket has gone on without them. The others
-/// come back by the broker.
-fn left_behind(working: &mut Working, holder: &Holder, now: Timestamp) -> Vec<Open> {
+/// An attempt that its holder left behind.
+struct Left {
+    open: Open,
+    /// Whether its ticket has gone on without it. If not, the attempt stays open for the verdict,
+    /// which needs to know who had it; it is told of all the same, since the word that its ticket
+    /// has gone on may come next, and then nobody judges it.
+    has_gone_on: bool,
+}
+
+/// Claims become suspect; returns every attempt that nobody will tell the end of.
+fn left_behind(working: &mut Working, holder: &Holder, now: Timestamp) -> Vec<Left> {
     let tracked = working.attempts.values();
     let of_holder = tracked.filter(|tracked| !tracked.is_over && tracked.open.holder == *holder);
     let open: Vec<Open> = of_holder.map(|tracked| tracked.open.clone()).collect();
@@ -71,12 +79,19 @@ fn left_behind(working: &mut Working, holder: &Holder, now: Timestamp) -> Vec<Op
                 if placed.state == RUNNING && placed.is_claimed {
                     put_suspect(placed, &open, now);
                 }
+                left.push(Left {
+                    open,
+                    has_gone_on: false,
+                });
             }
             Some(placed) => {
                 if placed.is_ended() {
                     placed.lock_key = None;
                 }
-                left.push(open);
+                left.push(Left {
+                    open,
+                    has_gone_on: true,
+                });
             }
             // Its ticket was forgotten; nobody asks any more.
             None => {
@@ -111,12 +126,12 @@ fn put_suspect(placed: &mut Placed, open: &Open, now: Timestamp) {
 async fn without_reported(
     tx: &Transaction<'_>,
     working: &mut Working,
-    left: Vec<Open>,
+    left: Vec<Left>,
     now: Timestamp,
-) -> Result<Vec<Open>, Fault> {
+) -> Result<Vec<Left>, Fault> {
     let ids: Vec<Uuid> = left
         .iter()
-        .map(|open| rows::oops_uuid(OopsId::of(&open.name)))
+        .map(|left| rows::oops_uuid(OopsId::of(&left.open.name)))
         .collect();
     let query = tx.prepare_cached(REPORTED).await?;
     let mut reported: HashSet<Uuid> = HashSet::new();
@@ -124,10 +139,14 @@ async fn without_reported(
         reported.insert(row.try_get(0)?);
     }
     let mut owed = Vec::new();
-    for open in left {
-        let id = OopsId::of(&open.name);
+    for left in left {
+        let id = OopsId::of(&left.open.name);
         if !reported.contains(&rows::oops_uuid(id)) {
-            owed.push(open);
+            owed.push(left);
+            continue;
+        }
+        let Left { open, has_gone_on } = left;
+        if !has_gone_on {
             continue;
         }
         working.close(&open.name);
@@ -152,13 +171,16 @@ async fn without_reported(
 async fn reports(
     tx: &Transaction<'_>,
     working: &mut Working,
-    owed: Vec<Open>,
+    owed: Vec<Left>,
     now: Timestamp,
 ) -> Result<Vec<Report>, Fault> {
     if owed.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = owed.iter().map(|open| open.name.ticket.uuid()).collect();
+    let ids: Vec<Uuid> = owed
+        .iter()
+        .map(|left| left.open.name.ticket.uuid())
+        .collect();
     let query = tx.prepare_cached(TICKETS).await?;
     let mut tickets: HashMap<TicketId, Ticket> = HashMap::new();
     for row in tx.query(&query, &[&ids]).await? {
@@ -166,23 +188,27 @@ async fn reports(
         tickets.insert(ticket.id(), ticket);
     }
     let mut reports = Vec::with_capacity(owed.len());
-    for open in owed {
-        match tickets.get(&open.name.ticket) {
-            Some(ticket) => reports.push(report(ticket, &open, now)),
+    for left in owed {
+        match tickets.get(&left.open.name.ticket) {
+            Some(ticket) => reports.push(report(ticket, &left, now)),
             None => {
-                working.close(&open.name);
+                working.close(&left.open.name);
             }
         }
     }
     Ok(reports)
 }
 
-fn report(ticket: &Ticket, open: &Open, now: Timestamp) -> Report {
+fn report(ticket: &Ticket, left: &Left, now: Timestamp) -> Report {
+    let open = &left.open;
+    let then = match left.has_gone_on {
+        true => "; the ticket had gone on without it",
+        false => "",
+    };
     let mut ticket = ticket.named(open.name);
     ticket.stage = open.stage.clone();
     let message = format!(
-        "the process died while ticket {} was at stage {} (attempt {}, held by {}); the ticket had \
-         gone on without it",
+        "the process died while ticket {} was at stage {} (attempt {}, held by {}){then}",
         ticket.id(),
         open.stage,
         open.name.attempt,
