@@ -295,7 +295,9 @@ fn length() -> Duration {
 
 fn seed() -> u64 {
     let seed = setting("SEED").map(|seed| seed.parse().expect("SEED is a number"));
-    seed.unwrap_or_else(|| u64::from(std::process::id()))
+    // The short form tells the same story each time, so that a failure is of its own making.
+    let is_long = setting("MINUTES").is_some();
+    seed.unwrap_or_else(|| if is_long { u64::from(std::process::id()) } else { 7 })
 }
 
 #[test]
