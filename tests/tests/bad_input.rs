@@ -77,8 +77,12 @@ fn a_configuration_that_cannot_work_is_refused_with_every_reason_and_its_place()
             &["http.listen", "token"],
         ),
         (
-            "[broker]\nurl = \"amqp://localhost\"\n[stage.build]\nrun = [\"true\"]\n",
-            &["broker.url", "not available"],
+            "[broker]\nurl = \"http://localhost\"\n[stage.build]\nrun = [\"true\"]\n",
+            &["broker.url", "amqps://", "http://localhost"],
+        ),
+        (
+            "[store]\nurl = \"postgres://localhost\"\n[stage.build]\nrun = [\"true\"]\n",
+            &["broker.url", "set both or neither"],
         ),
         ("this is not toml\n", &["goaround.toml"]),
     ];

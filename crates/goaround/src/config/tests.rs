@@ -114,8 +114,8 @@ run = ["x"]
     insta::assert_snapshot!(Around::new(text).problems(), @r#"
     goaround.toml:3: http.listen: expected a loopback address such as 127.0.0.1:80 as long as
         no token is configured, got 0.0.0.0:80; set http.token_file or GOAROUND_TOKEN
-    goaround.toml:4: http.lisen: unknown key, expected one of listen, token_file, token; got
-        1; did you mean listen?
+    goaround.toml:4: http.lisen: unknown key, expected one of listen, url, token_file, token;
+        got 1; did you mean listen?
     goaround.toml:7: flow.ci.stages: expected configured stages, got "tset", which has no
         [stage.tset]; did you mean "test"?
     goaround.toml:7: flow.ci.stages: expected each stage once, got "build" twice; a flow must
