@@ -297,7 +297,13 @@ fn seed() -> u64 {
     let seed = setting("SEED").map(|seed| seed.parse().expect("SEED is a number"));
     // The short form tells the same story each time, so that a failure is of its own making.
     let is_long = setting("MINUTES").is_some();
-    seed.unwrap_or_else(|| if is_long { u64::from(std::process::id()) } else { 7 })
+    seed.unwrap_or_else(|| {
+        if is_long {
+            u64::from(std::process::id())
+        } else {
+            7
+        }
+    })
 }
 
 #[test]
