@@ -5,52 +5,64 @@ use crate::settler::Door;
 use crate::station::{OfferedSlots, SETTLING_WINDOW, Station, lock};
 use domain::delivery::{Delivery, Incoming, Received, Start, Suspected, Unreadable};
 use domain::event::Event;
-use domain::ports::{Consumer, NotStarted};
+use domain::ports::NotStarted;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
 /// The most deliveries that are started as one group.
 const GROUP_MAX: usize = 256;
 
 /// Consumes until told to be quiet; every way in which a subscription can end leads back to it.
+///
+/// Being told to be quiet ends only a wait for something to take in. What was taken is started: a
+/// start that were left halfway would be durable, or not, and nobody here would know.
 pub(crate) async fn run(station: Arc<Station>) {
-    let mut quiet = station.quiet();
-    tokio::select! {
-        biased;
-        _ = quiet.wait_for(|quiet| *quiet) => {}
-        () = consume_for_ever(&station) => {}
+    let mut quiet = Quiet(station.quiet());
+    while let Some(why) = consume(&station, &mut quiet).await {
+        station.observe(&Event::SubscriptionEnded {
+            stage: station.rules.name.clone(),
+            why,
+        });
+        if quiet.or(sleep(DURABLE_RETRY)).await.is_none() {
+            return;
+        }
     }
 }
 
-async fn consume_for_ever(station: &Arc<Station>) {
+/// The word that no more is to be taken in.
+struct Quiet(watch::Receiver<bool>);
+
+impl Quiet {
+    /// What `wait` brings, or `None` once the word has come; then `wait` is dropped.
+    async fn or<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            _ = self.0.wait_for(|quiet| *quiet) => None,
+            value = wait => Some(value),
+        }
+    }
+}
+
+/// Returns why the subscription ended; `None` once no more is to be taken in.
+async fn consume(station: &Arc<Station>, quiet: &mut Quiet) -> Option<String> {
     let stage = &station.rules.name;
     // Slots plus the settling window: no slot idles while its last outcome is made durable.
     let prefetch = station.rules.concurrency.saturating_add(SETTLING_WINDOW);
+    let consuming = station.setup.broker.consume(stage, prefetch);
+    let mut consumer = match quiet.or(consuming).await? {
+        Ok(consumer) => consumer,
+        Err(error) => return Some(error.to_string()),
+    };
     loop {
-        let why = match station.setup.broker.consume(stage, prefetch).await {
-            Ok(consumer) => consume(station, consumer).await,
-            Err(error) => error.to_string(),
-        };
-        station.observe(&Event::SubscriptionEnded {
-            stage: stage.clone(),
-            why,
-        });
-        sleep(DURABLE_RETRY).await;
-    }
-}
-
-/// Returns why the subscription ended.
-async fn consume(station: &Arc<Station>, mut consumer: Box<dyn Consumer>) -> String {
-    loop {
-        station.unheld().await;
-        let slots = free_slots(station).await;
+        quiet.or(station.unheld()).await?;
+        let slots = quiet.or(free_slots(station)).await?;
         let max = NonZeroUsize::new(slots.num_permits()).unwrap_or(NonZeroUsize::MIN);
         let offered = Offered::new(station, slots);
-        let group = match consumer.next(max).await {
+        let group = match quiet.or(consumer.next(max)).await? {
             Ok(group) => group,
-            Err(ended) => return ended.why,
+            Err(ended) => return Some(ended.why),
         };
         match offered.take() {
             Some(slots) => serve(station, group, slots).await,

@@ -4,20 +4,63 @@
 
 use actix_rt::System;
 use actors::{Root, Running, Setup};
+use async_trait::async_trait;
 use domain::control::Hold;
+use domain::delivery::{Delivery, Received, Settlement, Start, Started};
 use domain::event::Event;
 use domain::flow::{Flows, Stage};
 use domain::names::{Holder, Kind, StageName, Version};
-use domain::ports::{Catalog, Clock, Desk, Handler, Holds, Observer};
+use domain::ports::{
+    Broker, Catalog, Clock, Consumer, Desk, Follower, Handler, Holds, NotStarted, Observer, Settled,
+    StoreError, Unsettled,
+};
 use domain::ticket::{Lineage, Name, Payload, Ticket};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::clock::TestClock;
 use testkit::handler::{Script, Step};
 use testkit::memory::Memory;
 use testkit::recorder::Recorder;
+use tokio::sync::Notify;
 use tokio::time::sleep;
+
+/// A broker whose `started` records take their time.
+struct Slow {
+    memory: Memory,
+    asked: Notify,
+    durable: Notify,
+}
+
+#[async_trait]
+impl Broker for Slow {
+    async fn consume(
+        &self,
+        stage: &StageName,
+        prefetch: NonZeroUsize,
+    ) -> Result<Box<dyn Consumer>, StoreError> {
+        self.memory.consume(stage, prefetch).await
+    }
+
+    async fn start(
+        &self,
+        deliveries: Vec<Delivery<Received>>,
+        start: &Start,
+    ) -> Result<Vec<Delivery<Started>>, NotStarted> {
+        self.asked.notify_one();
+        self.durable.notified().await;
+        self.memory.start(deliveries, start).await
+    }
+
+    async fn settle(&self, group: Vec<Settlement>) -> Result<Vec<Settled>, Unsettled> {
+        self.memory.settle(group).await
+    }
+
+    async fn follow(&self) -> Result<Box<dyn Follower>, StoreError> {
+        self.memory.follow().await
+    }
+}
 
 struct World {
     memory: Memory,
@@ -200,5 +243,40 @@ fn the_versions_of_the_handlers_can_be_asked_from_any_thread() {
         world.script.repair();
         sleep(Duration::from_secs(1)).await;
         assert_ne!(versions(), before, "a deployment is seen");
+    });
+}
+
+#[test]
+fn a_stop_while_a_start_becomes_durable_lets_what_was_started_run() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Done]));
+        let slow = Arc::new(Slow {
+            memory: world.memory.clone(),
+            asked: Notify::new(),
+            durable: Notify::new(),
+        });
+        let setup = Setup {
+            broker: Arc::clone(&slow) as Arc<dyn Broker>,
+            reporter: Arc::new(world.memory.clone()),
+            holds: Arc::new(world.memory.clone()),
+            flows: Arc::clone(&world.setup.flows),
+            handlers: world.setup.handlers.clone(),
+            clock: Arc::clone(&world.setup.clock),
+            observer: Arc::clone(&world.setup.observer),
+            holder: world.setup.holder.clone(),
+            hostname: world.setup.hostname.clone(),
+        };
+        let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
+        let running = Root::new(Arc::new(setup), here).start();
+        world.submit().await;
+        slow.asked.notified().await;
+        let confirm = async {
+            sleep(Duration::from_millis(100)).await;
+            slow.durable.notify_one();
+        };
+        let (landed, ()) = tokio::join!(running.drain(Duration::from_secs(5)), confirm);
+        assert!(landed);
+        assert_eq!(world.done().await, 1, "{}", world.recorder.tail());
+        assert_eq!(world.script.calls(), 1);
     });
 }

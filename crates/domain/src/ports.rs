@@ -104,6 +104,9 @@ pub trait Broker: Send + Sync {
     ) -> Result<Box<dyn Consumer>, StoreError>;
 
     /// Makes the `started` records of a group durable; only then may their handlers run.
+    ///
+    /// Not cancel safe: dropped before it is done, the records may be durable or not, and the
+    /// deliveries go back as if nothing had run.
     async fn start(
         &self,
         deliveries: Vec<Delivery<Received>>,

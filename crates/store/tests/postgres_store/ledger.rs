@@ -316,6 +316,31 @@ async fn postgres_who_died_after_the_hand_off_is_reported_though_nobody_is_left_
 }
 
 #[tokio::test]
+async fn postgres_a_start_that_is_heard_of_after_its_copy_was_handed_back_opens_nothing() {
+    for in_one_group in [true, false] {
+        let Some(bench) = bench() else { return };
+        let (store, ledger) = bench.leading().await;
+        let ticket = bench.published(&store, &ledger).await;
+        // A process that stopped while its word was on its way: the second overtook the first.
+        let group = vec![
+            bench.handed_back("worker/1", &ticket),
+            bench.started("worker/1", &ticket),
+        ];
+        if in_one_group {
+            ledger.apply(group).await.unwrap();
+        } else {
+            for record in group {
+                ledger.apply(vec![record]).await.unwrap();
+            }
+        }
+        assert_eq!(bench.count("attempts"), 0, "in one group: {in_one_group}");
+        let reports = ledger.bury(&holder("worker/1"), bench.now()).await.unwrap();
+        assert!(reports.is_empty(), "{reports:?}");
+        bench.assert_balanced(&store).await;
+    }
+}
+
+#[tokio::test]
 async fn postgres_a_hand_off_in_doubt_goes_on_behind_a_barrier() {
     let Some(bench) = bench() else { return };
     let (store, ledger) = bench.leading().await;

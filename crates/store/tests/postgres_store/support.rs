@@ -198,6 +198,29 @@ impl Bench {
         self.ended(by, ticket, OutcomeKind::Done, Fate::Finished)
     }
 
+    /// A copy that its holder gives back, as far as it knows unstarted.
+    pub(crate) fn handed_back(&self, by: &str, ticket: &Ticket) -> Record {
+        let now = self.now();
+        let arrived = Arrived {
+            ticket: ticket.clone(),
+            name: ticket.name.renewed(),
+            wait: Wait {
+                condition: Condition::NotNow { until: now },
+                since: now,
+                because: "handed back before it was started".into(),
+                oops: None,
+            },
+        };
+        let parted = Parted {
+            name: ticket.name,
+            stage: ticket.stage.clone(),
+            ended: None,
+            to: Fate::Waits(Box::new(arrived)),
+            emits: Vec::new(),
+        };
+        self.record(by, Said::Ended(Box::new(parted)))
+    }
+
     pub(crate) fn failed(&self, by: &str, ticket: &Ticket) -> Record {
         let wait = Wait {
             condition: Condition::Backoff {

@@ -1,7 +1,8 @@
 //! What the journal says is written into the books: a whole group in one transaction.
 
 use super::Books;
-use super::hearing::Hearing;
+use super::burial::JUDGED;
+use super::hearing::{HANDED_BACK, Hearing};
 use crate::postgres::fault::Fault;
 use crate::postgres::keys;
 use crate::postgres::partitions::HISTORY;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 /// The attempts of these tickets whose end was told: a word about their beginning that is read
 /// again must not open them again.
 const TOLD: &str = "SELECT ticket, generation, hop, attempt FROM history
- WHERE ticket = ANY($1) AND (outcome IS NOT NULL OR what = 'judged')";
+ WHERE ticket = ANY($1) AND (outcome IS NOT NULL OR what = ANY($2))";
 
 impl Books {
     pub(super) async fn apply_once(&self, records: &[Record]) -> Result<Applied, Fault> {
@@ -117,7 +118,8 @@ async fn told(
         return Ok(told);
     }
     let query = tx.prepare_cached(TOLD).await?;
-    for row in tx.query(&query, &[&late]).await? {
+    let over = [JUDGED, HANDED_BACK];
+    for row in tx.query(&query, &[&late, &over.as_slice()]).await? {
         let id = rows::ticket_id(&row, 0)?;
         told.insert(rows::name(&row, id, 1)?);
     }

@@ -19,6 +19,8 @@ use domain::wait::{Condition, Reason, Wait};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
+/// What the history says of an attempt whose end somebody else had to tell.
+pub(super) const JUDGED: &str = "judged";
 const OF_HOLDER: &str = "SELECT ticket FROM attempts WHERE holder = $1";
 const REPORTED: &str = "SELECT id FROM oops_ids WHERE id = ANY($1)";
 const TICKETS: &str = concat!(
@@ -156,7 +158,7 @@ async fn without_reported(
             name: open.name,
             stage: open.stage.clone(),
             fact: Fact::Noted {
-                what: "judged".into(),
+                what: JUDGED.into(),
                 why: format!(
                     "{} died at it, the ticket had gone on without it",
                     open.holder

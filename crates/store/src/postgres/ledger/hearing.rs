@@ -1,6 +1,7 @@
 //! What each word of the journal does to the tickets that a transaction has in mind.
 
 use crate::codes::Count;
+use crate::postgres::keys;
 use crate::postgres::rows::{self, Barrier, Placed};
 use crate::postgres::working::{Steer, Working};
 use domain::books::{Fact, Line, Stale, State};
@@ -16,6 +17,8 @@ use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
 use std::collections::HashSet;
 
+/// What the history says of a copy that went back unstarted.
+pub(super) const HANDED_BACK: &str = "handed back";
 const CHANGED: &str = "the handler of its stage may have changed";
 const CLAIMED: &str = "a worker serves its stage now";
 const IN_DOUBT: &str = "whether it was handed on is not known; it goes on under a new generation";
@@ -129,6 +132,8 @@ impl Hearing<'_> {
             if is_news || was_open {
                 self.tell(parted, ended);
             }
+        } else if is_news && !was_open {
+            self.never_ran(record, parted);
         }
         if let Heard::Moves(position) = heard {
             self.moved_on(record, parted, position);
@@ -142,6 +147,19 @@ impl Hearing<'_> {
                 self.found(ticket, true);
             }
         }
+    }
+
+    /// Whoever hands a copy back does not know whether the word of its start got through. It may
+    /// still come, after this one; then it opens nothing.
+    fn never_ran(&mut self, record: &Record, parted: &Parted) {
+        self.told.insert(parted.name);
+        let why = match &parted.to {
+            Fate::Waits(arrived) => arrived.wait.because.as_str(),
+            _ => "it had not run",
+        };
+        let at = (parted.name, parted.stage.clone());
+        self.working
+            .tell(keys::note(at, record.at, (HANDED_BACK, why)));
     }
 
     fn moved_on(&mut self, record: &Record, parted: &Parted, position: &Position) {

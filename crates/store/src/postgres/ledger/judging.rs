@@ -1,6 +1,7 @@
 //! Verdicts, carried out.
 
 use super::Books;
+use super::burial::JUDGED;
 use crate::codes::Count;
 use crate::postgres::fault::Fault;
 use crate::postgres::keys;
@@ -59,7 +60,7 @@ fn carry_out(working: &mut Working, verdict: &Verdict) -> bool {
         name: verdict.of,
         stage: placed.stage.clone(),
         fact: Fact::Noted {
-            what: "judged".into(),
+            what: JUDGED.into(),
             why: wait.because.clone(),
             oops: wait.oops,
         },
