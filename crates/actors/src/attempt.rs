@@ -222,7 +222,7 @@ async fn hold_if_unstartable(station: &Station, reported: &Delivery<Reported>) {
         oops: reported.oops(),
     };
     // Nothing is being started while the hold comes into force, and nothing is afterwards.
-    let _gate = station.gate.lock().await;
+    let _gate = station.gate.write().await;
     station.hold_with(&hold);
     while let Err(error) = station.setup.holds.hold(&stage, hold.clone()).await {
         let why = error.to_string();

@@ -4,7 +4,7 @@
 //! no group is started and no hold comes into force in the middle of it.
 
 use crate::attempt::DURABLE_RETRY;
-use crate::panics;
+use crate::panics::Panic;
 use crate::root::Setup;
 use crate::station::Station;
 use domain::control::Snapshot;
@@ -70,7 +70,7 @@ impl Looker {
             let why = match AssertUnwindSafe(self.follow()).catch_unwind().await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
-                Err(panic) => panics::failure(&*panic).message,
+                Err(panic) => Panic::caught(&*panic).message,
             };
             tell_failed(&self.setup, why);
             sleep(LOOK_RETRY).await;
@@ -164,7 +164,7 @@ impl Seen {
 
 /// What was settled as held while its stage was being opened is released by nobody else.
 pub(crate) async fn release_settled(station: &Station) {
-    let _gate = station.gate.lock().await;
+    let _gate = station.gate.write().await;
     if station.is_held() {
         return; // Whoever opens the stage releases it.
     }
@@ -175,7 +175,7 @@ pub(crate) async fn release_settled(station: &Station) {
 }
 
 async fn open(station: &Station, inspection: Inspection) -> Result<(), StoreError> {
-    let _gate = station.gate.lock().await;
+    let _gate = station.gate.write().await;
     let stage = &station.rules.name;
     unhold(&station.setup, stage).await?;
     station.observe(&Event::StageUnheld {

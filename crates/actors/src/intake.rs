@@ -8,19 +8,26 @@ use domain::event::Event;
 use domain::ports::NotStarted;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 /// The most deliveries that are started as one group.
 const GROUP_MAX: usize = 256;
 
+/// How many groups are started at once. More than one makes them smaller: with four, RabbitMQ took
+/// a quarter more CPU for the same tickets, and the drain was no faster.
+const STARTS_IN_FLIGHT_MAX: usize = 1;
+
 /// Consumes until told to be quiet; every way in which a subscription can end leads back to it.
 ///
-/// Being told to be quiet ends only a wait for something to take in. What was taken is started: a
-/// start that were left halfway would be durable, or not, and nobody here would know.
+/// Being told to be quiet ends only a wait for something to take in. What was taken is started,
+/// whatever becomes of this intake: a start that were left halfway would be durable, or not, and
+/// nobody here would know.
 pub(crate) async fn run(station: Arc<Station>) {
     let mut quiet = Quiet(station.quiet());
-    while let Some(why) = consume(&station, &mut quiet).await {
+    // This intake's own: what hangs on a frozen thread must not keep its successor waiting.
+    let starting = Arc::new(Semaphore::new(STARTS_IN_FLIGHT_MAX));
+    while let Some(why) = consume(&station, &starting, &mut quiet).await {
         station.observe(&Event::SubscriptionEnded {
             stage: station.rules.name.clone(),
             why,
@@ -46,7 +53,11 @@ impl Quiet {
 }
 
 /// Returns why the subscription ended; `None` once no more is to be taken in.
-async fn consume(station: &Arc<Station>, quiet: &mut Quiet) -> Option<String> {
+async fn consume(
+    station: &Arc<Station>,
+    starting: &Arc<Semaphore>,
+    quiet: &mut Quiet,
+) -> Option<String> {
     let stage = &station.rules.name;
     // Slots plus the settling window: no slot idles while its last outcome is made durable.
     let prefetch = station.rules.concurrency.saturating_add(SETTLING_WINDOW);
@@ -57,6 +68,7 @@ async fn consume(station: &Arc<Station>, quiet: &mut Quiet) -> Option<String> {
     };
     loop {
         quiet.or(station.unheld()).await?;
+        let turn = quiet.or(Arc::clone(starting).acquire_owned()).await?.ok()?;
         let slots = quiet.or(free_slots(station)).await?;
         let max = NonZeroUsize::new(slots.num_permits()).unwrap_or(NonZeroUsize::MIN);
         let offered = Offered::new(station, slots);
@@ -65,7 +77,13 @@ async fn consume(station: &Arc<Station>, quiet: &mut Quiet) -> Option<String> {
             Err(ended) => return Some(ended.why),
         };
         match offered.take() {
-            Some(slots) => serve(station, group, slots).await,
+            Some(slots) => {
+                let serving = serve(Arc::clone(station), group, slots);
+                station.spawn(async move {
+                    serving.await;
+                    drop(turn);
+                });
+            }
             // This thread did not answer for so long that another has its slots.
             None => drop(group),
         }
@@ -112,7 +130,8 @@ async fn free_slots(station: &Arc<Station>) -> OwnedSemaphorePermit {
     }
 }
 
-async fn serve(station: &Arc<Station>, group: Vec<Incoming>, mut slots: OwnedSemaphorePermit) {
+async fn serve(station: Arc<Station>, group: Vec<Incoming>, mut slots: OwnedSemaphorePermit) {
+    let station = &station;
     let mut fresh = Vec::with_capacity(group.len());
     let mut suspects = Vec::new();
     for incoming in group {
@@ -158,7 +177,7 @@ async fn start(
     if fresh.is_empty() {
         return;
     }
-    let _gate = station.gate.lock().await;
+    let _gate = station.gate.read().await;
     if station.is_held() {
         // Found to be unstartable while these were on their way; the broker keeps them.
         return drop(fresh);

@@ -1,6 +1,6 @@
 //! Keeps a task at work: whichever way it ends, that is told and it begins again.
 
-use crate::panics;
+use crate::panics::Panic;
 use domain::event::Event;
 use domain::ports::{Clock, Observer};
 use futures_util::FutureExt;
@@ -42,7 +42,7 @@ pub(crate) async fn keep(what: &'static str, ears: Ears, mut task: impl AsyncFnM
         let began = Instant::now();
         let why = match AssertUnwindSafe(task()).catch_unwind().await {
             Ok(why) => why,
-            Err(panic) => format!("a bug in goaround: {}", panics::failure(&*panic).message),
+            Err(panic) => format!("a bug in goaround: {}", Panic::caught(&*panic).message),
         };
         ears.tell_failed(what, why);
         if began.elapsed() >= RAN_WELL {

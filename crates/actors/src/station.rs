@@ -41,8 +41,8 @@ pub(crate) struct Station {
     pub(crate) slots: Arc<Semaphore>,
     /// One permit an outcome that is not durable yet.
     pub(crate) settling: Arc<Semaphore>,
-    /// Held while a group is started, and while a hold comes into force: never both at once.
-    pub(crate) gate: tokio::sync::Mutex<()>,
+    /// Shared while a group is started, alone while a hold comes into force: never both at once.
+    pub(crate) gate: tokio::sync::RwLock<()>,
     offered: Mutex<OfferedSlots>,
     attempts: Mutex<JoinSet<()>>,
     in_hand: Mutex<BTreeMap<TicketId, InHand>>,
@@ -70,7 +70,7 @@ impl Station {
             rules,
             setup,
             handler,
-            gate: tokio::sync::Mutex::default(),
+            gate: tokio::sync::RwLock::default(),
             offered: Mutex::default(),
             attempts: Mutex::default(),
             in_hand: Mutex::default(),

@@ -1,6 +1,6 @@
 //! The worker: lives for exactly one attempt at one ticket.
 
-use crate::panics;
+use crate::panics::Panic;
 use actix::ActorContext;
 use actix::fut::WrapFuture;
 use domain::outcome::{Attempted, Outcome};
@@ -47,7 +47,10 @@ impl actix::Handler<Perform> for Worker {
                 AssertUnwindSafe(async { handler.handle(message.ticket, message.context).await });
             match work.catch_unwind().await {
                 Ok(attempted) => attempted,
-                Err(panic) => Outcome::Crashed(panics::failure(&*panic)).into(),
+                Err(panic) => {
+                    let panic = Panic::caught(&*panic);
+                    Outcome::Crashed(panic.failure().await).into()
+                }
             }
         };
         Box::pin(work.into_actor(self))
