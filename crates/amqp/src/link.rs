@@ -34,8 +34,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const CHANNEL_WAIT: Duration = Duration::from_secs(10);
 /// A broker that does not answer a farewell in this time is left without one.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
-/// Some ends come without an event; they are found by looking.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Some ends come without an event; they are found by looking. Seldom, since an idle process is to
+/// cost nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// One supervised connection. Dropping it closes the connection.
 pub struct Link {

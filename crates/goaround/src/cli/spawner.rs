@@ -8,5 +8,7 @@ pub(super) const EXAMPLE: &str = "Example:\n  goaround up";
 
 /// Runs the spawner until its worker is gone.
 pub(super) fn run() -> Result<ExitCode, Failure> {
+    // What its handlers do with their memory is their business.
+    rustix::thread::disable_transparent_huge_pages(false).ok();
     Ok(handlers::spawner::main())
 }
