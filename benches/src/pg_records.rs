@@ -75,6 +75,7 @@ impl Worker {
             oops: None,
             usage: Usage::default(),
             scene: Arc::clone(&self.scene),
+            signature: None,
         };
         self.record(Said::Ended(Box::new(Parted {
             name,

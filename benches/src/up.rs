@@ -27,7 +27,8 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
 impl Up {
     /// Starts it on a free port and waits until it is ready; returns how long that took.
     pub(crate) fn start(config: &Path, folder: &Path) -> anyhow::Result<(Self, Duration)> {
-        Self::start_as(&["up"], config, folder)
+        // What is measured is the process that does the work, not the one that watches over it.
+        Self::start_as(&["up", "--no-launcher"], config, folder)
     }
 
     /// The same for a process of another role, with whatever else is said to it.

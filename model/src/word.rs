@@ -109,7 +109,15 @@ impl Word {
             Self::Gone(who) => {
                 let holder = cast::holder(who);
                 let why = "exit status 1".into();
-                (cast::leader(), Said::Gone { holder, why })
+                let obituary = None;
+                (
+                    cast::leader(),
+                    Said::Gone {
+                        holder,
+                        why,
+                        obituary,
+                    },
+                )
             }
             Self::Marker(number) => (cast::leader(), Said::Marker(number)),
             Self::OldMarker => (cast::leader(), Said::Marker(0)),

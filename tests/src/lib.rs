@@ -1,16 +1,19 @@
 //! Drives the real binary from outside, as its users do: commands in, text out, signals by pid.
 //!
-//! A [`Site`] is a folder with a `goaround.toml`, its handlers and its data; an [`Up`] is one
-//! process that runs there. A [`field::Field`] is a broker, a store and any number of processes.
+//! A [`Site`] is a folder with a `goaround.toml`, its handlers and its data; an [`Up`] is what runs
+//! there. A [`field::Field`] is a broker, a store and any number of processes.
 //! An [`audit::Audit`] compares what was promised with what happened at the far side. Nothing here
 //! knows the product's own code.
 
 pub mod audit;
 pub mod field;
 pub mod foreign;
+pub mod line;
 pub mod process;
 pub mod teller;
 
+use process::{children, descendants, is_alive};
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -163,13 +166,13 @@ impl Site {
         self.teller().books()
     }
 
-    /// Waits until the books say so; returns them.
+    /// Waits until the books say so; returns them. Meanwhile nobody may be there to be asked.
     pub fn books_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let found = eventually(|| Some(self.books()).filter(&is_so));
+        let found = eventually(|| self.teller().books_if_any().filter(&is_so));
         found.unwrap_or_else(|| {
             panic!(
-                "{what} did not come about: {}\n{}",
-                self.books(),
+                "{what} did not come about: {:?}\n{}",
+                self.teller().books_if_any(),
                 self.log_tail()
             )
         })
@@ -189,15 +192,27 @@ impl Site {
     }
 }
 
-/// One running `goaround up`; killed when dropped.
+/// One running `goaround up`, a launcher and below it the process that does the work; killed when
+/// dropped.
 pub struct Up {
     child: Child,
 }
 
 impl Up {
-    /// Its process id.
+    /// The launcher's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process id of the one that does the work, while there is one.
+    pub fn role(&self) -> Option<u32> {
+        let is_role = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            // Its errands and what it has adopted are children, too.
+            line.split(|byte| *byte == 0)
+                .any(|word| word == b"--launcher")
+        };
+        children(self.pid()).into_iter().find(is_role)
     }
 
     /// Whether it still runs.
@@ -205,30 +220,38 @@ impl Up {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Kills it on the spot.
+    /// Kills all of it on the spot: the launcher, and with it whatever it has started.
     pub fn kill(mut self) {
-        self.child.kill().expect("ours");
-        self.child.wait().expect("ours");
+        assert!(
+            self.end(),
+            "goaround up is killed, and what it started goes on"
+        );
     }
 
-    /// The processes that it has started itself.
-    pub fn children(&self) -> Vec<String> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
-        let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
-        let lists = tasks.filter_map(|task| of(task.ok()?).ok());
-        lists
-            .flat_map(|list| {
-                list.split_whitespace()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+    fn end(&mut self) -> bool {
+        let descendants = descendants(self.pid());
+        self.child.kill().ok(); // It may have ended already.
+        self.child.wait().ok();
+        let are_gone = || {
+            let mut left = descendants.iter().filter(|pid| is_alive(**pid));
+            left.next().is_none().then_some(())
+        };
+        eventually(are_gone).is_some()
+    }
+
+    /// The processes that the one that does the work has started itself.
+    pub fn children(&self) -> Vec<u32> {
+        self.role().map(children).unwrap_or_default()
     }
 
     /// Asks it to stop.
     pub fn signal(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("ours");
+        signal_to(self.pid(), Signal::TERM);
+    }
+
+    /// Kills the one that does the work, and only that.
+    pub fn kill_role(&self) {
+        signal_to(self.role().expect("it runs"), Signal::KILL);
     }
 
     /// Asks it to stop, and waits until it has.
@@ -236,13 +259,30 @@ impl Up {
         self.signal();
         self.child.wait().expect("ours")
     }
+
+    /// With which code it has ended.
+    pub fn end_code(mut self) -> Option<i32> {
+        self.child.wait().expect("ours").code()
+    }
+}
+
+impl From<Child> for Up {
+    fn from(child: Child) -> Self {
+        Self { child }
+    }
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
-        self.child.kill().ok(); // It may have ended already.
-        self.child.wait().ok();
+        // Somebody who fails already is not to fail twice.
+        self.end();
     }
+}
+
+/// Signals a process.
+pub fn signal_to(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a process id"), signal).expect("ours");
 }
 
 /// Waits for the end of a command; one that does not end is killed, and the test fails.

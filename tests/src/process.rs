@@ -116,7 +116,7 @@ impl Process {
 
     /// Ends it on the spot, as if its host were gone: whatever it has started goes with it.
     pub fn kill(&mut self) {
-        let descendants = self.descendants();
+        let descendants: Vec<u32> = self.pid().map(descendants).unwrap_or_default();
         if let Some(mut child) = self.child.take() {
             child.kill().ok(); // It may have ended already.
             child.wait().expect("ours");
@@ -191,17 +191,6 @@ impl Process {
         }
     }
 
-    /// Everything that it has started, directly or not.
-    fn descendants(&self) -> Vec<u32> {
-        let mut found: Vec<u32> = self.pid().into_iter().flat_map(children).collect();
-        let mut next = 0;
-        while let Some(pid) = found.get(next) {
-            found.extend(children(*pid));
-            next += 1;
-        }
-        found
-    }
-
     /// Starts it again, with the same data folder.
     pub fn restart(&mut self) {
         self.kill();
@@ -231,7 +220,19 @@ impl Drop for Process {
     }
 }
 
-fn children(pid: u32) -> Vec<u32> {
+/// Everything that a process has started, directly or not.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children(*pid));
+        next += 1;
+    }
+    found
+}
+
+/// What a process has started itself.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
     let children = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
     let tasks = tasks.into_iter().flatten().flatten();
@@ -241,7 +242,7 @@ fn children(pid: u32) -> Vec<u32> {
 }
 
 /// Whether there is such a process that is not just waiting to be reaped.
-fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat
         .rsplit_once(") ")

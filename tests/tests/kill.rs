@@ -132,7 +132,7 @@ fn a_ticket_that_was_running_when_the_process_was_killed_is_reported_and_goes_ar
     assert_eq!(books["running"], 1, "{books}");
     let mut processes = up.children();
     assert_eq!(processes.len(), 1, "the spawner: {processes:?}");
-    processes.push(pid.trim().to_owned());
+    processes.push(pid.trim().parse().expect("a process id"));
     up.kill();
     for pid in processes {
         let process = format!("/proc/{pid}");

@@ -5,11 +5,14 @@
 //! it is chosen to, reads the journal into the books, and knows from it who is alive. [`Collector`]
 //! takes in the reports that workers sent, in every controller.
 
+mod announcer;
+mod announcing;
 mod collector;
 mod crew;
 mod hearsay;
 mod herald;
 mod leading;
+mod obituaries;
 mod publisher;
 mod recorder;
 mod retention;
@@ -18,10 +21,11 @@ mod unclaimed;
 mod waits;
 
 use crate::kept::Ears;
-use crate::root::Setup;
+use crate::root::{Setup, Versions};
 use actix::Actor;
 use domain::flow::Flows;
 use domain::names::{Holder, StageName, Version};
+use domain::obituary::Obituary;
 use domain::oops::Scene;
 use domain::ports::{Clock, Observer, Oopses, Retention as Keep};
 use std::sync::Arc;
@@ -34,6 +38,9 @@ pub use retention::Keeping;
 /// Answers who was at work there: the worker with that name, at that stage.
 pub type Scenes = Arc<dyn Fn(&Holder, &StageName) -> Option<Scene> + Send + Sync>;
 
+/// Answers how it died: the process with that name, if its launcher has told.
+pub type Deaths = Arc<dyn Fn(&Holder) -> Option<Obituary> + Send + Sync>;
+
 /// Everything that the controller's actors need from the world.
 pub struct ControllerSetup {
     /// The waiting tickets.
@@ -44,6 +51,11 @@ pub struct ControllerSetup {
     pub flows: Arc<Flows>,
     /// Who was at work where, for the reports about attempts that nobody speaks for.
     pub scenes: Scenes,
+    /// How processes died, for the same reports.
+    pub deaths: Deaths,
+    /// Which version of its handler each stage has in this process, as far as it can be started;
+    /// `None` when the workers are elsewhere, and say it themselves.
+    pub versions: Option<Versions>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Hears everything.
@@ -77,11 +89,20 @@ impl ControllerSetup {
             oopses,
             flows: Arc::clone(&setup.flows),
             scenes: Arc::new(scenes),
+            deaths: Arc::new(|_| None),
+            versions: Some(versions(setup)),
             clock: Arc::clone(&setup.clock),
             observer: Arc::clone(&setup.observer),
             holder: setup.holder.clone(),
             hostname: setup.hostname.clone(),
         }
+    }
+
+    /// The same, with what launchers have told of the processes before this one.
+    #[must_use]
+    pub fn after(mut self, deaths: Deaths) -> Self {
+        self.deaths = deaths;
+        self
     }
 
     fn ears(&self) -> Ears {
@@ -101,6 +122,26 @@ impl ControllerSetup {
             })
         })
     }
+}
+
+/// The versions that breakers are told of.
+fn versions(setup: &Setup) -> Versions {
+    let handlers = setup.handlers.clone();
+    let flows = Arc::clone(&setup.flows);
+    Arc::new(move || {
+        let has_breaker = |stage: &StageName| {
+            flows
+                .stage(stage)
+                .is_some_and(|rules| rules.breaker.is_some())
+        };
+        let handlers = handlers.iter().filter(|(stage, _)| has_breaker(stage));
+        let looked = handlers.map(|(stage, handler)| (stage.clone(), handler.inspect()));
+        // A handler that is being replaced is not there for a moment, and no version then.
+        let can_start = looked.filter(|(_, inspection)| inspection.obstacle.is_none());
+        can_start
+            .map(|(stage, inspection)| (stage, inspection.version))
+            .collect()
+    })
 }
 
 /// The controller at work; dropped, its actors end.

@@ -35,7 +35,7 @@ pub(crate) struct Looker {
     stations: BTreeMap<StageName, Arc<Station>>,
     /// What each handler was when its stage was first seen on hold.
     seen: BTreeMap<StageName, Seen>,
-    /// The stages that were not looked at since this process began.
+    /// The stages that were not looked at since this process began, or not opened to the end.
     unseen: BTreeSet<StageName>,
 }
 
@@ -137,7 +137,10 @@ impl Looker {
             let seen = seen.or_insert_with(|| Seen::new(now.clone()));
             let has_changed = seen.inspection != now || tried.as_ref() != Some(&now.version);
             if has_changed && now.obstacle.is_none() {
+                // Should it be opened only halfway, nothing would show that tickets still wait.
+                self.unseen.insert(stage.clone());
                 open(station, now).await?;
+                self.unseen.remove(stage);
                 self.seen.remove(stage);
             } else if hold.is_none() && seen.is_left_behind() {
                 unhold(&self.setup, stage).await?;

@@ -29,7 +29,7 @@ mod kept;
 pub mod controller;
 pub mod watchdog;
 
-pub use controller::{Collector, Controller, ControllerSetup, Leading, LeadingParts};
+pub use controller::{Collector, Controller, ControllerSetup, Deaths, Leading, LeadingParts};
 pub use panics::listen_to_panics;
 pub use root::{Root, Running, Setup};
 pub use watchdog::Watchdog;

@@ -74,6 +74,8 @@ fn stories(seeds: Range<u64>) {
         "every fault has struck: {struck:?}"
     );
     assert!(played.deaths > 0, "a process has died");
+    let canaries = played.canaries;
+    assert!(canaries > 100, "breakers have opened: {canaries} canaries");
 }
 
 /// Scripted handlers panic by the hundred; only other panics are worth a line.

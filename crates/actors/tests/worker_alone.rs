@@ -5,19 +5,20 @@
 use actix_rt::System;
 use actors::{Root, Running, Setup};
 use async_trait::async_trait;
-use domain::control::Hold;
+use domain::control::{Change, Hold};
 use domain::delivery::{Delivery, Received, Settlement, Start, Started};
 use domain::event::Event;
 use domain::flow::{Flows, Stage};
 use domain::names::{Holder, Kind, StageName, Version};
 use domain::ports::{
-    Broker, Catalog, Clock, Consumer, Desk, Follower, Handler, Holds, NotStarted, Observer, Settled,
-    StoreError, Unsettled,
+    Broker, Catalog, Clock, Consumer, Desk, Follower, Handler, Holds, NotStarted, Observer,
+    Settled, StoreError, Unsettled,
 };
 use domain::ticket::{Lineage, Name, Payload, Ticket};
+use domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::clock::TestClock;
 use testkit::handler::{Script, Step};
@@ -106,6 +107,21 @@ impl World {
     fn start(&self) -> Running {
         let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
         Root::new(Arc::clone(&self.setup), here).start()
+    }
+
+    /// The same process at another broker.
+    fn setup_with(&self, broker: Arc<dyn Broker>, holds: Arc<dyn Holds>) -> Setup {
+        Setup {
+            broker,
+            reporter: Arc::new(self.memory.clone()),
+            holds,
+            flows: Arc::clone(&self.setup.flows),
+            handlers: self.setup.handlers.clone(),
+            clock: Arc::clone(&self.setup.clock),
+            observer: Arc::clone(&self.setup.observer),
+            holder: self.setup.holder.clone(),
+            hostname: self.setup.hostname.clone(),
+        }
     }
 
     async fn submit(&self) {
@@ -228,6 +244,56 @@ fn a_worker_that_starts_tries_a_stage_that_was_closed_before() {
     });
 }
 
+/// Opens a stage, and then fails to release what waited for that, so many times.
+struct Halfway {
+    memory: Memory,
+    fails: Mutex<u32>,
+}
+
+#[async_trait]
+impl Holds for Halfway {
+    async fn hold(&self, stage: &StageName, hold: Hold) -> Result<(), StoreError> {
+        Holds::hold(&self.memory, stage, hold).await
+    }
+
+    async fn unhold(&self, stage: &StageName, now: Timestamp) -> Result<(), StoreError> {
+        let change = Change::Unhold(stage.clone());
+        self.memory.change(change).await?;
+        let left = *self.fails.lock().unwrap();
+        if left > 0 {
+            *self.fails.lock().unwrap() = left - 1;
+            return Err(StoreError::Unavailable("not yet".into()));
+        }
+        Holds::unhold(&self.memory, stage, now).await
+    }
+}
+
+#[test]
+fn a_stage_that_was_opened_halfway_releases_its_tickets_all_the_same() {
+    driven(async {
+        let world = World::new(Script::steps(vec![Step::Unstartable; 9]));
+        let before = world.start();
+        world.submit().await;
+        let is_held = |event: &Event| matches!(event, Event::StageHeld { .. });
+        world.recorder.expect(is_held).await;
+        sleep(Duration::from_secs(5)).await;
+        drop(before);
+        let halfway = Arc::new(Halfway {
+            memory: world.memory.clone(),
+            fails: Mutex::new(0),
+        });
+        let setup = world.setup_with(Arc::new(world.memory.clone()), Arc::clone(&halfway) as _);
+        let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
+        let _running = Root::new(Arc::new(setup), here).start();
+        sleep(Duration::from_secs(5)).await;
+        *halfway.fails.lock().unwrap() = 3;
+        world.script.repair();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(*halfway.fails.lock().unwrap(), 0);
+        assert_eq!(world.done().await, 1, "{}", world.recorder.tail());
+    });
+}
+
 #[test]
 fn the_versions_of_the_handlers_can_be_asked_from_any_thread() {
     driven(async {
@@ -255,17 +321,7 @@ fn a_stop_while_a_start_becomes_durable_lets_what_was_started_run() {
             asked: Notify::new(),
             durable: Notify::new(),
         });
-        let setup = Setup {
-            broker: Arc::clone(&slow) as Arc<dyn Broker>,
-            reporter: Arc::new(world.memory.clone()),
-            holds: Arc::new(world.memory.clone()),
-            flows: Arc::clone(&world.setup.flows),
-            handlers: world.setup.handlers.clone(),
-            clock: Arc::clone(&world.setup.clock),
-            observer: Arc::clone(&world.setup.observer),
-            holder: world.setup.holder.clone(),
-            hostname: world.setup.hostname.clone(),
-        };
+        let setup = world.setup_with(Arc::clone(&slow) as _, Arc::new(world.memory.clone()));
         let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
         let running = Root::new(Arc::new(setup), here).start();
         world.submit().await;

@@ -3,7 +3,7 @@
 use crate::journal::PERSISTENT;
 use crate::publisher::Message;
 use bytes::Bytes;
-use domain::names::StageName;
+use domain::names::{StageName, Version};
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use lapin::BasicProperties;
@@ -19,6 +19,15 @@ const DEATHS: &str = "x-death";
 
 /// The message that carries a ticket which the books know, to this exchange with this routing key.
 pub(crate) fn message(ticket: &Ticket, to: (Arc<str>, Arc<str>)) -> Message {
+    message_avoiding(ticket, &[], to)
+}
+
+/// The same, for a worker whose handler has none of these versions.
+pub(crate) fn message_avoiding(
+    ticket: &Ticket,
+    avoid: &[Version],
+    to: (Arc<str>, Arc<str>),
+) -> Message {
     let Envelope {
         message_id,
         kind,
@@ -26,7 +35,7 @@ pub(crate) fn message(ticket: &Ticket, to: (Arc<str>, Arc<str>)) -> Message {
         timestamp,
         headers,
         body,
-    } = wire::envelope::pack(ticket, true);
+    } = wire::envelope::pack(ticket, true).avoiding(avoid);
     let mut table = FieldTable::default();
     for (name, header) in headers {
         if let Some(value) = value(header) {
@@ -70,6 +79,11 @@ fn value(header: Header<'_>) -> Option<AMQPValue> {
         Header::Int(number) => AMQPValue::LongLongInt(number),
         Header::Text(text) => AMQPValue::LongString(text.into_owned().into_bytes().into()),
         Header::Bool(flag) => AMQPValue::Boolean(flag),
+        Header::Texts(texts) => {
+            let texts = texts.into_iter().map(|text| value(Header::Text(text)));
+            let texts: Vec<AMQPValue> = texts.flatten().collect();
+            AMQPValue::FieldArray(texts.into())
+        }
         Header::Other => return None,
     })
 }
@@ -107,19 +121,30 @@ fn header(value: &AMQPValue) -> Header<'_> {
         AMQPValue::LongInt(number) => Header::Int((*number).into()),
         AMQPValue::LongUInt(number) => Header::Int((*number).into()),
         AMQPValue::LongLongInt(number) => Header::Int(*number),
-        AMQPValue::ShortString(text) => Header::Text(text.as_str().into()),
-        AMQPValue::LongString(text) => match std::str::from_utf8(text.as_bytes()) {
-            Ok(text) => Header::Text(text.into()),
-            Err(_) => Header::Other,
-        },
+        AMQPValue::ShortString(_) | AMQPValue::LongString(_) => {
+            plain(value).map_or(Header::Other, Header::Text)
+        }
+        // Not what is in a list inside: anyone may send a list that is a thousand lists deep.
+        AMQPValue::FieldArray(values) => {
+            let texts: Option<Vec<_>> = values.as_slice().iter().map(plain).collect();
+            texts.map_or(Header::Other, Header::Texts)
+        }
         AMQPValue::Float(_)
         | AMQPValue::Double(_)
         | AMQPValue::DecimalValue(_)
-        | AMQPValue::FieldArray(_)
         | AMQPValue::Timestamp(_)
         | AMQPValue::FieldTable(_)
         | AMQPValue::ByteArray(_)
         | AMQPValue::Void => Header::Other,
+    }
+}
+
+/// A text, if it is one.
+fn plain(value: &AMQPValue) -> Option<Cow<'_, str>> {
+    match value {
+        AMQPValue::ShortString(text) => Some(text.as_str().into()),
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(Cow::from),
+        _ => None,
     }
 }
 
@@ -224,5 +249,28 @@ mod tests {
         assert!(unpacked.booked);
         assert_eq!(unpacked.oddities, Vec::<String>::new());
         assert_eq!(unpacked.ticket, ticket);
+        assert_eq!(unpacked.avoid, []);
+        let avoid = ["1", "2"].map(|version| Version::new(version).unwrap());
+        let sent = message_avoiding(&ticket, &avoid, ("goaround".into(), "build".into()));
+        let unpacked = unpack(&sent.properties, sent.body, (&stage(), Timestamp::EPOCH));
+        assert_eq!(unpacked.avoid, avoid);
+        assert_eq!(unpacked.ticket, ticket);
+    }
+
+    #[test]
+    fn a_list_that_is_not_of_texts_keeps_no_ticket_from_any_version() {
+        let inside: Vec<AMQPValue> = vec![AMQPValue::LongString("1".into())];
+        let lists = [
+            vec![AMQPValue::LongString("1".into()), AMQPValue::Void],
+            vec![AMQPValue::FieldArray(inside.into())],
+            vec![AMQPValue::LongString(vec![0xff].into())],
+        ];
+        for list in lists {
+            let list = AMQPValue::FieldArray(list.into());
+            let properties = properties(&[("goaround-avoid", list)]);
+            let unpacked = unpack(&properties, Bytes::new(), (&stage(), Timestamp::EPOCH));
+            assert_eq!(unpacked.avoid, []);
+            assert_eq!(unpacked.oddities.len(), 1, "{:?}", unpacked.oddities);
+        }
     }
 }

@@ -4,27 +4,17 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::link::{Link, Purpose};
 use crate::publisher::Publisher;
-use domain::names::Holder;
 use domain::ports::StoreError;
-use domain::record::{Record, Said};
-use domain::time::Timestamp;
+use domain::record::Record;
 use std::sync::Arc;
 
-/// Writes into the journal that `holder` is gone, so that nobody has to wait for it to lapse.
+/// Writes into the journal that a worker is gone, so that nobody has to wait for it to lapse.
 /// Durable when it returns.
 ///
 /// # Errors
 /// [`StoreError`] when the broker did not confirm it; the controller then finds out by itself.
-pub async fn publish(
-    config: &Config,
-    holder: Holder,
-    why: String,
-    at: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn publish(config: &Config, gone: Record) -> Result<(), StoreError> {
     let link = Arc::new(Link::start(config, Purpose::Publish));
     let publisher = Arc::new(Publisher::start(Arc::clone(&link)));
-    let journal = Journal::new(publisher, &config.names);
-    let by = holder.clone();
-    let said = Said::Gone { holder, why };
-    journal.write(&[Record { by, at, said }]).await
+    Journal::new(publisher, &config.names).write(&[gone]).await
 }

@@ -17,7 +17,7 @@ use domain::control::Snapshot;
 use domain::fleet::Heartbeat;
 use domain::names::{Holder, StageName};
 use domain::oops::Report;
-use domain::ports::{Clock, Inbox, Road, Sent, StoreError, Vitals};
+use domain::ports::{Clock, Due, Inbox, Road, Sent, StoreError, Vitals};
 use domain::record::{Record, Said};
 use domain::ticket::Ticket;
 use inbox::{Content, Queue, QueueInbox};
@@ -125,13 +125,11 @@ impl Controller {
 
 #[async_trait]
 impl Road for Controller {
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Sent> {
+    async fn publish(&self, tickets: Vec<Due>) -> Vec<Sent> {
         let exchange: Arc<str> = self.config.names.exchange().into();
-        let messages = tickets.iter().map(|ticket| {
-            envelope::message(
-                ticket,
-                (Arc::clone(&exchange), ticket.stage.as_str().into()),
-            )
+        let messages = tickets.iter().map(|due| {
+            let to = (Arc::clone(&exchange), due.ticket.stage.as_str().into());
+            envelope::message_avoiding(&due.ticket, &due.avoid, to)
         });
         self.publisher.publish_group(messages.collect()).await
     }

@@ -162,6 +162,7 @@ impl Worker {
         let gone = self.shared.record(Said::Gone {
             holder,
             why: "stopped".to_owned(),
+            obituary: None,
         });
         // No heartbeat may follow the last word.
         self.tasks().abort_all();

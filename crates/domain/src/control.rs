@@ -1,6 +1,6 @@
 //! Desired state: one versioned snapshot that every process follows, instead of commands.
 
-use crate::names::{StageName, Version};
+use crate::names::{Holder, StageName, Version};
 use crate::oops::OopsId;
 use crate::ticket::{Generation, TicketId};
 use crate::time::Timestamp;
@@ -21,6 +21,38 @@ pub struct Hold {
     pub oops: Option<OopsId>,
 }
 
+/// A stage that fails as a whole. Its tickets stay in its queue; one is taken with each permit, to
+/// find out whether it has been repaired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub reason: String,
+    /// The newest permit. It stays when it has been used; the next one has a higher number.
+    pub permit: Option<Permit>,
+}
+
+/// Leave for one process to take one delivery of a stage whose gate is shut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// Which one of the stage; rises with each.
+    pub number: u64,
+    /// Who may take it.
+    pub holder: Holder,
+}
+
+/// What a process may take from a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Whatever there is.
+    Freely,
+    /// One delivery, with the permit of this number.
+    Once(u64),
+    /// Nothing.
+    Nothing,
+}
+
 /// What everybody is to keep to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -28,6 +60,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// Stages that take no deliveries.
     pub holds: BTreeMap<StageName, Hold>,
+    /// Stages that fail as a whole.
+    pub gates: BTreeMap<StageName, Gate>,
     /// Tickets whose older generations must not run any more.
     pub fences: BTreeMap<TicketId, Generation>,
 }
@@ -42,6 +76,23 @@ impl Snapshot {
         self.fences
             .get(&ticket)
             .is_none_or(|lowest| generation >= *lowest)
+    }
+
+    /// What this process may take from the stage. `used` is the number of the last permit of the
+    /// stage with which it took a delivery; 0 if it took none.
+    pub fn admits(&self, stage: &StageName, holder: &Holder, used: u64) -> Admission {
+        if self.holds.contains_key(stage) {
+            return Admission::Nothing;
+        }
+        let Some(gate) = self.gates.get(stage) else {
+            return Admission::Freely;
+        };
+        match &gate.permit {
+            Some(permit) if permit.holder == *holder && permit.number > used => {
+                Admission::Once(permit.number)
+            }
+            _ => Admission::Nothing,
+        }
     }
 }
 

@@ -51,6 +51,7 @@ use crate::names::Holder;
 use crate::oops::{OopsId, Report, Scene, Source, Span};
 use crate::outcome::{Attempted, Failure, Outcome, OutcomeKind};
 use crate::ports::{OopsError, Reporter};
+use crate::signature::SignatureId;
 use crate::ticket::Ticket;
 use crate::time::Timestamp;
 use crate::wait::{Condition, Wait};
@@ -147,7 +148,7 @@ pub struct Performed {
 #[derive(Debug)]
 pub struct Reported {
     pub(crate) performed: Performed,
-    pub(crate) oops: Option<OopsId>,
+    pub(crate) told: Option<(OopsId, SignatureId)>,
 }
 
 /// Who starts an attempt, and when.
@@ -301,9 +302,7 @@ impl Delivery<Performed> {
 
     /// What to report about the attempt, if it went wrong.
     pub fn to_report(&self) -> Option<Report> {
-        let Performed {
-            start, attempted, ..
-        } = &self.state;
+        let (start, attempted) = (&self.state.start, &self.state.attempted);
         let failure = attempted.outcome.failure()?.clone();
         let kind = attempted.outcome.kind();
         let mut report = Report::new(&self.ticket, kind, failure, &start.scene, self.span());
@@ -327,10 +326,8 @@ impl Delivery<Performed> {
         if self.outcome().kind().went_wrong() {
             return Err(self);
         }
-        Ok(self.into_state(|performed| Reported {
-            performed,
-            oops: None,
-        }))
+        let told = None;
+        Ok(self.into_state(|performed| Reported { performed, told }))
     }
 
     /// Makes the report durable, if the attempt went wrong.
@@ -341,19 +338,18 @@ impl Delivery<Performed> {
     /// # Cancel safety
     /// Dropping the future hands the ticket back; to report the attempt again is the same OOPS.
     pub async fn report(self, oopses: &dyn Reporter) -> Result<Delivery<Reported>, Unreported> {
-        let oops = match self.to_report() {
-            None => None,
-            Some(report) => match oopses.record(report).await {
-                Ok(id) => Some(id),
+        let mut told = None;
+        if let Some(report) = self.to_report() {
+            let signature = report.signature().id;
+            match oopses.record(report).await {
+                Ok(id) => told = Some((id, signature)),
                 Err(error) => {
-                    return Err(Unreported {
-                        delivery: Box::new(self),
-                        error,
-                    });
+                    let delivery = Box::new(self);
+                    return Err(Unreported { delivery, error });
                 }
-            },
-        };
-        Ok(self.into_state(|performed| Reported { performed, oops }))
+            }
+        }
+        Ok(self.into_state(|performed| Reported { performed, told }))
     }
 }
 
@@ -369,21 +365,23 @@ impl Delivery<Reported> {
     }
 
     /// The report about it, if it went wrong.
-    pub const fn oops(&self) -> Option<OopsId> {
-        self.state.oops
+    pub fn oops(&self) -> Option<OopsId> {
+        self.state.told.map(|(oops, _)| oops)
+    }
+
+    /// What problem it was, if it went wrong.
+    pub fn signature(&self) -> Option<SignatureId> {
+        self.state.told.map(|(_, signature)| signature)
     }
 
     /// Decides where the ticket goes, and so becomes the settlement that takes it there.
     pub fn decide(self, decision: &Decision) -> Settlement {
-        let Reported { performed, oops } = self.state;
-        let Performed {
-            start,
-            ended_at,
-            attempted,
-        } = performed;
+        let (oops, signature) = (self.oops(), self.signature());
+        let performed = self.state.performed;
+        let (start, attempted) = (performed.start, performed.attempted);
         let span = Span {
             started_at: start.at,
-            ended_at,
+            ended_at: performed.ended_at,
         };
         let disposition =
             crate::settlement::disposition(&self.ticket, &attempted.outcome, oops, decision);
@@ -393,6 +391,7 @@ impl Delivery<Reported> {
             oops,
             usage: attempted.usage,
             scene: start.scene,
+            signature,
         };
         let emits = crate::settlement::emitted(&self.ticket, attempted.outcome, decision.now);
         Settlement::new(self.ticket, self.receipt, disposition, Some(ended)).with_emits(emits)

@@ -1,10 +1,11 @@
 //! Why is this ticket where it is? Every ticket has an answer, and "unknown" is not one.
 
 use crate::books::{Entry, Line, Place, State};
+use crate::breaker::{Breaker, Scope};
 use crate::control::Snapshot;
 use crate::flow::Flows;
 use crate::time::Timestamp;
-use crate::wait::Reason;
+use crate::wait::{Condition, Reason};
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,39 @@ pub struct Explanation {
     pub last_events: Vec<Line>,
     /// Who may change that.
     pub who_may_change: String,
+}
+
+impl Explanation {
+    /// The same with what the breaker knows that holds the ticket, and what its tickets fail of.
+    #[must_use]
+    pub fn with_breaker(mut self, breaker: &Breaker, value: &str) -> Self {
+        if let Some(what) = breaker.waits_for() {
+            self.waits_for = match value {
+                "" => what,
+                value => format!("{what} ({value})"),
+            };
+            self.until = breaker.until();
+            self.then = breaker.then();
+        }
+        self
+    }
+}
+
+/// Whose breaker holds the ticket, if one does: [`Explanation::with_breaker`] wants it.
+pub fn held_by(entry: &Entry, snapshot: &Snapshot) -> Option<Scope> {
+    match &entry.place {
+        Place::Waiting(wait) => match wait.condition {
+            Condition::Repair { signature } => Some(Scope::Signature(signature)),
+            _ => None,
+        },
+        Place::Runnable { .. } => {
+            let stage = &entry.ticket.stage;
+            let is_gated =
+                snapshot.gates.contains_key(stage) && !snapshot.holds.contains_key(stage);
+            is_gated.then_some(Scope::Stage)
+        }
+        Place::Running { .. } | Place::Done { .. } | Place::Dropped { .. } => None,
+    }
 }
 
 /// How many lines of its history an explanation shows.
@@ -86,6 +120,19 @@ fn ended(waits_for: &str, who: &str) -> Answer {
 
 fn runnable(entry: &Entry, flows: &Flows, snapshot: &Snapshot) -> Answer {
     let stage = &entry.ticket.stage;
+    if let (None, Some(gate)) = (snapshot.holds.get(stage), snapshot.gates.get(stage)) {
+        return Answer {
+            waits_for: format!(
+                "stage {stage}, which fails as a whole: {}; one ticket at a time is tried",
+                gate.reason
+            ),
+            until: None,
+            then: "when the one that is tried lands, the others follow by a release plan".into(),
+            who:
+                "whoever deploys the handler; or an operator by stage probe, ticket cancel or drop"
+                    .into(),
+        };
+    }
     let waits_for = match (snapshot.holds.get(stage), flows.stage(stage)) {
         (Some(hold), _) => format!(
             "stage {stage}, which {} put on hold: {}",

@@ -133,7 +133,7 @@ pub enum Field {
     Since,
     /// `seen:` the same as `since`.
     Seen,
-    /// `src:` who told of it: worker, supervisor, controller.
+    /// `src:` who told of it: worker, supervisor, launcher, controller.
     Src,
 }
 

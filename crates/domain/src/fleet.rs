@@ -19,6 +19,7 @@
 //! which it begins to consume. Otherwise it could take a copy that a barrier was to keep from it.
 
 use crate::names::{Holder, StageName, Version};
+use crate::ports::Serving;
 use crate::record::{Record, Said};
 use crate::ticket::{Generation, Name, TicketId};
 use crate::time::Timestamp;
@@ -234,6 +235,24 @@ impl Fleet {
     pub fn alive(&self) -> impl Iterator<Item = &Heartbeat> {
         let live = self.workers.values().filter(|worker| !worker.is_gone);
         live.filter_map(|worker| Some(&worker.beat.as_ref()?.says))
+    }
+
+    /// Who serves each stage, with which version, by what every live worker last said. `None` as
+    /// long as somebody who may be alive has still to be heard: who is only silent has not gone.
+    pub fn serving(&self) -> Option<Serving> {
+        if !self.hears_all() {
+            return None;
+        }
+        let mut serving = Serving::new();
+        for worker in self.workers.values().filter(|worker| !worker.is_gone) {
+            let says = &worker.beat.as_ref()?.says;
+            for (stage, version) in &says.stages {
+                let versions = serving.entry(stage.clone()).or_default();
+                let holders = versions.entry(version.clone()).or_default();
+                holders.insert(says.holder.clone());
+            }
+        }
+        Some(serving)
     }
 
     fn beats(&self) -> impl Iterator<Item = &Beaten> {

@@ -1,5 +1,6 @@
 //! Flows and stages: the lists that tickets follow, and the rules of each stop.
 
+use crate::breaker;
 use crate::names::{FlowName, Kind, StageName};
 use crate::retry::RetryPolicy;
 use crate::ticket::Ticket;
@@ -44,6 +45,8 @@ pub struct Stage {
     pub unique: Unique,
     /// How much of the happy path is written down.
     pub journal: Journal,
+    /// When what keeps failing waits for repair; `None` backs off for ever.
+    pub breaker: Option<breaker::Rules>,
 }
 
 impl Stage {
@@ -61,6 +64,7 @@ impl Stage {
             kinds: None,
             unique: Unique::No,
             journal: Journal::Full,
+            breaker: None,
         }
     }
 

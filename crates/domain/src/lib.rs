@@ -3,8 +3,9 @@
 //! A [`ticket`] follows a [`flow`] of stages. A broker hands it out as a [`delivery`]; a worker's
 //! attempt at it ends in one [`outcome`]; the outcome decides its [`settlement`]: on to the next
 //! stage, done for good, or into a [`wait`] with a reason, a condition and a next step. What went
-//! wrong is told once, in an [`oops`]. The [`books`] know where every ticket is, and [`explain`]
-//! why. [`event`]s tell what happens, and [`invariants`] listen whether it may.
+//! wrong is told once, in an [`oops`], and has a [`signature`]. The [`books`] know where every
+//! ticket is, and [`explain`] why. [`event`]s tell what happens, and [`invariants`] listen whether
+//! it may.
 //!
 //! Nothing here reads a clock, draws a number or does IO: time, chance and ids are arguments, and
 //! the world is behind [`ports`].
@@ -21,10 +22,15 @@ pub mod retry;
 pub mod delivery;
 pub mod settlement;
 
+pub mod obituary;
 pub mod oops;
+pub mod signature;
 pub mod wait;
 
 pub mod verdict;
+
+pub mod breaker;
+pub mod plan;
 
 pub mod books;
 pub mod control;

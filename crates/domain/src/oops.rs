@@ -2,6 +2,7 @@
 
 use crate::names::{FlowName, Holder, Kind, StageName, Version};
 use crate::outcome::{Failure, OutcomeKind, Usage};
+use crate::signature::Signature;
 use crate::ticket::{Name, Ticket};
 use crate::time::Timestamp;
 use std::fmt;
@@ -159,19 +160,27 @@ pub enum Source {
     Worker,
     /// The supervisor, because the worker could not.
     Supervisor,
+    /// The launcher, which saw the whole process die.
+    Launcher,
     /// The controller, because the whole process was gone.
     Controller,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Worker, Self::Supervisor, Self::Controller];
+    pub const ALL: [Self; 4] = [
+        Self::Worker,
+        Self::Supervisor,
+        Self::Launcher,
+        Self::Controller,
+    ];
 
     /// The word that users see.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Worker => "worker",
             Self::Supervisor => "supervisor",
+            Self::Launcher => "launcher",
             Self::Controller => "controller",
         }
     }
@@ -268,6 +277,14 @@ impl Report {
             version: scene.version.clone(),
             trace: ticket.trace.clone(),
         }
+    }
+
+    /// What problem it is about.
+    ///
+    /// It follows from the report, so it is not kept there: a report of an older version has it in
+    /// today's version too. Worked out each time, which takes microseconds.
+    pub fn signature(&self) -> Signature {
+        Signature::of(&self.stage, &self.kind, self.outcome, &self.failure)
     }
 }
 

@@ -2,17 +2,19 @@
 //! the floors above and the adapters below meet only here.
 
 mod leading;
+mod plans;
 
 pub use leading::{
-    Applied, Due, Dues, Election, Holds, Inbox, Ledger, Reporter, Road, Sent, Vitals,
+    Applied, Due, Dues, Election, Holds, Inbox, Ledger, Registry, Reporter, Road, Sent, Vitals,
 };
+pub use plans::{PLANS_MAX, PlanError, PlanOrder, Plans, Tripped};
 
 use crate::books::{Balance, Entry, Line, StageCounts};
 use crate::control::{Change, Snapshot};
 use crate::delivery::{Delivery, Incoming, Received, Settlement, Start, Started};
 use crate::event::Event;
 use crate::filter::Query;
-use crate::names::{StageName, Version};
+use crate::names::{Holder, StageName, Version};
 use crate::oops::{OopsPrefix, Report};
 use crate::outcome::{Attempted, Outcome};
 use crate::retry::Chance;
@@ -20,6 +22,7 @@ use crate::ticket::{Generation, Ticket, TicketId};
 use crate::time::Timestamp;
 use crate::verdict::{Case, Verdict};
 use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,6 +218,9 @@ pub struct Round {
     pub next: Option<Timestamp>,
 }
 
+/// Who serves each stage, with which version of its handler.
+pub type Serving = BTreeMap<StageName, BTreeMap<Version, BTreeSet<Holder>>>;
+
 /// What may be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -235,6 +241,9 @@ pub trait Waits: Send + Sync {
     async fn cases(&self, now: Timestamp, max: NonZeroUsize) -> Result<Vec<Case>, StoreError>;
     /// Carries out verdicts; returns how many counted. Their reports are durable already.
     async fn judge(&self, verdicts: Vec<Verdict>) -> Result<u64, StoreError>;
+    /// Who serves each stage now, and nobody else. A version that comes new has its breakers
+    /// probed by the next round.
+    async fn serving(&self, serving: Serving, now: Timestamp) -> Result<(), StoreError>;
     /// Waits until there is something new for the controller: a case, or a wait that ends earlier
     /// than any before. May return too often, never too late.
     async fn attention(&self);

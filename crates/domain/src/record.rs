@@ -6,6 +6,7 @@
 use crate::control::Hold;
 use crate::fleet::Heartbeat;
 use crate::names::{Holder, StageName};
+use crate::obituary::Obituary;
 use crate::oops::Scene;
 use crate::settlement::Ended;
 use crate::ticket::{Name, Ticket};
@@ -51,6 +52,8 @@ pub enum Said {
         holder: Holder,
         /// Why, in words.
         why: String,
+        /// How it died, if its launcher tells.
+        obituary: Option<Box<Obituary>>,
     },
     /// The leading controller has read the journal up to here.
     Marker(u64),

@@ -5,6 +5,7 @@ use crate::flow::{Flows, Next, Stage};
 use crate::oops::{OopsId, Scene, Span};
 use crate::outcome::{Done, Emit, Failure, Outcome, OutcomeKind, Usage};
 use crate::retry::Chance;
+use crate::signature::SignatureId;
 use crate::ticket::{Attempt, Lineage, Name, Ticket, TicketId};
 use crate::time::{Timestamp, show_duration};
 use crate::wait::{Condition, Wait};
@@ -53,6 +54,8 @@ pub struct Ended {
     pub usage: Usage,
     /// Who ran it.
     pub scene: Arc<Scene>,
+    /// What problem it was, if it went wrong.
+    pub signature: Option<SignatureId>,
 }
 
 /// A decided delivery, ready to be made durable. Dropped instead, its ticket goes back.

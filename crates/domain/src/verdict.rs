@@ -1,6 +1,8 @@
 //! What the controller decides about a ticket whose attempt nobody can speak for.
 
+use crate::breaker::{self, End};
 use crate::names::Holder;
+use crate::obituary::Obituary;
 use crate::oops::{OopsId, Report, Scene, Source, Span};
 use crate::outcome::{Failure, OutcomeKind};
 use crate::settlement::{Decision, after_failure};
@@ -28,6 +30,8 @@ pub struct Verdict {
     pub name: Name,
     /// What it waits for now; a back-off that is over releases it.
     pub wait: Wait,
+    /// The attempt that died, if one did, as its report tells of it: for the breakers.
+    pub died: Option<breaker::Attempt>,
 }
 
 /// A verdict, and the report that must be durable before it counts.
@@ -37,6 +41,24 @@ pub struct Judgement {
     pub report: Option<Report>,
     /// What is to become of the ticket.
     pub verdict: Verdict,
+}
+
+impl Judgement {
+    /// The same, where the launcher of the process that died has told how.
+    #[must_use]
+    pub fn told_by(mut self, obituary: &Obituary) -> Self {
+        self.report = self.report.map(|report| obituary.told_in(report));
+        if let Some(report) = &self.report {
+            self.verdict
+                .wait
+                .because
+                .clone_from(&report.failure.message);
+            if let Some(died) = &mut self.verdict.died {
+                died.end = End::Failed(Some(report.signature().id));
+            }
+        }
+        self
+    }
 }
 
 /// Judges a case. `scene` describes whoever judges, for attempts whose own scene is not known.
@@ -57,6 +79,7 @@ pub fn judge(case: &Case, scene: &Scene, decision: &Decision) -> Option<Judgemen
         | Condition::NotNow { .. }
         | Condition::Parked
         | Condition::Held { .. }
+        | Condition::Repair { .. }
         | Condition::Unclaimed
         | Condition::Unique { .. } => None,
     }
@@ -108,6 +131,7 @@ fn never_ran(case: &Case, holder: &Holder, now: Timestamp) -> Judgement {
         of: case.ticket.name,
         name,
         wait,
+        died: None,
     };
     Judgement {
         report: None,
@@ -154,10 +178,17 @@ fn charge(
         because,
         oops: Some(OopsId::of(&ticket.name)),
     };
+    let died = breaker::Attempt {
+        name: ticket.name,
+        version: scene.version.clone(),
+        span,
+        end: End::Failed(Some(report.signature().id)),
+    };
     let verdict = Verdict {
         of: ticket.name,
         name,
         wait,
+        died: Some(died),
     };
     Judgement {
         report: Some(report),

@@ -2,6 +2,7 @@
 
 use crate::names::{Holder, StageName, Version};
 use crate::oops::OopsId;
+use crate::signature::SignatureId;
 use crate::ticket::TicketId;
 use crate::time::Timestamp;
 use std::fmt;
@@ -92,6 +93,11 @@ pub enum Condition {
         /// The version that cannot be started, if it has one.
         version: Option<Version>,
     },
+    /// The repair of what it last failed of: a canary that lands, most often on a newer version.
+    Repair {
+        /// What that is.
+        signature: SignatureId,
+    },
     /// A configuration in which the ticket's stage takes its kind.
     Unclaimed,
     /// The controller's verdict about the one who had it.
@@ -116,7 +122,7 @@ impl Condition {
             Self::NotNow { .. } => Reason::NotNow,
             Self::Pending { .. } => Reason::Pending,
             Self::Parked => Reason::Parked,
-            Self::Held { .. } => Reason::Held,
+            Self::Held { .. } | Self::Repair { .. } => Reason::Held,
             Self::Unclaimed => Reason::Unclaimed,
             Self::Suspect { .. } => Reason::Suspect,
             Self::Unique { .. } => Reason::Unique,
@@ -131,6 +137,7 @@ impl Condition {
             }
             Self::Parked
             | Self::Held { .. }
+            | Self::Repair { .. }
             | Self::Unclaimed
             | Self::Suspect { .. }
             | Self::Unique { .. } => None,
@@ -154,6 +161,10 @@ impl Condition {
             Self::Held { version: None } => {
                 format!("a handler of stage {stage} that can be started")
             }
+            Self::Repair { signature } => format!(
+                "a repair of {signature}, which keeps failing at stage {stage}: one canary at a \
+                 time is tried"
+            ),
             Self::Unclaimed => format!("a configuration in which stage {stage} takes this ticket"),
             Self::Suspect { holder, .. } => {
                 format!("the controller's verdict about {holder}, who had it and did not settle it")
@@ -171,6 +182,10 @@ impl Condition {
             }
             Self::Parked => "what the person decided",
             Self::Held { .. } | Self::Unclaimed => "it is released by itself",
+            Self::Repair { .. } => {
+                "a newer version is tried at once, else the canary goes when its time comes; when \
+                 it lands, all are released by a plan"
+            }
             Self::Suspect { .. } => "an attempt that died is reported, and the ticket is released",
             Self::Unique { .. } => "it is released by itself",
         }
@@ -186,7 +201,7 @@ impl Condition {
                 "whoever holds the call-back address; or an operator by ticket retry, cancel or drop"
             }
             Self::Parked => "an operator by ticket retry, cancel or drop",
-            Self::Held { .. } => {
+            Self::Held { .. } | Self::Repair { .. } => {
                 "whoever deploys the handler; or an operator by ticket retry, cancel or drop"
             }
             Self::Unclaimed => {

@@ -1,18 +1,20 @@
 //! The roles, alone or all in one process. Parse, then build, then run.
 
 mod embedded;
+mod errand;
 mod launcher;
 mod role;
 mod serve;
 mod servers;
 mod stages;
 
+pub use errand::tell_of;
+pub use launcher::launch;
 pub use role::Role;
 
 use crate::config::{Backend, Config};
 use anyhow::Context as _;
 use domain::names::Holder;
-use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +32,7 @@ pub struct UpOptions {
     pub log_colour: telemetry::logs::Colour,
     /// What is logged, in the syntax of `RUST_LOG`.
     pub log_filter: String,
-    /// Whether a launcher watches over this process, or shall.
+    /// Whether a launcher watches over this process.
     pub launch: Launch,
 }
 
@@ -39,8 +41,6 @@ pub struct UpOptions {
 pub enum Launch {
     /// Nobody.
     Alone,
-    /// This process starts another one with these arguments, which does the work.
-    Launcher(Vec<OsString>),
     /// The process with this number; it has given us this name.
     By(u32, Holder),
 }
@@ -57,10 +57,6 @@ pub fn run(role: Role, config: Config, options: UpOptions) -> anyhow::Result<Exi
     }
     telemetry::logs::start(&options.log_filter, options.log_format, options.log_colour)
         .map_err(anyhow::Error::msg)?;
-    if let (Launch::Launcher(arguments), Backend::Server(_)) = (&options.launch, &config.broker.at)
-    {
-        return launcher::run(role, &config, arguments);
-    }
     actors::listen_to_panics();
     let listen = config.http.listen;
     let listener = TcpListener::bind(listen).with_context(|| {

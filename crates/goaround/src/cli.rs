@@ -4,6 +4,7 @@
 mod act;
 mod api;
 mod books;
+mod breaker;
 mod completion;
 mod config;
 mod doctor;
@@ -13,6 +14,7 @@ mod init;
 mod list;
 mod oops;
 mod output;
+mod plan;
 mod reference;
 mod spawner;
 mod stage;
@@ -91,6 +93,7 @@ enum Verb {
     Ticket(ticket::Tickets),
     Oops(oops::Oopses),
     Stage(stage::Stages),
+    Plan(plan::Plans),
     Books(books::Books),
     Config(config::Configs),
     Doctor(doctor::Doctor),
@@ -129,6 +132,7 @@ fn run(line: Line, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         Verb::Ticket(ticket) => ticket.run(&client()?, terminal),
         Verb::Oops(oops) => oops.run(&client()?, terminal),
         Verb::Stage(stage) => stage.run(&client()?, terminal),
+        Verb::Plan(plan) => plan.run(&client()?, terminal),
         Verb::Books(books) => books.run(&client()?, terminal),
         Verb::Config(config) => config.run(terminal),
         Verb::Doctor(doctor) => doctor.run(&client()?, terminal),
@@ -213,7 +217,6 @@ mod tests {
     #[test]
     fn verbs_of_later_versions_do_not_exist() {
         for line in [
-            "plan list",
             "stage pause build --reason x",
             "oops groups",
             "ticket reset",

@@ -33,10 +33,11 @@ pub use worker::WorkerLine;
 
 use actors::controller::Keeping;
 use actors::root::Arbiters;
-use actors::{Controller, ControllerSetup, Root, Running, Setup};
+use actors::{Controller, ControllerSetup, Deaths, Root, Running, Setup};
 use domain::flow::Flows;
-use domain::names::StageName;
-use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses};
+use domain::names::{Holder, StageName};
+use domain::obituary::Obituary;
+use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses, Plans};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -55,6 +56,10 @@ pub struct LineConfig {
     pub keeping: Keeping,
     /// Who else listens to what happens.
     pub observers: Vec<Arc<dyn Observer>>,
+    /// The name that a launcher gave to this process; without one it names itself.
+    pub holder: Option<Holder>,
+    /// How processes died that had this folder before, as far as a launcher has told.
+    pub obituaries: BTreeMap<Holder, Obituary>,
 }
 
 impl LineConfig {
@@ -71,6 +76,8 @@ impl LineConfig {
             flows,
             keeping,
             observers: Vec::new(),
+            holder: None,
+            obituaries: BTreeMap::new(),
         }
     }
 }
@@ -81,6 +88,7 @@ pub struct Line {
     desk: Arc<dyn Desk>,
     ground: Ground,
     keeping: Keeping,
+    deaths: Deaths,
 }
 
 impl Line {
@@ -90,7 +98,10 @@ impl Line {
     /// When the folder is in use, cannot be written, or holds something that is not ours; says
     /// what to do.
     pub fn open(config: LineConfig) -> anyhow::Result<Self> {
-        let ground = Ground::new(config.flows, config.observers)?;
+        let mut ground = Ground::new(config.flows, config.observers)?;
+        if let Some(holder) = config.holder {
+            ground.holder = holder;
+        }
         let embedded = Embedded::open(
             store::Config::new(config.folder),
             Arc::clone(&ground.flows),
@@ -104,6 +115,7 @@ impl Line {
             desk: Arc::new(desk),
             ground,
             keeping: config.keeping,
+            deaths: Arc::new(move |holder| config.obituaries.get(holder).cloned()),
         })
     }
 
@@ -120,6 +132,11 @@ impl Line {
     /// The reports.
     pub fn oopses(&self) -> Arc<dyn Oopses> {
         self.embedded.oopses()
+    }
+
+    /// Breakers and release plans.
+    pub fn plans(&self) -> Arc<dyn Plans> {
+        Arc::new(self.embedded.clone())
     }
 
     /// What is configured.
@@ -163,7 +180,8 @@ impl Line {
         });
         let running = Rc::new(Root::new(Arc::clone(&setup), arbiters).start());
         let waits = Arc::new(self.embedded.clone());
-        let beside = ControllerSetup::beside(&setup, waits, self.embedded.oopses());
+        let beside = ControllerSetup::beside(&setup, waits, self.embedded.oopses())
+            .after(Arc::clone(&self.deaths));
         let controller = Controller::start(&Arc::new(beside), self.keeping);
         RunningLine {
             running,

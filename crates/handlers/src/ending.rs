@@ -5,6 +5,7 @@ use crate::program::Program;
 use crate::result;
 use domain::outcome::{Attempted, Done, Exit, Failure, Outcome, Usage};
 use domain::ports::StopReason;
+use domain::signature;
 use domain::ticket::{Payload, Ticket};
 use rustix::io::Errno;
 use serde::de::IgnoredAny;
@@ -232,8 +233,8 @@ fn show_bytes(bytes: u64) -> String {
 
 /// What a command said before its end.
 struct Complaint {
-    /// The last line of standard error that is not empty.
-    last_line: Option<String>,
+    /// What the trace at the end of standard error is about, else its last line that is not empty.
+    said: Option<String>,
     /// The end of standard error and the last line of progress.
     tail: String,
 }
@@ -241,11 +242,9 @@ struct Complaint {
 impl Complaint {
     fn of(ended: &Ended) -> Self {
         let text = String::from_utf8_lossy(&ended.stderr_tail);
-        let last_line = text
-            .lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty());
+        let lines = text.lines().rev().map(str::trim);
+        let last_line = || lines.clone().find(|line| !line.is_empty());
+        let said = signature::last_error(&text).or_else(|| last_line().map(str::to_owned));
         let cut = ended
             .stderr_bytes
             .saturating_sub(ended.stderr_tail.len() as u64);
@@ -260,21 +259,16 @@ impl Complaint {
             }
             tail.push_str(&format!("[last progress] {progress}\n"));
         }
-        Self {
-            last_line: last_line.map(str::to_owned),
-            tail,
-        }
+        Self { said, tail }
     }
 
     fn or(&self, otherwise: &str) -> String {
-        self.last_line
-            .clone()
-            .unwrap_or_else(|| otherwise.to_owned())
+        self.said.clone().unwrap_or_else(|| otherwise.to_owned())
     }
 
     fn after(&self, what: &str) -> String {
-        match &self.last_line {
-            Some(line) => format!("{what}: {line}"),
+        match &self.said {
+            Some(said) => format!("{what}: {said}"),
             None => what.to_owned(),
         }
     }

@@ -1,14 +1,44 @@
-//! The parent of a role: starts it as a child, passes signals on, and knows how it ended.
+//! The parent of a role: starts it as a child, passes signals on to it and its standard error on
+//! to ours, and knows how it ended.
+//!
+//! It must outlive whatever its child dies of, so it does next to nothing: one thread that waits,
+//! one that writes to standard error, no more memory than that takes. What it learns goes into an
+//! [`Obituary`](domain::obituary::Obituary), and those into a small file ([`obituaries`]).
+
+mod last_words;
+pub mod obituaries;
+mod oom;
+mod orphans;
+mod outlet;
+mod passage;
+mod rank;
+
+pub use outlet::Pen;
 
 use domain::outcome::Exit;
+use oom::OomKills;
+use passage::Passage;
+use rank::Rank;
 use rustix::process::{Pid, Signal};
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus};
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::time::{Instant, sleep, timeout_at};
+use wait4::Wait4 as _;
 
 /// What a Rust process exits with after a panic that nobody caught.
 const PANICKED: i32 = 101;
+
+/// Starts children, one after the other.
+pub struct Launcher {
+    passage: Passage,
+    rank: Rank,
+    terminate: Signals,
+    interrupt: Signals,
+    ended: Signals,
+}
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,37 +50,126 @@ pub enum Death {
 }
 
 /// What came of a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launched {
     /// How the child ended.
     pub death: Death,
     /// Whether it had been asked to stop.
     pub was_asked: bool,
+    /// The most memory that was resident at once in it, or in one process that it had seen the
+    /// end of, in bytes; `None` where nobody counts.
+    pub memory_bytes_max: Option<u64>,
+    /// How many processes around it the kernel killed in its last seconds because memory had run
+    /// out.
+    pub oom_kills: u64,
+    /// The last lines that it wrote to its standard error.
+    pub last_words: String,
 }
 
-/// Starts the command as a child and waits until it has ended. `TERM` and `INT` are passed on to
-/// it. It has a process group of its own, so that a terminal does not signal it as well.
-///
-/// # Errors
-/// When it cannot be started.
-pub async fn launch(mut command: Command) -> io::Result<Launched> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut ended = signal(SignalKind::child())?;
-    let mut child = command.process_group(0).spawn()?;
-    let mut was_asked = false;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            let death = death(status);
-            return Ok(Launched { death, was_asked });
-        }
-        let pass_on = tokio::select! {
-            _ = ended.recv() => continue,
-            _ = terminate.recv() => Signal::TERM,
-            _ = interrupt.recv() => Signal::INT,
+/// How a pause ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rested {
+    /// It is over.
+    Over,
+    /// We are asked to stop.
+    Asked,
+}
+
+impl Launcher {
+    /// Begins to listen for signals, and adopts what children leave behind. Call it on the thread
+    /// that will launch, within a runtime of that thread: the kernel ends a child with the thread
+    /// that has started it.
+    ///
+    /// # Errors
+    /// When the kernel refuses a pipe, a thread or a signal.
+    pub fn start() -> io::Result<Self> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        Ok(Self {
+            passage: Passage::open()?,
+            rank: Rank::take(),
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            ended: signal(SignalKind::child())?,
+        })
+    }
+
+    /// Writes to our standard error, behind what children wrote before.
+    pub fn pen(&self) -> Pen {
+        self.passage.pen()
+    }
+
+    /// Starts the command as a child and waits until it has ended. `TERM` and `INT` are passed on
+    /// to it. It has a process group of its own, so that a terminal does not signal it as well.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn launch(&mut self, mut command: Command) -> io::Result<Launched> {
+        let entrance = self.passage.begin()?;
+        let mut oom = OomKills::watch();
+        let mut child = command.process_group(0).stderr(entrance).spawn()?;
+        self.rank.put_before(child.id());
+        let mut was_asked = false;
+        let used = loop {
+            if let Some(used) = child.try_wait4()? {
+                break used;
+            }
+            let pass_on = tokio::select! {
+                _ = self.ended.recv() => continue,
+                () = oom.rest() => continue,
+                _ = self.terminate.recv() => Signal::TERM,
+                _ = self.interrupt.recv() => Signal::INT,
+            };
+            was_asked = true;
+            send(&child, pass_on);
         };
-        was_asked = true;
-        send(&child, pass_on);
+        Ok(Launched {
+            death: death(used.status),
+            was_asked,
+            memory_bytes_max: Some(used.rusage.maxrss).filter(|bytes| *bytes > 0),
+            oom_kills: oom.lately(),
+            last_words: self.passage.last_words(),
+        })
+    }
+
+    /// Waits until everything that a child left behind is gone: no handler may run beside its next
+    /// attempt. Whoever takes long is killed. To be called after each launch.
+    pub async fn see_off(&mut self) {
+        orphans::see_off().await;
+    }
+
+    /// Waits, unless we are asked to stop or were since the last child ended.
+    pub async fn rest(&mut self, pause: Duration) -> Rested {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Rested::Asked,
+            _ = self.interrupt.recv() => Rested::Asked,
+            () = sleep(pause) => Rested::Over,
+        }
+    }
+
+    /// Runs a short errand to its end; one that takes longer than `patience` is killed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn run(&mut self, mut errand: Command, patience: Duration) -> io::Result<ExitStatus> {
+        let until = Instant::now() + patience;
+        let entrance = self.passage.entrance()?;
+        let mut child = errand.process_group(0).stderr(entrance).spawn()?;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            // Its end is never missed: it was ours to hear before the errand began.
+            if timeout_at(until, self.ended.recv()).await.is_err() {
+                child.kill()?;
+                return child.wait();
+            }
+        }
+    }
+
+    /// Makes sure that whoever reads our standard error had the time to take everything.
+    pub async fn close(self) {
+        self.passage.close().await;
     }
 }
 
@@ -84,35 +203,4 @@ pub fn die_with(launcher: u32) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell(line: &str) -> Command {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", line]);
-        command
-    }
-
-    #[tokio::test]
-    async fn a_child_that_dies_is_told_from_one_that_leaves() {
-        for (line, death) in [
-            ("exit 0", Death::Left(0)),
-            ("exit 2", Death::Left(2)),
-            ("exit 101", Death::Died(Exit::Status(101))),
-            ("kill -KILL $$", Death::Died(Exit::Signal(9))),
-            ("kill -ABRT $$", Death::Died(Exit::Signal(6))),
-        ] {
-            let launched = launch(shell(line)).await.unwrap();
-            assert_eq!(
-                (launched.death, launched.was_asked),
-                (death, false),
-                "{line}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_started_is_an_error() {
-        assert!(launch(Command::new("/nowhere/at/all")).await.is_err());
-    }
-}
+mod tests;

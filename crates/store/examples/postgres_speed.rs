@@ -85,6 +85,7 @@ impl Bench {
             oops: None,
             usage: Usage::default(),
             scene: Arc::clone(&self.scene),
+            signature: None,
         };
         let to = self.stages.get(hop + 1).cloned();
         self.record(Said::Ended(Box::new(Parted {

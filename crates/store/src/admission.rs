@@ -3,6 +3,7 @@
 use crate::books::{Books, Stop};
 use crate::codes::{self, Count};
 use crate::error::Fault;
+use crate::repair;
 use crate::spot::{Found, Note, Spot};
 use domain::names::{Key, Kind, StageName};
 use domain::ticket::{Name, Ticket};
@@ -168,6 +169,7 @@ pub(crate) fn supersede(
     let why = format!("superseded by {}", newer.ticket);
     Spot::dropped(older.stage, older.name, at, (&why, BY)).update(db, older.seq)?;
     books.count(0, Count::Dropped, 1);
+    repair::taken_away(books, db, (older.seq, older.stage), older.name.ticket)?;
     let note = Note {
         at,
         name: older.name,

@@ -1,15 +1,18 @@
 //! What the writer of the books has in mind: the numbers it hands out, and what it will tell whom
 //! once the transaction is durable. Nothing here outlives a rollback.
 
+use crate::boards::Boards;
 use crate::codes::Count;
 use crate::control::Control;
 use crate::effects::{Commits, Effects};
 use crate::error::Fault;
 use crate::freed;
 use crate::lease::Loaded;
+use crate::queue::Allowance;
 use crate::queues::Queues;
 use crate::requests::Request;
 use crate::writer::Work;
+use domain::breaker::Rules;
 use domain::flow::{Flows, Journal, Unique};
 use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::Scene;
@@ -33,14 +36,18 @@ pub(crate) struct Stop {
     takes_all: bool,
     pub(crate) is_unique: bool,
     pub(crate) journal: Journal,
+    pub(crate) breaker: Option<Rules>,
 }
 
 /// The state of the writer of `books.db`.
 pub(crate) struct Books {
     pub(crate) flows: Arc<Flows>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Who writes them.
+    pub(crate) holder: Holder,
     pub(crate) queues: Arc<Queues>,
     pub(crate) control: Control,
+    pub(crate) boards: Boards,
     pub(crate) attention: Arc<Notify>,
     pub(crate) commits: Arc<Commits>,
     pub(crate) retention_slice: usize,
@@ -61,6 +68,7 @@ pub(crate) struct Books {
 pub(crate) struct Parts {
     pub(crate) flows: Arc<Flows>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) holder: Holder,
     pub(crate) queues: Arc<Queues>,
     pub(crate) control: Control,
     pub(crate) attention: Arc<Notify>,
@@ -73,8 +81,10 @@ impl Books {
         Self {
             flows: parts.flows,
             clock: parts.clock,
+            holder: parts.holder,
             queues: parts.queues,
             control: parts.control,
+            boards: Boards::default(),
             attention: parts.attention,
             commits: parts.commits,
             retention_slice: parts.retention_slice,
@@ -107,6 +117,7 @@ impl Books {
             takes_all: rules.is_some_and(|rules| rules.kinds.is_none()),
             is_unique: rules.is_some_and(|rules| rules.unique == Unique::ByKey),
             journal: rules.map_or(Journal::Full, |rules| rules.journal),
+            breaker: rules.and_then(|rules| rules.breaker),
         };
         if self.stops.len() >= NAMES_MAX {
             self.forget_stops();
@@ -190,9 +201,31 @@ impl Books {
             self.has_case();
         }
         if let Some(until) = condition.until() {
-            let min = self.effects.until_min.map_or(until, |min| min.min(until));
-            self.effects.until_min = Some(min);
+            self.wakes_at(until);
         }
+    }
+
+    /// The controller has something to do then.
+    fn wakes_at(&mut self, at: Timestamp) {
+        let min = self.effects.until_min.map_or(at, |min| min.min(at));
+        self.effects.until_min = Some(min);
+    }
+
+    /// A release plan lets so much past the gate of a stage.
+    pub(crate) fn allow(&mut self, stage: StageName, allowance: Allowance) {
+        self.effects.allowances.push((stage, allowance));
+    }
+
+    /// Writes what breakers and plans have come to.
+    fn save_boards(&mut self, db: &Connection) -> Result<(), Fault> {
+        if !self.boards.is_touched() {
+            return Ok(());
+        }
+        self.boards.save(db)?;
+        if let Some(at) = self.boards.next_at() {
+            self.wakes_at(at);
+        }
+        Ok(())
     }
 
     /// A round of releases found that this is the next wait to end.
@@ -282,6 +315,7 @@ impl Work for Books {
         let told = freed::let_go(self, db, &freed);
         self.let_go = freed;
         told?;
+        self.save_boards(db)?;
         let mut add = db.prepare_cached(
             "INSERT INTO counters (stage, what, n) VALUES (?1, ?2, ?3)
              ON CONFLICT (stage, what) DO UPDATE SET n = n + excluded.n",
@@ -314,6 +348,7 @@ impl Work for Books {
         self.forget_stops();
         self.scenes.clear();
         self.last_scene = None;
+        self.boards.forget();
         self.control.undo();
     }
 

@@ -1,7 +1,7 @@
 //! [`Broker`]: lends runnable tickets and takes back settled ones.
 
 use crate::consumer::{SnapshotFollower, StageConsumer};
-use crate::control::held;
+use crate::control::door;
 use crate::embedded::Embedded;
 use crate::error::closed;
 use crate::lease::{Had, Subscription};
@@ -36,7 +36,7 @@ impl Broker for Embedded {
             // While this is borrowed no newer snapshot can come, so the queue cannot be left with
             // an older one than its followers see.
             let snapshot = self.shared.control.borrow();
-            queue.hold(held(&snapshot, stage));
+            queue.set(door(&snapshot, stage));
         }
         let lender = Arc::new(Subscription {
             id: SUBSCRIPTIONS.fetch_add(1, Ordering::Relaxed),
@@ -56,6 +56,9 @@ impl Broker for Embedded {
         let mut deliveries = deliveries;
         deliveries.retain(|delivery| !self.is_void(delivery));
         if let Err(error) = self.write_down(&deliveries, start) {
+            return Err(NotStarted { deliveries, error });
+        }
+        if let Err(error) = self.tell_of_permits(&deliveries).await {
             return Err(NotStarted { deliveries, error });
         }
         let begin = |delivery: Delivery<Received>| delivery.started(start.clone());
@@ -114,6 +117,23 @@ impl Embedded {
     fn is_void(&self, delivery: &Delivery<Received>) -> bool {
         let queue = self.shared.queues.find(&delivery.ticket().stage);
         queue.is_none_or(|queue| queue.is_void(delivery.tag()))
+    }
+
+    /// What is started at a stage whose gate is shut is its canary.
+    async fn tell_of_permits(&self, deliveries: &[Delivery<Received>]) -> Result<(), StoreError> {
+        let gated: Vec<_> = {
+            let snapshot = self.shared.control.borrow();
+            if snapshot.gates.is_empty() {
+                return Ok(());
+            }
+            let tickets = deliveries.iter().map(Delivery::ticket);
+            let gated = tickets.filter(|ticket| snapshot.gates.contains_key(&ticket.stage));
+            gated.map(|it| (it.stage.clone(), it.name)).collect()
+        };
+        for begun in gated {
+            self.shared.ask(Request::Begun, begun).await?;
+        }
+        Ok(())
     }
 
     fn write_down(

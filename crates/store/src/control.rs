@@ -2,8 +2,8 @@
 
 use crate::error::Fault;
 use crate::queues::Queues;
-use domain::control::{Change, Hold, Snapshot};
-use domain::names::{StageName, Version};
+use domain::control::{Change, Gate, Hold, Permit, Snapshot};
+use domain::names::{Holder, StageName, Version};
 use domain::oops::OopsId;
 use domain::ticket::{Generation, TicketId};
 use domain::time::Timestamp;
@@ -68,6 +68,18 @@ impl Control {
         }
     }
 
+    /// Shuts the gate of a stage, gives a permit for it, or opens it.
+    pub(crate) fn gate(&mut self, stage: StageName, gate: Option<Gate>) {
+        let gates = &mut self.snapshot.gates;
+        let is_new = match gate {
+            Some(gate) => gates.insert(stage, gate.clone()) != Some(gate),
+            None => gates.remove(&stage).is_some(),
+        };
+        if is_new {
+            self.touch();
+        }
+    }
+
     /// Nothing older than this generation of the ticket may run any more.
     pub(crate) fn fence(&mut self, ticket: TicketId, generation: Generation) {
         self.fences.retain(|(fenced, _)| *fenced != ticket);
@@ -112,7 +124,7 @@ impl Control {
         self.durable = (self.snapshot.clone(), self.fences.clone());
         self.followers.send_replace(self.snapshot.clone());
         for queue in queues.all() {
-            queue.hold(held(&self.snapshot, &queue.stage));
+            queue.set(door(&self.snapshot, &queue.stage));
         }
     }
 
@@ -123,18 +135,27 @@ impl Control {
     }
 }
 
-/// Whether a stage is on hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeldNow {
+/// What may be taken from a stage's queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Whatever there is.
+    #[default]
+    Open,
+    /// Nothing: the stage is on hold.
     Held,
-    Free,
+    /// What somebody had before, and one ticket with the permit of this number; 0 is none.
+    Gated(u64),
 }
 
-/// Whether this stage is.
-pub(crate) fn held(snapshot: &Snapshot, stage: &StageName) -> HeldNow {
-    match snapshot.holds.contains_key(stage) {
-        true => HeldNow::Held,
-        false => HeldNow::Free,
+/// What may be taken from this stage's queue. There is one process here, so that a permit is
+/// always for it.
+pub(crate) fn door(snapshot: &Snapshot, stage: &StageName) -> Door {
+    if snapshot.holds.contains_key(stage) {
+        return Door::Held;
+    }
+    match snapshot.gates.get(stage) {
+        Some(gate) => Door::Gated(gate.permit.as_ref().map_or(0, |permit| permit.number)),
+        None => Door::Open,
     }
 }
 
@@ -156,7 +177,17 @@ pub(crate) fn read(db: &Connection) -> Result<Read, Fault> {
 #[derive(Serialize, Deserialize)]
 struct Body {
     holds: Vec<HoldRow>,
+    #[serde(default)]
+    gates: Vec<GateRow>,
     fences: Vec<(String, u32)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GateRow {
+    stage: String,
+    since: i64,
+    reason: String,
+    permit: Option<(u64, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -179,8 +210,18 @@ impl Body {
             version: hold.version.as_ref().map(Version::to_string),
             oops: hold.oops.as_ref().map(OopsId::to_string),
         };
+        let gate = |(stage, gate): (&StageName, &Gate)| GateRow {
+            stage: stage.to_string(),
+            since: gate.since.as_micros(),
+            reason: gate.reason.clone(),
+            permit: gate
+                .permit
+                .as_ref()
+                .map(|permit| (permit.number, permit.holder.to_string())),
+        };
         Self {
             holds: snapshot.holds.iter().map(hold).collect(),
+            gates: snapshot.gates.iter().map(gate).collect(),
             fences: fences
                 .iter()
                 .map(|(ticket, generation)| (ticket.to_string(), generation.0))
@@ -197,6 +238,10 @@ impl Body {
             let (stage, hold) = row.into_hold()?;
             snapshot.holds.insert(stage, hold);
         }
+        for row in self.gates {
+            let (stage, gate) = row.into_gate()?;
+            snapshot.gates.insert(stage, gate);
+        }
         let mut fences = Vec::new();
         for (ticket, generation) in self.fences {
             let ticket = ticket
@@ -206,6 +251,23 @@ impl Body {
         }
         snapshot.fences = fences.iter().copied().collect();
         Ok((snapshot, fences))
+    }
+}
+
+impl GateRow {
+    fn into_gate(self) -> Result<(StageName, Gate), Fault> {
+        let bad = |error: &dyn std::fmt::Display| Fault::row("a gate", error);
+        let permit = self.permit.map(|(number, holder)| {
+            let holder = Holder::new(&holder);
+            holder.map(|holder| Permit { number, holder })
+        });
+        let gate = Gate {
+            since: Timestamp::from_micros(self.since),
+            reason: self.reason,
+            permit: permit.transpose().map_err(|error| bad(&error))?,
+        };
+        let stage = StageName::new(&self.stage).map_err(|error| bad(&error))?;
+        Ok((stage, gate))
     }
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::control::{Change, Snapshot};
 use domain::oops::OopsId;
 use domain::ports::{Accepted, Action, Answer, Catalog, Desk, Order, Reporter, StoreError};
+use domain::signature::SignatureId;
 use domain::ticket::Ticket;
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ impl Desk for Embedded {
     async fn carry_out(&self, orders: Vec<Order>) -> Result<Vec<Answer>, StoreError> {
         let mut ordered = Vec::with_capacity(orders.len());
         for order in orders {
-            let oops = self.report(&order).await?;
-            ordered.push(Ordered { order, oops });
+            let told = self.report(&order).await?;
+            ordered.push(Ordered { order, told });
         }
         self.shared.ask(Request::CarryOut, ordered).await
     }
@@ -38,7 +39,7 @@ impl Desk for Embedded {
 impl Embedded {
     /// A call-back that brings a failure is an attempt that went wrong: its report is durable
     /// before the ticket moves.
-    async fn report(&self, order: &Order) -> Result<Option<OopsId>, StoreError> {
+    async fn report(&self, order: &Order) -> Result<Option<(OopsId, SignatureId)>, StoreError> {
         let Action::Complete(generation, outcome) = &order.action else {
             return Ok(None);
         };
@@ -52,7 +53,9 @@ impl Embedded {
         let Some(report) = permits::report(&entry, (*generation, outcome), order, holder) else {
             return Ok(None);
         };
+        let signature = report.signature().id;
         let id = self.shared.oopses.record(report).await;
-        id.map(Some).map_err(|error| error.0)
+        let id = id.map_err(|error| error.0)?;
+        Ok(Some((id, signature)))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::codes::Count;
 use crate::lease::Loaded;
-use crate::queue::{Coverage, StageQueue};
+use crate::queue::{Allowance, Coverage, StageQueue};
 use crate::queues::Queues;
 use domain::names::StageName;
 use domain::ticket::Ticket;
@@ -101,6 +101,8 @@ pub(crate) struct Effects {
     pub(crate) withdrawn: Vec<(Arc<StageQueue>, i64)>,
     /// Tickets that were ended while somebody has them.
     pub(crate) voided: Vec<(Arc<StageQueue>, i64)>,
+    /// What release plans let past the gates of stages, in this order.
+    pub(crate) allowances: Vec<(StageName, Allowance)>,
     /// By how much which counter of which stage changes.
     pub(crate) counts: Vec<(i64, Count, i64)>,
     /// When the first of the waits ends that began.
@@ -156,6 +158,9 @@ impl Effects {
         queues.publish(latest);
         for rise in self.rises {
             rise.tell(queues);
+        }
+        for (stage, allowance) in self.allowances {
+            queues.of(&stage).allow(allowance);
         }
     }
 

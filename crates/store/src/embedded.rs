@@ -79,6 +79,7 @@ impl Embedded {
         let parts = Parts {
             flows,
             clock,
+            holder: holder.clone(),
             queues: Arc::clone(&queues),
             control: Control::open(&db).map_err(bad)?,
             attention: Arc::new(Notify::new()),

@@ -18,7 +18,7 @@ mod freed;
 mod codes;
 mod narrowing;
 #[cfg(test)]
-mod plans;
+mod query_plans;
 mod rows;
 mod salvage;
 mod schema;
@@ -34,14 +34,20 @@ mod queue;
 mod queues;
 
 mod admission;
+mod boards;
 mod books;
 mod control;
 mod effects;
+mod judging;
 mod opening;
 mod orders;
 mod permits;
+mod planning;
+mod releases;
+mod repair;
 mod requests;
 mod retention;
+mod selecting;
 mod settling;
 mod spot;
 mod submitting;
@@ -57,6 +63,7 @@ mod embedded;
 mod health;
 mod holds;
 mod listing;
+mod plans;
 mod waits;
 
 mod oops_rows;

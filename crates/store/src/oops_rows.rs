@@ -92,8 +92,9 @@ pub(crate) fn write(report: &Report) -> Result<String, Fault> {
 /// Several may report the same death; the one who was nearest knows most.
 pub(crate) const fn nearness(source: Source) -> u8 {
     match source {
-        Source::Worker => 2,
-        Source::Supervisor => 1,
+        Source::Worker => 3,
+        Source::Supervisor => 2,
+        Source::Launcher => 1,
         Source::Controller => 0,
     }
 }

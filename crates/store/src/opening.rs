@@ -4,14 +4,17 @@
 use crate::books::{Books, stage_id};
 use crate::codes;
 use crate::error::Fault;
+use crate::repair;
 use crate::spot::{Found, Spot};
-use crate::waiting;
+use crate::{waiting, waits};
 use domain::flow::Unique;
 use domain::names::{Holder, StageName};
+use domain::oops::Scene;
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::borrow::Cow;
+use std::sync::Arc;
 use wire::intent::Intents;
 
 /// How many tickets are let in at once; the loop goes on until there are none.
@@ -52,6 +55,8 @@ pub(crate) fn put_right(
     left_behind: Option<&Intents>,
 ) -> Result<(), Fault> {
     let now = books.clock.now();
+    let flows = Arc::clone(&books.flows);
+    books.boards.load(db, &flows)?;
     if let Some(intents) = left_behind {
         suspect(books, db, intents, now)?;
     }
@@ -68,7 +73,7 @@ pub(crate) fn put_right(
         release_all(books, db, (&stage, Reason::Held), (now, why))?;
         claim(books, db, &stage, now)?;
     }
-    Ok(())
+    repair::put_right(books, db, now)
 }
 
 /// What had been started and is still runnable under that name was running when the process died.
@@ -103,7 +108,26 @@ fn suspect(
         let mut spot = Spot::waiting(found.stage, found.name, Cow::Owned(wait));
         spot.lock_key = found.lock_key.as_deref();
         spot.update(db, found.seq)?;
+        ran_by(books, db, &found, holder)?;
     }
+    Ok(())
+}
+
+/// The version that served the stage then, if that is known: the one that serves it now must not be
+/// blamed for a death that came before it.
+fn ran_by(books: &mut Books, db: &Connection, found: &Found, holder: &Holder) -> Result<(), Fault> {
+    let roster = books.boards.at(found.stage).map(|board| board.roster());
+    let Some(version) = roster.and_then(|roster| Some(roster.wanted()?.version.clone())) else {
+        return Ok(());
+    };
+    let scene = Scene {
+        holder: holder.clone(),
+        hostname: waits::UNKNOWN_HOST.into(),
+        version,
+    };
+    let scene = books.scene(db, &Arc::new(scene))?;
+    db.prepare_cached("UPDATE places SET scene = ?2 WHERE seq = ?1")?
+        .execute([found.seq, scene])?;
     Ok(())
 }
 

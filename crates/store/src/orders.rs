@@ -5,24 +5,29 @@ use crate::books::Books;
 use crate::codes::{self, Count};
 use crate::error::Fault;
 use crate::permits::{self, Refusal};
+use crate::repair;
 use crate::rows::{self, ENTRIES, Shared};
 use crate::settling;
 use crate::spot::{Found, Note, Spot};
 use crate::waiting::{self, Waiter};
 use domain::books::Entry;
+use domain::breaker::{Attempt, End};
 use domain::delivery::Decision;
 use domain::flow::Stage;
-use domain::oops::OopsId;
+use domain::names::StageName;
+use domain::oops::{OopsId, Span};
 use domain::outcome::Outcome;
+use domain::plan::By;
 use domain::ports::{Action, Answer, Order};
 use domain::settlement;
+use domain::signature::SignatureId;
 use domain::ticket::{Generation, TicketId};
 use rusqlite::Connection;
 
 /// An order, and the report about the outcome that it brings, which is durable already.
 pub(crate) struct Ordered {
     pub(crate) order: Order,
-    pub(crate) oops: Option<OopsId>,
+    pub(crate) told: Option<(OopsId, SignatureId)>,
 }
 
 type Outcomes = Result<Result<(), Refusal>, Fault>;
@@ -86,6 +91,10 @@ fn entry(books: &Books, db: &Connection, id: TicketId) -> Result<Option<(i64, En
 }
 
 impl Subject<'_> {
+    fn oops(&self) -> Option<OopsId> {
+        self.ordered.told.map(|(oops, _)| oops)
+    }
+
     fn note(&self, db: &Connection, what: &str, why: &str) -> Result<(), Fault> {
         self.to_note(what, why).insert(db, self.seq)
     }
@@ -97,7 +106,7 @@ impl Subject<'_> {
             stage: self.found.stage,
             what,
             why,
-            oops: self.ordered.oops,
+            oops: self.oops(),
         }
     }
 
@@ -110,7 +119,36 @@ impl Subject<'_> {
         self.note(db, "retried", &by)?;
         let waiter = Waiter::of(&self.entry.ticket, self.found.clone());
         waiting::admit_again(books, db, &waiter, (self.found.name.renewed(), at))?;
+        self.taken_away(books, db)?;
         Ok(Ok(()))
+    }
+
+    /// A call-back that brings a failure is the end of an attempt, for the breakers.
+    fn tell(&self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
+        let (Some((_, signature)), Some(version)) = (self.ordered.told, &self.entry.version) else {
+            return Ok(());
+        };
+        let attempt = Attempt {
+            name: self.found.name,
+            version: version.clone(),
+            span: Span {
+                started_at: self.entry.place.since(),
+                ended_at: self.ordered.order.at,
+            },
+            end: End::Failed(Some(signature)),
+        };
+        let stage = &self.entry.ticket.stage;
+        let of = repair::Subject {
+            seq: self.seq,
+            stop: books.stop(db, stage)?,
+            stage,
+        };
+        repair::heard(books, db, of, &attempt)
+    }
+
+    fn taken_away(&self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
+        let place = (self.seq, self.found.stage);
+        repair::taken_away(books, db, place, self.entry.ticket.id())
     }
 
     fn end(&self, books: &mut Books, db: &Connection, (what, why): (&str, &str)) -> Outcomes {
@@ -130,6 +168,7 @@ impl Subject<'_> {
         spot.update(db, self.seq)?;
         books.count(0, Count::Dropped, 1);
         self.note(db, what, &format!("by {by}: {why}"))?;
+        self.taken_away(books, db)?;
         if let (false, Some(key)) = (is_in_hand, &self.found.lock_key) {
             let stage = (stage, self.found.stage);
             admission::let_next_in(books, db, stage, (key, *at))?;
@@ -163,14 +202,40 @@ impl Subject<'_> {
             chance: books.clock.chance(),
         };
         let (disposition, emits) =
-            settlement::completed(ticket, outcome.clone(), self.ordered.oops, &decision);
+            settlement::completed(ticket, outcome.clone(), self.oops(), &decision);
         let why = format!("by {}: {}", self.ordered.order.by, outcome.kind());
         let note = self.to_note("completed", &why);
         let subject = (self.seq, ticket);
         settling::complete(books, db, subject, (&disposition, &emits), &note)?;
         if outcome.kind().went_wrong() {
             books.count(self.found.stage, Count::AttemptsFailed, 1);
+            self.tell(books, db)?;
         }
         Ok(Ok(()))
+    }
+}
+
+/// Gives a waiting ticket up, as a plan's order.
+pub(crate) fn give_up(
+    books: &mut Books,
+    db: &Connection,
+    (found, stage): (&Found, &StageName),
+    (why, by): (&str, By),
+) -> Result<(), Fault> {
+    Spot::dropped(found.stage, found.name, by.at, (why, by.who)).update(db, found.seq)?;
+    books.count(0, Count::Dropped, 1);
+    let note = Note {
+        at: by.at,
+        name: found.name,
+        stage: found.stage,
+        what: "dropped",
+        why: &format!("by {}: {why}", by.who),
+        oops: None,
+    };
+    note.insert(db, found.seq)?;
+    repair::taken_away(books, db, (found.seq, found.stage), found.name.ticket)?;
+    match &found.lock_key {
+        Some(key) => admission::let_next_in(books, db, (stage, found.stage), (key, by.at)),
+        None => Ok(()),
     }
 }

@@ -60,7 +60,8 @@ fn not_to_be_retried(wait: &Wait) -> Option<Refusal> {
         | Condition::NotNow { .. }
         | Condition::Pending { .. }
         | Condition::Parked
-        | Condition::Held { .. } => None,
+        | Condition::Held { .. }
+        | Condition::Repair { .. } => None,
     }
 }
 

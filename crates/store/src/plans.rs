@@ -1,67 +1,142 @@
-//! The plans of the hot queries: each must go through its partial index. A query that does not
-//! match its index exactly reads everything instead, and is hundreds of times slower.
+//! [`Plans`]: breakers and release plans, for people.
 
-use crate::schema::BOOKS;
-use crate::{counts, feeder, retention, waiting, waits};
-use rusqlite::Connection;
-use tempfile::TempDir;
+use crate::boards;
+use crate::embedded::Embedded;
+use crate::error::Fault;
+use crate::planning::{Ordered, Wanted};
+use crate::requests::Request;
+use crate::rows::parsed;
+use crate::selecting;
+use async_trait::async_trait;
+use domain::breaker::{Breaker, Scope};
+use domain::filter::Query;
+use domain::names::{StageName, Version};
+use domain::oops::{OopsId, OopsPrefix};
+use domain::plan::{Plan, PlanId, Terms};
+use domain::ports::{Oopses, PlanError, PlanOrder, Plans, StoreError, Tripped};
+use rusqlite::{Connection, OptionalExtension, params};
 
-fn plan(db: &Connection, query: &str) -> String {
-    let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
-    for at in 1..=explain.parameter_count() {
-        explain.raw_bind_parameter(at, 1).unwrap();
+#[async_trait]
+impl Plans for Embedded {
+    async fn tripped(&self, stage: Option<StageName>) -> Result<Vec<Tripped>, StoreError> {
+        let readers = &self.shared.readers;
+        let found = readers.ask(move |db| tripped(db, stage.as_ref())).await?;
+        let mut all = Vec::with_capacity(found.len());
+        for (mut tripped, oops) in found {
+            if let Some(oops) = oops {
+                tripped.value = self.value_of(oops).await?;
+            }
+            all.push(tripped);
+        }
+        Ok(all)
     }
-    let mut rows = explain.raw_query();
-    let mut plan = Vec::new();
-    while let Some(row) = rows.next().unwrap() {
-        plan.push(row.get::<_, String>(3).unwrap());
+
+    async fn probe(&self, stage: &StageName, scope: Scope) -> Result<bool, StoreError> {
+        let wanted = (stage.clone(), scope);
+        self.shared.ask(Request::Probe, wanted).await
     }
-    plan.join("; ")
+
+    async fn plans(&self) -> Result<Vec<Plan>, StoreError> {
+        self.shared.readers.ask(boards::newest_plans).await
+    }
+
+    async fn plan(&self, id: PlanId) -> Result<Option<Plan>, StoreError> {
+        self.shared
+            .readers
+            .ask(move |db| boards::plan(db, id))
+            .await
+    }
+
+    async fn make(&self, query: Query, terms: Terms, by: &str) -> Result<Plan, StoreError> {
+        let by = by.to_owned();
+        let wanted = Wanted { query, terms, by };
+        self.shared.ask(Request::MakePlan, wanted).await
+    }
+
+    async fn order(&self, id: PlanId, order: PlanOrder, by: &str) -> Result<Plan, PlanError> {
+        let by = by.to_owned();
+        let ordered = Ordered { id, order, by };
+        self.shared.ask(Request::OrderPlan, ordered).await?
+    }
 }
 
-#[test]
-fn every_hot_query_goes_through_its_index_and_sorts_nothing() {
-    let folder = TempDir::new().unwrap();
-    let db = BOOKS.open(folder.path()).unwrap();
-    let cases = format!("{}{}", crate::rows::ENTRIES, waits::SUSPECTS);
-    let overdue = format!("{}{}", crate::rows::ENTRIES, waits::OVERDUE);
-    for (query, index) in [
-        (
-            feeder::READ_AHEAD,
-            "USING INDEX runnable (stage=? AND ready_seq>?)",
-        ),
-        (waiting::DUE, "USING INDEX timed (reason=? AND until<?)"),
-        (
-            waiting::NEXT,
-            "USING COVERING INDEX timed (reason=? AND until>?)",
-        ),
-        (
-            waiting::OF_STAGE,
-            "USING INDEX waiting (reason=? AND stage=?)",
-        ),
-        (retention::OLDEST, "USING INDEX ended"),
-        (counts::RUNNABLE, "USING COVERING INDEX runnable"),
-        (counts::WAITING, "USING COVERING INDEX waiting"),
-        (counts::OLDEST, "USING INDEX runnable (stage=?)"),
-        (cases.as_str(), "USING INDEX waiting (reason=?)"),
-        (overdue.as_str(), "USING INDEX timed (reason=? AND until<?)"),
-    ] {
-        let plan = plan(&db, query);
-        assert!(plan.contains(index), "{query}\n{plan}");
-        assert!(!plan.contains("TEMP B-TREE"), "{query}\n{plan}");
-        assert!(
-            !plan.contains("SCAN t") && !plan.contains("SCAN p;"),
-            "{query}\n{plan}"
-        );
+impl Embedded {
+    /// The first line of a report; a report that is forgotten says nothing.
+    async fn value_of(&self, oops: OopsId) -> Result<String, StoreError> {
+        let prefix = OopsPrefix {
+            low: oops,
+            high: oops,
+        };
+        let found = self.shared.oopses.find(prefix).await?;
+        Ok(found.first().map_or_else(String::new, |report| {
+            let failure = &report.failure;
+            let line = failure.message.lines().next().unwrap_or_default();
+            format!("{}: {line}", failure.error_type)
+        }))
     }
 }
 
-#[test]
-fn the_statements_that_move_tickets_find_them_by_their_row() {
-    let folder = TempDir::new().unwrap();
-    let db = BOOKS.open(folder.path()).unwrap();
-    for query in [crate::settling::FINISH, crate::settling::HAND_ON] {
-        let plan = plan(&db, query);
-        assert_eq!(plan, "SEARCH places USING INTEGER PRIMARY KEY (rowid=?)");
+type Found = (Tripped, Option<OopsId>);
+
+fn tripped(db: &Connection, wanted: Option<&StageName>) -> Result<Vec<Found>, Fault> {
+    let rosters = boards::rosters(db)?;
+    let mut found = Vec::new();
+    let mut all: Vec<(i64, Vec<Breaker>)> = boards::breakers(db)?.into_iter().collect();
+    all.sort_by_key(|(stage, _)| *stage);
+    for (id, breakers) in all {
+        let stage = name(db, id)?;
+        if wanted.is_some_and(|wanted| *wanted != stage) {
+            continue;
+        }
+        let newest = rosters.get(&id).and_then(|roster| roster.wanted());
+        let newest = newest.map(|it| it.version.clone());
+        for breaker in breakers.into_iter().filter(|it| !it.is_quiet()) {
+            found.push(one(db, id, (&stage, breaker, newest.clone()))?);
+        }
     }
+    Ok(found)
+}
+
+fn name(db: &Connection, id: i64) -> Result<StageName, Fault> {
+    let name: String = db
+        .prepare_cached("SELECT name FROM stages WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?;
+    parsed(&name, StageName::new)
+}
+
+fn one(
+    db: &Connection,
+    id: i64,
+    (stage, breaker, newest): (&StageName, Breaker, Option<Version>),
+) -> Result<Found, Fault> {
+    let (held, oops) = match breaker.scope {
+        Scope::Stage => (0, None),
+        Scope::Signature(signature) => {
+            let held = selecting::held(db, id, signature)?;
+            (held, newest_report(db, id, &signature.to_string())?)
+        }
+    };
+    let tripped = Tripped {
+        stage: stage.clone(),
+        breaker,
+        held,
+        value: String::new(),
+        newest,
+    };
+    Ok((tripped, oops))
+}
+
+/// The report about the one that was held last.
+fn newest_report(db: &Connection, stage: i64, signature: &str) -> Result<Option<OopsId>, Fault> {
+    let query = format!(
+        "SELECT p.oops FROM places p WHERE {} ORDER BY p.since DESC LIMIT 1",
+        selecting::HELD
+    );
+    let bits: Option<Option<[u8; 16]>> = db
+        .prepare_cached(&query)?
+        .query_row(params![stage, signature], |row| row.get(0))
+        .optional()?;
+    Ok(bits
+        .flatten()
+        .map(|bits| OopsId::from_u128(u128::from_be_bytes(bits))))
 }

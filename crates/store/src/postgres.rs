@@ -20,8 +20,10 @@ mod oopses;
 mod orders;
 mod partitions;
 mod pen;
-#[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod query_plans;
+mod repairs;
 mod rows;
 mod schema;
 mod steering;

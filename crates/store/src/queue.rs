@@ -5,7 +5,7 @@
 //! up to `cursor` has been read, `latest` is the newest that is durable. While they are equal,
 //! the writer hands newly runnable tickets over directly; else the feeder reads on.
 
-use crate::control::HeldNow;
+use crate::control::Door;
 use crate::feeder::{Feed, ReadAhead};
 use crate::freed::Freed;
 use crate::lease::{Had, InHand, Loaded, Subscription, incoming, size};
@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 mod ending;
+mod gate;
+
+pub(crate) use gate::Allowance;
 
 /// The next tag. Tags are told apart in the whole process, so that a delivery of a folder that was
 /// closed is never taken for one of the folder that was opened after it.
@@ -52,7 +55,11 @@ struct Inner {
     is_fetching: bool,
     /// Rows that were taken out and must not come in by a read that began before.
     gone: HashMap<i64, Gone>,
-    is_held: bool,
+    door: Door,
+    /// The last permit under which a ticket was taken.
+    permit_used: u64,
+    /// How many more may be taken past the gate, by a release plan.
+    allowed: u64,
     ended: Option<String>,
     is_closed: bool,
 }
@@ -146,11 +153,7 @@ impl StageQueue {
             inner.is_fetching = true;
             inner.gone.retain(|_, gone| !gone.is_durable);
         }
-        let taken = if inner.is_held {
-            Vec::new()
-        } else {
-            self.lend(&mut inner, lender, max)
-        };
+        let taken = lend(&mut inner, lender, max);
         drop(inner);
         if wants_more && !self.feed.ask(self) {
             return Taken::Ended("the store is closed".into());
@@ -159,33 +162,6 @@ impl StageQueue {
             true => Taken::Nothing,
             false => Taken::Some(taken),
         }
-    }
-
-    fn lend(&self, inner: &mut Inner, lender: &Arc<Subscription>, max: usize) -> Vec<Incoming> {
-        let out = inner.out.get(&lender.id).copied().unwrap_or(0);
-        let count = max
-            .min(lender.prefetch.saturating_sub(out))
-            .min(inner.buffer.len());
-        let first = TAGS.fetch_add(count as u64, Ordering::Relaxed);
-        let mut taken = Vec::with_capacity(count);
-        for tag in (first..).take(count) {
-            let Some(loaded) = inner.buffer.pop_front() else {
-                break;
-            };
-            inner.bytes = inner.bytes.saturating_sub(size(&loaded));
-            taken.push(incoming(&loaded, tag, lender));
-            let lease = Lease {
-                loaded,
-                subscription: lender.id,
-                started: None,
-                fate: Fate::Returns,
-            };
-            inner.leases.insert(tag, lease);
-        }
-        if !taken.is_empty() {
-            *inner.out.entry(lender.id).or_insert(0) += taken.len();
-        }
-        taken
     }
 
     /// A delivery was dropped: its ticket goes back to the front. One that was never started is as
@@ -356,12 +332,6 @@ impl StageQueue {
         self.notify();
     }
 
-    /// Nothing is handed out while the stage is on hold.
-    pub(crate) fn hold(&self, is_held: HeldNow) {
-        self.lock().is_held = is_held == HeldNow::Held;
-        self.notify();
-    }
-
     /// The end of every subscription.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;
@@ -373,6 +343,33 @@ impl Inner {
     fn is_caught_up(&self) -> bool {
         self.cursor >= self.latest && !self.is_fetching
     }
+}
+
+fn lend(inner: &mut Inner, lender: &Arc<Subscription>, max: usize) -> Vec<Incoming> {
+    let out = inner.out.get(&lender.id).copied().unwrap_or(0);
+    let count = max
+        .min(lender.prefetch.saturating_sub(out))
+        .min(inner.buffer.len());
+    let first = TAGS.fetch_add(count as u64, Ordering::Relaxed);
+    let mut taken = Vec::with_capacity(count);
+    for tag in (first..).take(count) {
+        let Some(loaded) = inner.pop() else {
+            break;
+        };
+        inner.bytes = inner.bytes.saturating_sub(size(&loaded));
+        taken.push(incoming(&loaded, tag, lender));
+        let lease = Lease {
+            loaded,
+            subscription: lender.id,
+            started: None,
+            fate: Fate::Returns,
+        };
+        inner.leases.insert(tag, lease);
+    }
+    if !taken.is_empty() {
+        *inner.out.entry(lender.id).or_insert(0) += taken.len();
+    }
+    taken
 }
 
 fn give_room(inner: &mut Inner, subscription: u64) {
@@ -606,9 +603,9 @@ mod tests {
     fn a_stage_on_hold_hands_out_nothing_and_a_closed_one_ends() {
         let (queue, lender) = queue(10);
         queue.offer([loaded(1)].into_iter(), 1, Coverage::Whole);
-        queue.hold(HeldNow::Held);
+        queue.set(Door::Held);
         assert!(taken(&queue, &lender).is_empty());
-        queue.hold(HeldNow::Free);
+        queue.set(Door::Open);
         assert_eq!(taken(&queue, &lender), [1]);
         queue.close();
         assert!(matches!(queue.take(&lender, 1), Taken::Ended(_)));

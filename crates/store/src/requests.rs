@@ -3,18 +3,25 @@
 use crate::books::Books;
 use crate::control::Control;
 use crate::error::Fault;
+use crate::judging;
 use crate::orders::{self, Ordered};
+use crate::planning::{self, Wanted};
 use crate::queues::Queues;
+use crate::repair;
 use crate::settling::Statements;
 use crate::submitting::Inserts;
 use crate::sweep::{self, Sweep};
 use crate::waiting;
 use crate::writer::Ask;
+use domain::breaker::Scope;
 use domain::control::{Change, Snapshot};
 use domain::delivery::Settlement;
 use domain::names::StageName;
-use domain::ports::{Accepted, Answer, Retention, Round, Settled, StoreError, Unsettled};
-use domain::ticket::Ticket;
+use domain::plan::Plan;
+use domain::ports::{
+    Accepted, Answer, PlanError, Retention, Round, Serving, Settled, StoreError, Unsettled,
+};
+use domain::ticket::{Name, Ticket};
 use domain::time::Timestamp;
 use domain::verdict::Verdict;
 use rusqlite::Connection;
@@ -30,6 +37,11 @@ pub(crate) enum Request {
     Release(Ask<(Timestamp, usize), Round>),
     Unhold(Ask<(StageName, Timestamp, usize), u64>),
     Judge(Ask<Vec<Verdict>, u64>),
+    Serving(Ask<(Serving, Timestamp), ()>),
+    Begun(Ask<(StageName, Name), ()>),
+    Probe(Ask<(StageName, Scope), bool>),
+    MakePlan(Ask<Wanted, Plan>),
+    OrderPlan(Ask<planning::Ordered, Result<Plan, PlanError>>),
     Retain(Ask<Retention, u64>),
     Sweep(Ask<Sweep, u64>),
 }
@@ -58,12 +70,14 @@ impl Request {
             Self::Judge(ask) => ask.input.len(),
             Self::Release(ask) => ask.input.1,
             Self::Unhold(ask) => ask.input.2,
-            Self::Retain(_) | Self::Sweep(_) => 512,
-            Self::Change(_) => 1,
+            Self::Retain(_) | Self::Sweep(_) | Self::MakePlan(_) | Self::OrderPlan(_) => 512,
+            Self::Change(_) | Self::Serving(_) | Self::Begun(_) | Self::Probe(_) => 1,
         }
     }
 
     pub(crate) fn apply(&mut self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
+        let flows = Arc::clone(&books.flows);
+        books.boards.load(db, &flows)?;
         match self {
             Self::Submit(ask) => {
                 let mut inserts = Inserts::prepare(db)?;
@@ -78,7 +92,12 @@ impl Request {
             Self::Change(ask) => books.control.change(&ask.input),
             Self::Release(ask) => ask.answer = Some(waiting::release(books, db, ask.input)?),
             Self::Unhold(ask) => ask.answer = Some(waiting::unhold(books, db, &ask.input)?),
-            Self::Judge(ask) => ask.answer = Some(waiting::judge(books, db, &ask.input)?),
+            Self::Judge(ask) => ask.answer = Some(judging::judge(books, db, &ask.input)?),
+            Self::Serving(ask) => ask.answer = Some(repair::serving(books, db, &ask.input)?),
+            Self::Begun(ask) => ask.answer = Some(repair::begun(books, db, &ask.input)?),
+            Self::Probe(ask) => ask.answer = Some(repair::ask(books, db, &ask.input)?),
+            Self::MakePlan(ask) => ask.answer = Some(planning::make(books, db, &ask.input)?),
+            Self::OrderPlan(ask) => ask.answer = Some(planning::order(books, db, &ask.input)?),
             Self::Sweep(ask) => ask.answer = Some(sweep::step(books, db, &ask.input)?),
             Self::Retain(ask) => {
                 ask.answer = Some(crate::retention::forget(books, db, ask.input)?);
@@ -115,6 +134,11 @@ impl Request {
             Self::Release(ask) => ask.answer(),
             Self::Unhold(ask) => ask.answer(),
             Self::Judge(ask) => ask.answer(),
+            Self::Serving(ask) => ask.answer(),
+            Self::Begun(ask) => ask.answer(),
+            Self::Probe(ask) => ask.answer(),
+            Self::MakePlan(ask) => ask.answer(),
+            Self::OrderPlan(ask) => ask.answer(),
             Self::Retain(ask) => ask.answer(),
             Self::Sweep(ask) => ask.answer(),
         }
@@ -129,6 +153,11 @@ impl Request {
             Self::Release(ask) => ask.refuse(error),
             Self::Unhold(ask) => ask.refuse(error),
             Self::Judge(ask) => ask.refuse(error),
+            Self::Serving(ask) => ask.refuse(error),
+            Self::Begun(ask) => ask.refuse(error),
+            Self::Probe(ask) => ask.refuse(error),
+            Self::MakePlan(ask) => ask.refuse(error),
+            Self::OrderPlan(ask) => ask.refuse(error),
             Self::Retain(ask) => ask.refuse(error),
             Self::Sweep(ask) => ask.refuse(error),
         }

@@ -142,6 +142,9 @@ fn condition(row: &Row) -> Result<Condition, Fault> {
         Reason::NotNow => Condition::NotNow { until: until()? },
         Reason::Pending => Condition::Pending { until: until()? },
         Reason::Parked => Condition::Parked,
+        Reason::Held if time(row, PLACE_AT + 6)?.is_some() => Condition::Repair {
+            signature: parsed(detail.unwrap_or_default(), str::parse)?,
+        },
         Reason::Held => Condition::Held {
             version: detail.map(|text| parsed(text, Version::new)).transpose()?,
         },

@@ -20,7 +20,7 @@ pub(crate) struct Schema {
 pub(crate) const BOOKS: Schema = Schema {
     name: "books.db",
     application_id: 0x476F_4231, // "GoB1"
-    migrations: &[BOOKS_1],
+    migrations: &[BOOKS_1, BOOKS_2],
 };
 
 /// The reports.
@@ -74,6 +74,30 @@ CREATE TABLE counters (
   PRIMARY KEY (stage, what)) WITHOUT ROWID, STRICT;
 CREATE TABLE control (
   one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+";
+
+/// Breakers and release plans, each a row with its state as bytes. Of a place `signature` is how
+/// its last attempt failed while it waits, and `plan` what has released it until its next attempt
+/// ends. `chosen` are the tickets of the plans that people made, the longest waiting first. The
+/// words of the partial indexes are those of `codes` and of the marks in `spot`. What a settlement
+/// changes is in one of them only, since each costs every ticket.
+const BOOKS_2: &str = "
+ALTER TABLE places ADD COLUMN signature TEXT;
+ALTER TABLE places ADD COLUMN plan BLOB;
+CREATE INDEX repairs ON places (stage, detail, since, state, reason, mark)
+  WHERE state = 2 AND reason = 5 AND mark = 1;
+CREATE INDEX out_of_plan ON places (plan) WHERE plan IS NOT NULL;
+CREATE TABLE rosters (stage INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE breakers (
+  stage INTEGER NOT NULL, scope TEXT NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (stage, scope)) WITHOUT ROWID, STRICT;
+CREATE TABLE plans (
+  id BLOB PRIMARY KEY NOT NULL, is_live INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE INDEX live_plans ON plans (is_live) WHERE is_live = 1;
+CREATE TABLE chosen (
+  plan BLOB NOT NULL, position INTEGER NOT NULL, ticket INTEGER NOT NULL,
+  PRIMARY KEY (plan, position)) WITHOUT ROWID, STRICT;
+CREATE INDEX chosen_tickets ON chosen (plan, ticket);
 ";
 
 /// The columns are for finding; `body` has the whole report.
@@ -259,7 +283,8 @@ mod tests {
     use tempfile::TempDir;
 
     /// For each version of each file, what such a file may hold. A new migration needs a new entry.
-    const BOOKS_FILLED: &[&str] = &["
+    const BOOKS_FILLED: &[&str] = &[
+        "
         INSERT INTO stages VALUES (1, 'build');
         INSERT INTO scenes VALUES (1, 'host/1', 'host', '1.0');
         INSERT INTO tickets VALUES
@@ -274,7 +299,21 @@ mod tests {
         INSERT INTO attempts VALUES (2, 0, 1, 1, 1, 1, 2, 5, 1, NULL, NULL, NULL, NULL);
         INSERT INTO counters VALUES (0, 1, 2);
         INSERT INTO control VALUES (1, 7, '{\"holds\":[],\"fences\":[]}');
-    "];
+    ",
+        "
+        INSERT INTO stages VALUES (1, 'build');
+        INSERT INTO tickets VALUES
+          (1, x'01000000000000000000000000000001', 1, 'ticket', 'ci', 'key', 'text/plain', 9, 1,
+           NULL, NULL, 0, NULL, x'776F726B');
+        INSERT INTO places (seq, state, stage, ready_seq, generation, hop, attempt, since, reason,
+          because, detail, mark, signature, plan) VALUES (1, 2, 1, 0, 1, 0, 2, 2, 5, 'failed',
+          'v1-0000000000000007', 1, 'v1-0000000000000007', NULL);
+        INSERT INTO rosters VALUES (1, x'00');
+        INSERT INTO breakers VALUES (1, 'v1-0000000000000007', x'00');
+        INSERT INTO plans VALUES (x'01000000000000000000000000000001', 1, x'00');
+        INSERT INTO chosen VALUES (x'01000000000000000000000000000001', 1, 1);
+    ",
+    ];
     const OOPSES_FILLED: &[&str] = &["
         INSERT INTO oopses VALUES (1, x'01000000000000000000000000000001',
           x'01000000000000000000000000000001', 1, 'build', NULL, 'ticket', 5, 'T', 'v', '1.0',
@@ -325,6 +364,7 @@ mod tests {
         let broken = Schema {
             migrations: &[
                 BOOKS_1,
+                BOOKS_2,
                 "CREATE TABLE half (id INTEGER); CREATE TABLE stages (x);",
             ],
             ..BOOKS

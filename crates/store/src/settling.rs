@@ -5,6 +5,7 @@ use crate::admission::{self, Newcomer};
 use crate::books::{Books, Stop};
 use crate::codes::{self, Count};
 use crate::error::Fault;
+use crate::repair;
 use crate::spot::{Found, Note, Spot, bits};
 use crate::submitting;
 use domain::books::Standing;
@@ -81,6 +82,7 @@ impl<'a> Statements<'a> {
         }
         case.keep_payload(db)?;
         if let Some(ended) = ended {
+            case.tell(books, db, ended)?;
             case.count(books, ended.outcome);
             if ended.outcome != OutcomeKind::Done || case.from.journal == Journal::Full {
                 self.record(db, &case, ended)?;
@@ -291,6 +293,20 @@ impl Case<'_> {
                 ])?;
         }
         Ok(())
+    }
+
+    /// Tells the breakers of the stage, and the plan that had released the ticket.
+    fn tell(&self, books: &mut Books, db: &Connection, ended: &Ended) -> Result<(), Fault> {
+        let news = repair::news(&books.boards, self.from, self.ticket.name, ended);
+        let Some(attempt) = news else {
+            return Ok(());
+        };
+        let of = repair::Subject {
+            seq: self.seq,
+            stop: self.from,
+            stage: &self.ticket.stage,
+        };
+        repair::heard(books, db, of, &attempt)
     }
 
     fn count(&self, books: &mut Books, outcome: OutcomeKind) {

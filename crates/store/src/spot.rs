@@ -83,7 +83,7 @@ impl<'a> Spot<'a> {
         let mut statement = db.prepare_cached(
             "UPDATE places SET state = ?2, stage = ?3, ready_seq = ?4, generation = ?5, hop = ?6,
                attempt = ?7, since = ?8, reason = ?9, until = ?10, because = ?11, detail = ?12,
-               mark = ?13, oops = ?14, lock_key = ?15, next_key = ?16
+               mark = ?13, oops = ?14, lock_key = ?15, next_key = ?16, signature = NULL
              WHERE seq = ?1",
         )?;
         self.execute(&mut statement, seq)?;
@@ -118,12 +118,16 @@ impl<'a> Spot<'a> {
     }
 }
 
+/// The mark of a held ticket that waits for a repair; the detail is then a signature.
+pub(crate) const REPAIR: i64 = 1;
+
 fn detail(condition: &Condition) -> (Option<Cow<'_, str>>, Option<i64>) {
     match condition {
         Condition::Held { version } => {
             let version = version.as_ref().map(|version| version.as_str().into());
             (version, None)
         }
+        Condition::Repair { signature } => (Some(signature.to_string().into()), Some(REPAIR)),
         Condition::Suspect { holder, started_at } => (
             Some(holder.as_str().into()),
             started_at.map(Timestamp::as_micros),

@@ -2,26 +2,29 @@
 
 use crate::admission::{self, Newcomer, Turn};
 use crate::books::{Books, Stop, stage_id};
-use crate::codes::{self, Count};
+use crate::codes;
 use crate::error::Fault;
+use crate::releases;
+use crate::repair::{self, REPAIRED};
 use crate::rows::{self, parsed};
 use crate::spot::{Found, Note, Spot};
 use domain::names::{Key, Kind, StageName};
 use domain::ports::Round;
 use domain::ticket::{Name, Ticket};
 use domain::time::Timestamp;
-use domain::verdict::Verdict;
-use domain::wait::{Condition, Reason};
+use domain::wait::Reason;
 use rusqlite::{Connection, OptionalExtension, Params, params};
-use std::borrow::Cow;
 
 macro_rules! waiters {
     () => {
         "SELECT p.seq, t.id, p.generation, p.hop, p.attempt, s.name, t.kind, t.key, p.lock_key, \
-         p.stage, p.state, p.reason, p.until FROM places p JOIN tickets t ON t.seq = p.seq \
-         JOIN stages s ON s.id = p.stage "
+         p.stage, p.state, p.reason, p.until, p.mark FROM places p \
+         JOIN tickets t ON t.seq = p.seq JOIN stages s ON s.id = p.stage "
     };
 }
+
+/// Waiting tickets; what stands after the tables says which.
+pub(crate) const WAITERS: &str = waiters!();
 
 /// The tickets whose wait for this reason has ended, the first to end first.
 pub(crate) const DUE: &str = concat!(
@@ -32,6 +35,23 @@ pub(crate) const DUE: &str = concat!(
 pub(crate) const OF_STAGE: &str = concat!(
     waiters!(),
     "WHERE p.state = 2 AND p.reason = ?1 AND p.stage = ?2 ORDER BY p.seq LIMIT ?3"
+);
+/// The tickets of a stage that wait for a handler that can be started.
+const UNSTARTABLE: &str = concat!(
+    waiters!(),
+    "WHERE p.state = 2 AND p.reason = ?1 AND p.stage = ?2 AND p.mark IS NULL ORDER BY p.seq \
+     LIMIT ?3"
+);
+/// The ticket that has waited longest for this repair.
+pub(crate) const OLDEST_HELD: &str = concat!(
+    waiters!(),
+    "WHERE p.state = 2 AND p.reason = 5 AND p.mark = 1 AND p.stage = ?1 AND p.detail = ?2 \
+     ORDER BY p.since LIMIT 1"
+);
+/// The ticket of a stage that has waited longest for any repair.
+pub(crate) const OLDEST_HELD_OF_STAGE: &str = concat!(
+    waiters!(),
+    "WHERE p.state = 2 AND p.reason = 5 AND p.mark = 1 AND p.stage = ?1 ORDER BY p.since LIMIT 1"
 );
 /// When the first wait for this reason ends.
 pub(crate) const NEXT: &str =
@@ -44,6 +64,7 @@ pub(crate) struct Waiter {
     kind: Kind,
     key: Option<Key>,
     until: Option<i64>,
+    mark: Option<i64>,
 }
 
 impl Waiter {
@@ -54,7 +75,18 @@ impl Waiter {
             kind: ticket.kind.clone(),
             key: ticket.key.clone(),
             until: None,
+            mark: None,
         }
+    }
+
+    /// Its row.
+    pub(crate) const fn seq(&self) -> i64 {
+        self.found.seq
+    }
+
+    /// Where it waits.
+    pub(crate) const fn stage(&self) -> &StageName {
+        &self.stage
     }
 
     const fn newcomer(&self, stop: Stop, (name, at): (Name, Timestamp)) -> Newcomer<'_> {
@@ -70,7 +102,12 @@ impl Waiter {
     }
 }
 
-fn waiters(db: &Connection, query: &str, values: impl Params) -> Result<Vec<Waiter>, Fault> {
+/// The tickets of such a query, in its order.
+pub(crate) fn waiters(
+    db: &Connection,
+    query: &str,
+    values: impl Params,
+) -> Result<Vec<Waiter>, Fault> {
     let mut query = db.prepare_cached(query)?;
     let mut rows = query.query(values)?;
     let mut waiters = Vec::new();
@@ -91,6 +128,7 @@ fn waiters(db: &Connection, query: &str, values: impl Params) -> Result<Vec<Wait
             kind: Kind::new(&row.get::<_, String>(6)?).unwrap_or_else(|_| Kind::unnamed()),
             key: key.and_then(|key| Key::new(&key).ok()),
             until: row.get(12)?,
+            mark: row.get(13)?,
         });
     }
     Ok(waiters)
@@ -102,23 +140,29 @@ pub(crate) fn release(
     db: &Connection,
     (now, max): (Timestamp, usize),
 ) -> Result<Round, Fault> {
+    repair::tick(books, db, now)?;
     let mut due = Vec::new();
     for reason in [Reason::Backoff, Reason::NotNow] {
         let values = params![codes::of_reason(reason), now.as_micros(), max as i64];
         due.extend(waiters(db, DUE, values)?);
     }
     due.sort_by_key(|waiter| waiter.until);
-    due.truncate(max);
+    // Neither may keep the other waiting for ever.
+    let room = max - due.len().min(max / 2);
+    let by_plans = releases::carry_on(books, db, (now, room))?;
+    due.truncate(max - by_plans);
     for waiter in &due {
         let why = match waiter.found.reason == Some(codes::of_reason(Reason::NotNow)) {
+            true if waiter.mark == Some(REPAIRED) => "what it failed of is repaired",
             true => "the time it was put off to has come",
             false => "its back-off is over",
         };
         released(books, db, waiter, (now, why))?;
     }
-    let next = next(db)?;
+    let next = [next(db)?, books.boards.next_at()];
+    let next = next.into_iter().flatten().min();
     books.found_next(next);
-    let released = due.len() as u64;
+    let released = (due.len() + by_plans) as u64;
     Ok(Round { released, next })
 }
 
@@ -156,7 +200,12 @@ pub(crate) fn release_of_stage(
 ) -> Result<u64, Fault> {
     let stage = stage_id(db, stage)?;
     let values = params![codes::of_reason(reason), stage, max as i64];
-    let held = waiters(db, OF_STAGE, values)?;
+    // What waits for a repair waits on.
+    let query = match reason {
+        Reason::Held => UNSTARTABLE,
+        _ => OF_STAGE,
+    };
+    let held = waiters(db, query, values)?;
     for waiter in &held {
         released(books, db, waiter, (now, why))?;
     }
@@ -246,7 +295,8 @@ pub(crate) fn release_kind(
     Ok(())
 }
 
-fn released(
+/// Notes why it goes, and lets it into its stage again under the name that it has.
+pub(crate) fn released(
     books: &mut Books,
     db: &Connection,
     waiter: &Waiter,
@@ -291,97 +341,4 @@ pub(crate) fn admit_again(
         admission::let_next_in(books, db, (&waiter.stage, stop.id), (key, now))?;
     }
     Ok(())
-}
-
-/// Carries out verdicts; returns how many counted.
-pub(crate) fn judge(
-    books: &mut Books,
-    db: &Connection,
-    verdicts: &[Verdict],
-) -> Result<u64, Fault> {
-    let mut counted = 0;
-    for verdict in verdicts {
-        counted += u64::from(carry_out(books, db, verdict)?);
-    }
-    Ok(counted)
-}
-
-fn carry_out(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bool, Fault> {
-    if close_orphan(books, db, verdict)? {
-        return Ok(true);
-    }
-    let judged = [Reason::Suspect, Reason::Pending].map(|reason| Some(codes::of_reason(reason)));
-    let found = match Found::by_id(db, verdict.of.ticket)? {
-        Some(found) if found.name == verdict.of && judged.contains(&found.reason) => found,
-        _ => return Ok(false),
-    };
-    let wait = &verdict.wait;
-    note_verdict(books, db, &found, verdict)?;
-    let newer = match (&found.lock_key, &wait.condition) {
-        (None, _) | (_, Condition::Suspect { .. }) => None,
-        (Some(key), _) => Found::in_line(db, found.stage, key)?,
-    };
-    let Some(newer) = newer else {
-        let mut spot = Spot::waiting(found.stage, verdict.name, Cow::Borrowed(wait));
-        spot.lock_key = found.lock_key.as_deref();
-        spot.update(db, found.seq)?;
-        books.waits(&wait.condition);
-        return Ok(true);
-    };
-    admission::supersede(books, db, &found, (newer.name, wait.since))?;
-    let stage = stage_name(db, found.stage)?;
-    let key = found.lock_key.as_deref().unwrap_or_default();
-    admission::let_next_in(books, db, (&stage, found.stage), (key, wait.since))?;
-    Ok(true)
-}
-
-/// The verdict is about an attempt whose ticket was given up: it is reported, and that is all.
-fn close_orphan(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bool, Fault> {
-    let Some(found) = Found::by_id(db, verdict.of.ticket)? else {
-        return Ok(false);
-    };
-    let name = verdict.of;
-    let closed = db
-        .prepare_cached(
-            "DELETE FROM orphans
-             WHERE ticket = ?1 AND generation = ?2 AND hop = ?3 AND attempt = ?4",
-        )?
-        .execute(params![
-            found.seq,
-            name.generation.0,
-            name.hop.0,
-            name.attempt.0
-        ])?;
-    if closed == 1 {
-        note_verdict(books, db, &found, verdict)?;
-    }
-    Ok(closed == 1)
-}
-
-fn note_verdict(
-    books: &mut Books,
-    db: &Connection,
-    found: &Found,
-    verdict: &Verdict,
-) -> Result<(), Fault> {
-    let wait = &verdict.wait;
-    if wait.oops.is_some() {
-        books.count(found.stage, Count::AttemptsFailed, 1);
-    }
-    let note = Note {
-        at: wait.since,
-        name: found.name,
-        stage: found.stage,
-        what: "judged",
-        why: &wait.because,
-        oops: wait.oops,
-    };
-    note.insert(db, found.seq)
-}
-
-fn stage_name(db: &Connection, stage: i64) -> Result<StageName, Fault> {
-    let name: String = db
-        .prepare_cached("SELECT name FROM stages WHERE id = ?1")?
-        .query_row([stage], |row| row.get(0))?;
-    parsed(&name, StageName::new)
 }

@@ -7,18 +7,21 @@ use crate::requests::Request;
 use crate::rows::{self, ENTRIES, Shared, ticket_columns};
 use async_trait::async_trait;
 use domain::books::Place;
-use domain::names::{Holder, StageName};
-use domain::ports::{Retention, Round, StoreError, Waits};
+use domain::names::{Holder, StageName, Version};
+use domain::oops::Scene;
+use domain::ports::{Retention, Round, Serving, StoreError, Waits};
 use domain::time::Timestamp;
 use domain::verdict::{Case, Verdict};
 use domain::wait::{Condition, Reason, Wait};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::num::NonZeroUsize;
 
 /// The most tickets that one transaction releases: some milliseconds, so that whoever settles or
 /// submits meanwhile does not wait longer.
 const SLICE: usize = 256;
 
+/// The host of a process that is only known by its name.
+pub(crate) const UNKNOWN_HOST: &str = "";
 /// The suspects, whoever came first.
 pub(crate) const SUSPECTS: &str = "WHERE p.state = 2 AND p.reason = ?1 LIMIT ?2";
 /// The pending ones that are overdue, the most overdue first.
@@ -33,8 +36,9 @@ impl Waits for Embedded {
             let slice = left.min(SLICE);
             let round = self.shared.ask(Request::Release, (now, slice)).await?;
             released += round.released;
-            left -= slice;
-            if left == 0 || round.released < slice as u64 {
+            left = left.saturating_sub(usize::try_from(round.released).unwrap_or(slice));
+            let is_done = round.next.is_none_or(|next| next > now) || round.released == 0;
+            if left == 0 || is_done {
                 let next = round.next;
                 return Ok(Round { released, next });
             }
@@ -63,6 +67,10 @@ impl Waits for Embedded {
             return Ok(0);
         }
         self.shared.ask(Request::Judge, verdicts).await
+    }
+
+    async fn serving(&self, serving: Serving, now: Timestamp) -> Result<(), StoreError> {
+        self.shared.ask(Request::Serving, (serving, now)).await
     }
 
     /// # Cancel safety
@@ -110,7 +118,7 @@ fn read(
         };
         if let Place::Waiting(wait) = entry.place {
             let ticket = entry.ticket;
-            let scene = None;
+            let scene = scene_of(db, row.get(0)?, &wait)?;
             cases.push(Case {
                 ticket,
                 wait,
@@ -119,6 +127,29 @@ fn read(
         }
     }
     Ok(())
+}
+
+/// Who ran the attempt of a suspect, where that was written down when the folder was opened.
+fn scene_of(db: &Connection, seq: i64, wait: &Wait) -> Result<Option<Scene>, Fault> {
+    let Condition::Suspect { holder, .. } = &wait.condition else {
+        return Ok(None);
+    };
+    let version: Option<String> = db
+        .prepare_cached(
+            "SELECT c.version FROM places p JOIN scenes c ON c.id = p.scene
+             WHERE p.seq = ?1 AND c.holder = ?2 AND c.hostname = ?3",
+        )?
+        .query_row(params![seq, holder.as_str(), UNKNOWN_HOST], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let scene = |version| Scene {
+        holder: holder.clone(),
+        hostname: UNKNOWN_HOST.into(),
+        version,
+    };
+    let version = version.map(|text| rows::parsed(&text, Version::new));
+    Ok(version.transpose()?.map(scene))
 }
 
 fn pass_over(row: &Row, fault: &Fault) {

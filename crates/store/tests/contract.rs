@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use domain::flow::Flows;
 use domain::names::Holder;
-use domain::ports::{Broker, Catalog, Clock, Desk, Oopses, Waits};
+use domain::ports::{Broker, Catalog, Clock, Desk, Oopses, Plans, Waits};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Config, Embedded};
@@ -64,6 +64,10 @@ impl World for Files {
 
     fn oopses(&self) -> Arc<dyn Oopses> {
         self.store().oopses()
+    }
+
+    fn plans(&self) -> Arc<dyn Plans> {
+        Arc::new(self.store())
     }
 
     fn patience(&self) -> Duration {

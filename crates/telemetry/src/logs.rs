@@ -42,11 +42,24 @@ impl FromStr for Format {
 /// # Errors
 /// When the filter cannot be read, or logging was started before.
 pub fn start(filter: &str, format: Format, colour: Colour) -> Result<(), String> {
+    start_to(filter, format, colour, std::io::stderr)
+}
+
+/// The same to another place: `place` is asked for each line, which is written at once.
+///
+/// # Errors
+/// When the filter cannot be read, or logging was started before.
+pub fn start_to<W: std::io::Write>(
+    filter: &str,
+    format: Format,
+    colour: Colour,
+    place: impl Fn() -> W + Send + Sync + 'static,
+) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colour == Colour::Always)
-        .with_writer(std::io::stderr);
+        .with_writer(place);
     let started = match format {
         Format::Text => lines.with_target(false).try_init(),
         Format::Json => lines.json().try_init(),

@@ -8,17 +8,22 @@ pub mod broker;
 pub mod catalog;
 pub mod crash;
 pub mod desk;
+pub mod gates;
 pub mod oopses;
 pub mod orders;
+pub mod releases;
+pub mod repair;
 pub mod unique;
 pub mod waits;
 
+mod shop;
+mod stages;
 mod stand;
 
 use crate::clock::TestClock;
 use async_trait::async_trait;
 use domain::flow::Flows;
-use domain::ports::{Broker, Catalog, Desk, Oopses, Waits};
+use domain::ports::{Broker, Catalog, Desk, Oopses, Plans, Waits};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +43,8 @@ pub trait World: Send + Sync {
     fn catalog(&self) -> Arc<dyn Catalog>;
     /// The reports.
     fn oopses(&self) -> Arc<dyn Oopses>;
+    /// Breakers and release plans.
+    fn plans(&self) -> Arc<dyn Plans>;
     /// How long to wait before it counts as nothing: long enough for a thread behind the port.
     fn patience(&self) -> Duration;
     /// Whether a journal lies between the broker and the books. Then whoever settles does not hear
@@ -100,6 +107,15 @@ macro_rules! contract_tests {
         }
         mod orders {
             $crate::orders_contract!($open, $($($attributes)*)?);
+        }
+        mod gates {
+            $crate::gates_contract!($open, $($($attributes)*)?);
+        }
+        mod releases {
+            $crate::releases_contract!($open, $($($attributes)*)?);
+        }
+        mod repair {
+            $crate::repair_contract!($open, $($($attributes)*)?);
         }
         mod unique {
             $crate::unique_contract!($open, $($($attributes)*)?);

@@ -66,6 +66,8 @@ pub struct Played {
     pub events: Vec<Event>,
     /// How many processes died on the way.
     pub deaths: u32,
+    /// How many canaries breakers have sent.
+    pub canaries: usize,
     /// How often each fault struck.
     pub struck: BTreeMap<Fault, u32>,
 }
@@ -142,6 +144,7 @@ impl Played {
     /// Adds what happened in another story; its events are not kept.
     fn add(&mut self, other: Self) {
         self.deaths += other.deaths;
+        self.canaries += other.canaries;
         for (fault, count) in other.struck {
             *self.struck.entry(fault).or_default() += count;
         }

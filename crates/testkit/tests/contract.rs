@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::flow::Flows;
-use domain::ports::{Broker, Catalog, Desk, Oopses, Waits};
+use domain::ports::{Broker, Catalog, Desk, Oopses, Plans, Waits};
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::clock::TestClock;
@@ -30,6 +30,10 @@ impl World for InMemory {
     }
 
     fn oopses(&self) -> Arc<dyn Oopses> {
+        Arc::new(self.0.clone())
+    }
+
+    fn plans(&self) -> Arc<dyn Plans> {
         Arc::new(self.0.clone())
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A request passes the gate (who may ask), is routed by one table ([`openapi`](crate) is made from
 //! the same table, so it cannot be forgotten there), and ends at a noun: tickets, oopses, stages,
-//! books. Whatever goes wrong is a problem document. The viewer shows the same nouns as pages that
-//! work without a script, and the live listener tells both when to look again.
+//! breakers, plans, books. Whatever goes wrong is a problem document. The viewer shows the same
+//! nouns as pages that work without a script, and the live listener tells both when to look again.
 
 mod config;
 mod site;
@@ -20,10 +20,12 @@ mod lines;
 mod list;
 
 mod books;
+mod breakers;
 mod callbacks;
 mod doctor;
 mod oopses;
 mod orders;
+mod plans;
 mod stages;
 mod tickets;
 

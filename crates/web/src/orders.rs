@@ -101,7 +101,7 @@ pub(crate) async fn answer(
     Ok(HttpResponse::Ok().json(TicketJson::new(&entry, Extent::Whole)))
 }
 
-fn by(request: &HttpRequest) -> Result<String, Problem> {
+pub(crate) fn by(request: &HttpRequest) -> Result<String, Problem> {
     let Some(value) = request.headers().get(BY) else {
         return Ok("api".into());
     };
@@ -114,6 +114,13 @@ fn by(request: &HttpRequest) -> Result<String, Problem> {
         ))
     })?;
     Ok(name.to_string())
+}
+
+/// What cannot be carried out, and what would make it possible.
+pub(crate) fn refused(why: String, remedy: String) -> Problem {
+    Problem::new(Kind::Refused, format!("{why}; {remedy}"))
+        .with("why", why)
+        .with("remedy", remedy)
 }
 
 /// Carries an order out.
@@ -133,12 +140,7 @@ pub(crate) async fn carry_out(
     match answers.pop() {
         Some(Answer::Done(entry)) => Ok(*entry),
         Some(Answer::NotFound) => Err(no_such(ticket)),
-        Some(Answer::Refused { why, remedy }) => {
-            let detail = format!("{why}; {remedy}");
-            Err(Problem::new(Kind::Refused, detail)
-                .with("why", why)
-                .with("remedy", remedy))
-        }
+        Some(Answer::Refused { why, remedy }) => Err(refused(why, remedy)),
         None => Err(Problem::new(Kind::Internal, "the desk gave no answer")),
     }
 }

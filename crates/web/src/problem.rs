@@ -4,7 +4,7 @@
 use crate::server::protect;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
-use domain::ports::StoreError;
+use domain::ports::{PlanError, StoreError};
 use serde_json::{Map, Value, json};
 use std::fmt;
 
@@ -160,5 +160,17 @@ impl From<StoreError> for Problem {
             StoreError::Damaged(_) => Kind::StoreDamaged,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<PlanError> for Problem {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Unknown(_) => Self::not_found(error.to_string()),
+            PlanError::Refused(refusal) => {
+                crate::orders::refused(refusal.to_string(), refusal.remedy().into())
+            }
+            PlanError::Store(error) => error.into(),
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::problem::{Kind, Problem};
 use crate::{
-    books, callbacks, doctor, events, intake, later, oopses, openapi, orders, probes, stages,
-    tickets, viewer,
+    books, breakers, callbacks, doctor, events, intake, later, oopses, openapi, orders, plans,
+    probes, stages, tickets, viewer,
 };
 use actix_web::guard::{self, Guard};
 use actix_web::http::header;
@@ -80,13 +80,15 @@ pub(crate) const JSON: &str = "application/json";
 
 /// Everything that is served.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
-    let tables: [&[Route]; 13] = [
+    let tables: [&[Route]; 15] = [
         intake::ROUTES,
         tickets::ROUTES,
         orders::ROUTES,
         callbacks::ROUTES,
         oopses::ROUTES,
         stages::ROUTES,
+        breakers::ROUTES,
+        plans::ROUTES,
         books::ROUTES,
         events::ROUTES,
         doctor::ROUTES,

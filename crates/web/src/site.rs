@@ -5,7 +5,7 @@ use crate::gate::Gate;
 use crate::live::Live;
 use domain::flow::Flows;
 use domain::names::StageName;
-use domain::ports::{Catalog, Clock, Desk, Inspection, Oopses};
+use domain::ports::{Catalog, Clock, Desk, Inspection, Oopses, Plans};
 use domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub struct Parts {
     pub catalog: Arc<dyn Catalog>,
     /// The reports.
     pub oopses: Arc<dyn Oopses>,
+    /// Breakers and release plans.
+    pub plans: Arc<dyn Plans>,
     /// What is configured.
     pub flows: Arc<Flows>,
     /// The time.

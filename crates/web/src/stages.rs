@@ -7,7 +7,7 @@ use crate::site::Site;
 use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::StageCounts;
-use domain::control::Hold;
+use domain::control::{Gate, Hold};
 use domain::names::StageName;
 use domain::ports::Inspection;
 use serde::Deserialize;
@@ -51,12 +51,26 @@ async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, P
 }
 
 async fn show(site: Data<Site>, name: Path<String>) -> Result<HttpResponse, Problem> {
-    let views = views(&site).await?;
-    let found = views
-        .iter()
-        .find(|view| view.name.as_str() == name.as_str());
-    let view = found.ok_or_else(|| no_such(&name, &views))?;
+    let view = view(&site, &name).await?;
     Ok(HttpResponse::Ok().json(view.json(&site)))
+}
+
+/// Whether the stage is configured or has tickets.
+pub(crate) async fn must_be_known(site: &Site, name: &StageName) -> Result<(), Problem> {
+    if site.parts.flows.stage(name).is_some() {
+        return Ok(());
+    }
+    view(site, name.as_str()).await.map(|_| ())
+}
+
+/// Everything that is known about one stage.
+pub(crate) async fn view(site: &Site, name: &str) -> Result<StageView, Problem> {
+    let mut views = views(site).await?;
+    let found = views.iter().position(|view| view.name.as_str() == name);
+    match found {
+        Some(at) => Ok(views.swap_remove(at)),
+        None => Err(no_such(name, &views)),
+    }
 }
 
 fn no_such(name: &str, views: &[StageView]) -> Problem {
@@ -83,6 +97,7 @@ pub(crate) struct StageView {
     pub(crate) name: StageName,
     pub(crate) counts: Option<StageCounts>,
     pub(crate) hold: Option<Hold>,
+    pub(crate) gate: Option<Gate>,
     pub(crate) handler: Option<Inspection>,
 }
 
@@ -101,6 +116,9 @@ impl StageView {
         if let Some(hold) = &self.hold {
             json = json.held(hold);
         }
+        if let Some(gate) = &self.gate {
+            json = json.gated(gate);
+        }
         match &self.handler {
             Some(handler) => json.inspected(handler),
             None => json,
@@ -112,7 +130,8 @@ impl StageView {
 /// with live tickets first, so that a list that is cut shows what matters.
 pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
     let counts = site.parts.catalog.stages().await?;
-    let mut holds = site.parts.catalog.snapshot().await?.holds;
+    let snapshot = site.parts.catalog.snapshot().await?;
+    let (mut holds, mut gates) = (snapshot.holds, snapshot.gates);
     let mut handlers = (site.parts.handlers)();
     let mut counts: BTreeMap<StageName, StageCounts> = counts
         .into_iter()
@@ -127,6 +146,7 @@ pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
     let view = |name: StageName| StageView {
         counts: counts.remove(&name),
         hold: holds.remove(&name),
+        gate: gates.remove(&name),
         handler: handlers.remove(&name),
         name,
     };

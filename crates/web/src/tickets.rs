@@ -7,7 +7,7 @@ use crate::site::Site;
 use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Entry, Line};
-use domain::explain::{Explanation, explain};
+use domain::explain::{Explanation, explain, held_by};
 use domain::ticket::TicketId;
 use serde_json::json;
 use wire::json::{ExplainJson, Extent, LineJson, TicketJson};
@@ -103,8 +103,13 @@ pub(crate) async fn explained(
 ) -> Result<(Explanation, Vec<Line>), Problem> {
     let history = site.parts.catalog.history(entry.ticket.id()).await?;
     let snapshot = site.parts.catalog.snapshot().await?;
-    Ok((
-        explain(entry, &history, &site.parts.flows, &snapshot),
-        history,
-    ))
+    let mut explanation = explain(entry, &history, &site.parts.flows, &snapshot);
+    if let Some(scope) = held_by(entry, &snapshot) {
+        let stage = Some(entry.ticket.stage.clone());
+        let tripped = site.parts.plans.tripped(stage).await?;
+        if let Some(it) = tripped.iter().find(|it| it.breaker.scope == scope) {
+            explanation = explanation.with_breaker(&it.breaker, &it.value);
+        }
+    }
+    Ok((explanation, history))
 }

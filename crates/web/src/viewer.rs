@@ -3,12 +3,16 @@
 
 mod actions;
 mod assets;
+mod breakers;
 mod frame;
 mod home;
 mod login;
 mod needs;
 mod oops;
+mod plan;
+mod plans;
 mod recent;
+mod stage;
 mod stages;
 mod ticket;
 mod words;
@@ -60,6 +64,47 @@ pub(crate) const ROUTES: &[Route] = &[
         "/t/{id}/{action}",
         "Gives an order from a ticket's page.",
         || web::to(actions::act),
+    ),
+    Route {
+        query: &["ordered"],
+        ..page("/s/{stage}", "The page of a stage.", || {
+            web::to(stage::show)
+        })
+    },
+    Route {
+        gives: (303, HTML, ""),
+        ..page(
+            "/s/{stage}/probe",
+            "Leads from the address of a probe to its stage.",
+            || web::to(stage::lead_back),
+        )
+    },
+    form(
+        "/s/{stage}/probe",
+        "Sends a breaker's next canary from its stage's page.",
+        || web::to(stage::probe),
+    ),
+    page("/p", "The page that lists the release plans.", || {
+        web::to(plans::show)
+    }),
+    Route {
+        query: &["ordered"],
+        ..page("/p/{id}", "The page of a release plan.", || {
+            web::to(plan::show)
+        })
+    },
+    Route {
+        gives: (303, HTML, ""),
+        ..page(
+            "/p/{id}/{action}",
+            "Leads from the address of an order to its plan.",
+            || web::to(plan::lead_back),
+        )
+    },
+    form(
+        "/p/{id}/{action}",
+        "Gives an order from a plan's page.",
+        || web::to(plan::act),
     ),
     page("/o/{id}", "The page of a report.", || web::to(oops::show)),
     Route {

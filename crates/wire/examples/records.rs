@@ -68,6 +68,7 @@ fn ended(n: u32, scene: &Arc<Scene>) -> Parted {
                 cpu_system: Some(Duration::from_micros(300)),
             },
             scene: scene.clone(),
+            signature: None,
         }),
         to: Fate::Forwarded(stage(n + 1)),
         emits: Vec::new(),

@@ -3,8 +3,8 @@
 use crate::unreadable::bounded;
 use crate::{Unreadable, ids, proto};
 use bytes::Bytes;
-use domain::control::{Hold, Snapshot};
-use domain::names::{StageName, Version};
+use domain::control::{Gate, Hold, Permit, Snapshot};
+use domain::names::{Holder, StageName, Version};
 use domain::ticket::{Generation, TicketId};
 use domain::time::Timestamp;
 use prost::Message;
@@ -28,6 +28,11 @@ pub fn encode(snapshot: &Snapshot) -> Bytes {
             .fences
             .iter()
             .map(|(ticket, generation)| fence_of(ticket, *generation))
+            .collect(),
+        gates: snapshot
+            .gates
+            .iter()
+            .map(|(stage, gate)| gate_of(stage, gate))
             .collect(),
         is_whole: true,
     };
@@ -57,6 +62,10 @@ fn read(bytes: &[u8]) -> Result<Snapshot, Unreadable> {
         let (stage, hold) = read_hold(hold).map_err(|error| error.within("hold"))?;
         snapshot.holds.insert(stage, hold);
     }
+    for gate in control.gates {
+        let (stage, gate) = read_gate(gate).map_err(|error| error.within("gate"))?;
+        snapshot.gates.insert(stage, gate);
+    }
     for fence in control.fences {
         let ticket = ids::ticket_id(fence.ticket_high, fence.ticket_low);
         let generation = Generation(fence.generation);
@@ -72,6 +81,35 @@ fn fence_of(ticket: &TicketId, generation: Generation) -> proto::Fence {
         ticket_low,
         generation: generation.0,
     }
+}
+
+/// A stage that fails as a whole.
+fn gate_of(stage: &StageName, gate: &Gate) -> proto::Gate {
+    proto::Gate {
+        stage: stage.to_string(),
+        since_us: gate.since.as_micros(),
+        reason: gate.reason.clone(),
+        permit: gate.permit.as_ref().map(|permit| proto::Permit {
+            number: permit.number,
+            holder: permit.holder.to_string(),
+        }),
+    }
+}
+
+fn read_gate(gate: proto::Gate) -> Result<(StageName, Gate), Unreadable> {
+    let stage = StageName::new(&gate.stage).map_err(Unreadable::new)?;
+    let permit = gate.permit.map(|permit| {
+        Ok(Permit {
+            number: permit.number,
+            holder: Holder::new(&permit.holder).map_err(Unreadable::new)?,
+        })
+    });
+    let read = Gate {
+        since: Timestamp::from_micros(gate.since_us),
+        reason: gate.reason,
+        permit: permit.transpose()?,
+    };
+    Ok((stage, read))
 }
 
 /// A stage's hold, which the journal speaks of too.

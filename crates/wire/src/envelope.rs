@@ -16,6 +16,7 @@
 //! | `goaround-root`, `-parent`, `-depth` | where it came from |
 //! | `goaround-content-type` | what the body is, if that is too long for the property |
 //! | `goaround-booked` | whether the books know the ticket |
+//! | `goaround-avoid` | a list of texts: the handler's versions that must not run it |
 //! | `traceparent` | the W3C trace context |
 
 mod oddities;
@@ -26,6 +27,7 @@ pub use pack::pack;
 pub use unpack::{Unpacked, unpack};
 
 use bytes::Bytes;
+use domain::breaker::Breaker;
 use std::borrow::Cow;
 
 /// The most bytes of a body and its headers that a broker takes by default (RabbitMQ 4; older ones
@@ -38,6 +40,8 @@ const PROPERTY_BYTES_MAX: usize = 255;
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// The longest trace context that is kept; all headers share one frame, so none may be endless.
 const TRACE_BYTES_MAX: usize = 256;
+/// The most versions that a ticket is kept from: as many as a breaker is held against.
+const AVOID_MAX: usize = Breaker::VERSIONS_MAX;
 /// The last millisecond that has a date of four digits in every time zone, and, negated, the first.
 const MILLIS_MAX: i64 = 253_402_207_200_000;
 
@@ -55,6 +59,7 @@ mod name {
     pub(super) const DEPTH: &str = "goaround-depth";
     pub(super) const CONTENT_TYPE: &str = "goaround-content-type";
     pub(super) const BOOKED: &str = "goaround-booked";
+    pub(super) const AVOID: &str = "goaround-avoid";
     pub(super) const TRACE: &str = "traceparent";
 }
 
@@ -67,6 +72,8 @@ pub enum Header<'a> {
     Text(Cow<'a, str>),
     /// A truth value.
     Bool(bool),
+    /// A list of nothing but texts.
+    Texts(Vec<Cow<'a, str>>),
     /// Anything else: a table, a number with a point, bytes that are not text.
     Other,
 }

@@ -1,8 +1,10 @@
-//! Ids and names of tickets and reports as protobuf: numbers of fixed length, so that neither
-//! writing nor reading one asks for memory.
+//! Ids and names of tickets, reports and problems as protobuf: numbers, so that neither writing nor
+//! reading one asks for memory.
 
 use crate::{Unreadable, proto};
 use domain::oops::OopsId;
+use domain::plan::PlanId;
+use domain::signature::SignatureId;
 use domain::ticket::{Attempt, Generation, Hop, Name, TicketId};
 
 /// The first and the last eight bytes.
@@ -14,7 +16,7 @@ pub(crate) const fn halves(bits: u128) -> (u64, u64) {
     ((bits >> 64) as u64, bits as u64)
 }
 
-const fn whole(high: u64, low: u64) -> u128 {
+pub(crate) const fn whole(high: u64, low: u64) -> u128 {
     (high as u128) << 64 | low as u128
 }
 
@@ -49,6 +51,34 @@ impl From<OopsId> for proto::Id {
 impl From<proto::Id> for OopsId {
     fn from(id: proto::Id) -> Self {
         Self::from_u128(whole(id.high, id.low))
+    }
+}
+
+impl From<PlanId> for proto::Id {
+    fn from(id: PlanId) -> Self {
+        let (high, low) = halves(id.as_u128());
+        Self { high, low }
+    }
+}
+
+impl From<proto::Id> for PlanId {
+    fn from(id: proto::Id) -> Self {
+        Self::from_u128(whole(id.high, id.low))
+    }
+}
+
+impl From<SignatureId> for proto::SignatureId {
+    fn from(id: SignatureId) -> Self {
+        Self {
+            version: id.version(),
+            hash: id.hash(),
+        }
+    }
+}
+
+impl From<proto::SignatureId> for SignatureId {
+    fn from(id: proto::SignatureId) -> Self {
+        Self::new(id.version, id.hash)
     }
 }
 

@@ -5,25 +5,33 @@
 //! is `null` rather than missing, so that a script can rely on every field.
 
 mod books;
+mod breaker;
 mod carried;
 mod explain;
 mod line;
 mod oops;
 mod order;
 mod payload;
+mod plan;
+mod plan_order;
 mod stage;
 mod submit;
+mod terms;
 mod text;
 mod ticket;
 
 pub use books::BalanceJson;
+pub use breaker::{BreakerJson, CanaryJson, ProbeJson};
 pub use explain::ExplainJson;
 pub use line::LineJson;
 pub use oops::OopsJson;
 pub use order::{BadOrder, CallbackJson, DropJson};
 pub use payload::{Extent, PAYLOAD_BYTES_LISTED_MAX, is_json, shown as payload_shown};
-pub use stage::{HoldJson, RetryJson, StageJson};
+pub use plan::{CountsJson, DeedJson, GroupJson, PlanJson, ReleasingJson, SelectionJson};
+pub use plan_order::{DropPlanJson, MakePlanJson, ReleaseJson};
+pub use stage::{BreakerRulesJson, GateJson, HoldJson, RetryJson, StageJson};
 pub use submit::{BadSubmit, SubmitJson, nearest};
+pub use terms::{StopJson, TermsJson};
 pub use text::Text;
 pub use ticket::{LineageJson, TicketJson};
 

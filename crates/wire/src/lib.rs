@@ -5,8 +5,8 @@
 //! that tells after a crash what had been started.
 //!
 //! The rest passes through a broker: a ticket as an [`envelope`], the journal as groups of
-//! [`record`]s, the desired state as a [`control`] snapshot, an OOPS as a [`report`]. What cannot
-//! be read is [`Unreadable`], in words.
+//! [`record`]s, the desired state as a [`control`] snapshot, an OOPS as a [`report`]. A [`breaker`]
+//! and a release [`plan`] are rows of the books. What cannot be read is [`Unreadable`], in words.
 
 pub mod child;
 pub mod intent;
@@ -17,6 +17,9 @@ pub mod control;
 pub mod envelope;
 pub mod record;
 pub mod report;
+
+pub mod breaker;
+pub mod plan;
 
 mod fields;
 mod ids;

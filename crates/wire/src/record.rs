@@ -5,6 +5,7 @@
 //! reader passes over fields that it does not know, but not over a word: a record that says
 //! something new makes its message [`Unreadable`], since its effect on the books would be lost.
 
+mod obituary;
 mod read;
 mod tables;
 mod texts;

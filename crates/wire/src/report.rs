@@ -119,6 +119,7 @@ const fn source_of(source: Source) -> proto::OopsSource {
     match source {
         Source::Worker => proto::OopsSource::Worker,
         Source::Supervisor => proto::OopsSource::Supervisor,
+        Source::Launcher => proto::OopsSource::Launcher,
         Source::Controller => proto::OopsSource::Controller,
     }
 }
@@ -127,6 +128,7 @@ fn source(number: i32) -> Result<Source, Unreadable> {
     match proto::OopsSource::try_from(number) {
         Ok(proto::OopsSource::Worker) => Ok(Source::Worker),
         Ok(proto::OopsSource::Supervisor) => Ok(Source::Supervisor),
+        Ok(proto::OopsSource::Launcher) => Ok(Source::Launcher),
         Ok(proto::OopsSource::Controller) => Ok(Source::Controller),
         Ok(proto::OopsSource::Unspecified) => Err(Unreadable::missing("source")),
         Err(_) => Err(Unreadable::new(format!(

@@ -1,12 +1,14 @@
 //! Any value of the types that travel, for tests.
 
-use domain::control::{Hold, Snapshot};
+use domain::control::{Gate, Hold, Permit, Snapshot};
 use domain::fleet::Heartbeat;
 use domain::names::{BadName, StageName};
+use domain::obituary::Obituary;
 use domain::oops::{OopsId, Report, Scene, Source, Span};
 use domain::outcome::{Exit, Failure, OutcomeKind, Usage};
 use domain::record::{Arrived, Fate, Parted, Record, Said, Started};
 use domain::settlement::Ended;
+use domain::signature::SignatureId;
 use domain::ticket::{Attempt, Generation, Hop, Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
@@ -16,6 +18,12 @@ use proptest::prelude::*;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod plan;
+mod repair;
+
+pub(crate) use plan::plan;
+pub(crate) use repair::{breaker, roster};
 
 /// The bytes as a text of digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -109,6 +117,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         at().prop_map(|until| Condition::Pending { until }),
         Just(Condition::Parked),
         option::of(words()).prop_map(|version| Condition::Held { version }),
+        signature_id().prop_map(|signature| Condition::Repair { signature }),
         Just(Condition::Unclaimed),
         (words(), option::of(at()))
             .prop_map(|(holder, started_at)| Condition::Suspect { holder, started_at }),
@@ -164,11 +173,16 @@ fn usage() -> impl Strategy<Value = Usage> {
     })
 }
 
+pub(crate) fn signature_id() -> impl Strategy<Value = SignatureId> {
+    (any::<u32>(), any::<u64>()).prop_map(|(version, hash)| SignatureId::new(version, hash))
+}
+
 fn ended() -> impl Strategy<Value = Ended> {
     let kind = prop::sample::select(&OutcomeKind::ALL[..]);
-    let parts = (at(), at(), kind, option::of(oops_id()), usage(), scene());
+    let told = (option::of(oops_id()), option::of(signature_id()));
+    let parts = (at(), at(), kind, told, usage(), scene());
     parts.prop_map(
-        |(started_at, ended_at, outcome, oops, usage, scene)| Ended {
+        |(started_at, ended_at, outcome, (oops, signature), usage, scene)| Ended {
             span: Span {
                 started_at,
                 ended_at,
@@ -177,6 +191,7 @@ fn ended() -> impl Strategy<Value = Ended> {
             oops,
             usage,
             scene,
+            signature,
         },
     )
 }
@@ -238,10 +253,41 @@ fn said() -> impl Strategy<Value = Said> {
         ticket().prop_map(|it| Said::Suspect(Box::new(it))),
         (copy(), name()).prop_map(|(name, stage)| Said::Fenced { name, stage }),
         beat().prop_map(|it| Said::Beat(Box::new(it))),
-        (words(), ".*").prop_map(|(holder, why)| Said::Gone { holder, why }),
+        gone(),
         any::<u64>().prop_map(Said::Marker),
         (name(), hold()).prop_map(|(stage, it)| Said::Hold(stage, Box::new(it))),
         name::<StageName>().prop_map(Said::Unhold),
+    ]
+}
+
+fn gone() -> impl Strategy<Value = Said> {
+    let obituary = obituary().prop_map(Box::new);
+    (words(), ".*", option::of(obituary)).prop_map(|(holder, why, obituary)| Said::Gone {
+        holder,
+        why,
+        obituary,
+    })
+}
+
+fn obituary() -> impl Strategy<Value = Obituary> {
+    let memory = option::of(any::<u64>());
+    let parts = (exit(), at(), at(), memory, any::<u64>(), ".*");
+    parts.prop_map(
+        |(exit, began_at, died_at, memory_bytes_max, oom_kills, last_words)| Obituary {
+            exit,
+            began_at,
+            died_at,
+            memory_bytes_max,
+            oom_kills,
+            last_words,
+        },
+    )
+}
+
+fn exit() -> impl Strategy<Value = Exit> {
+    prop_oneof![
+        any::<i32>().prop_map(Exit::Status),
+        any::<i32>().prop_map(Exit::Signal),
     ]
 }
 
@@ -249,22 +295,29 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
     (words(), at(), said()).prop_map(|(by, at, said)| Record { by, at, said })
 }
 
+fn gate() -> impl Strategy<Value = Gate> {
+    let permit = (any::<u64>(), words()).prop_map(|(number, holder)| Permit { number, holder });
+    (at(), ".*", option::of(permit)).prop_map(|(since, reason, permit)| Gate {
+        since,
+        reason,
+        permit,
+    })
+}
+
 pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
     let holds = btree_map(name(), hold(), 0..4);
+    let gates = btree_map(name(), gate(), 0..4);
     let fences = btree_map(ticket_id(), any::<u32>().prop_map(Generation), 0..8);
-    (any::<u64>(), holds, fences).prop_map(|(revision, holds, fences)| Snapshot {
+    (any::<u64>(), holds, gates, fences).prop_map(|(revision, holds, gates, fences)| Snapshot {
         revision,
         holds,
+        gates,
         fences,
     })
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    let exit = prop_oneof![
-        any::<i32>().prop_map(Exit::Status),
-        any::<i32>().prop_map(Exit::Signal),
-    ];
-    let parts = (".*", ".*", ".*", option::of(exit), ".*");
+    let parts = (".*", ".*", ".*", option::of(exit()), ".*");
     parts.prop_map(|(error_type, message, trace, exit, log_tail)| Failure {
         error_type,
         message,

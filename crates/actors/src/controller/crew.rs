@@ -22,13 +22,15 @@ struct Member {
 }
 
 impl Crew {
-    pub(crate) fn hear(&mut self, beat: &Heartbeat, now: Timestamp) {
+    /// Returns whether somebody is new, or serves something else than before.
+    pub(crate) fn hear(&mut self, beat: &Heartbeat, now: Timestamp) -> bool {
         if let Some(member) = self.members.get_mut(&beat.holder) {
             member.heard_at = now;
-            if member.stages != beat.stages {
+            let is_news = member.stages != beat.stages;
+            if is_news {
                 member.stages.clone_from(&beat.stages);
             }
-            return;
+            return is_news;
         }
         if self.members.len() >= CREW_MAX {
             self.forget_one();
@@ -39,6 +41,7 @@ impl Crew {
             stages: beat.stages.clone(),
         };
         self.members.insert(beat.holder.clone(), member);
+        true
     }
 
     fn forget_one(&mut self) {

@@ -4,11 +4,12 @@
 //! To the actors that release and judge it is the `Waits` port. A controller that does not lead has
 //! nothing to do for them, and they wait until it does.
 
-use super::Scenes;
 use super::crew::Crew;
+use super::obituaries::Obituaries;
 use super::publisher;
 use super::recorder;
 use super::term::Term;
+use super::{Deaths, Scenes};
 use super::{herald, unclaimed};
 
 use crate::kept::{Ears, keep};
@@ -18,7 +19,8 @@ use domain::fleet::Heartbeat;
 use domain::flow::Flows;
 use domain::names::{Holder, StageName};
 use domain::ports::{
-    Catalog, Clock, Desk, Election, Observer, Reporter, Retention, Road, Round, StoreError, Waits,
+    Catalog, Clock, Desk, Election, Observer, Reporter, Retention, Road, Round, Serving,
+    StoreError, Waits,
 };
 use domain::record::{Record, Said};
 use domain::time::Timestamp;
@@ -77,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) ears: Ears,
     term: watch::Sender<Option<Arc<Term>>>,
     pub(crate) crew: Mutex<Crew>,
+    pub(crate) obituaries: Mutex<Obituaries>,
     /// There is something new for the controller.
     pub(crate) news: Notify,
     /// The desired state has changed and must be spread.
@@ -97,6 +100,7 @@ impl Leading {
             ears,
             term: watch::Sender::new(None),
             crew: Mutex::default(),
+            obituaries: Mutex::default(),
             news: Notify::new(),
             herald: Notify::new(),
             rumour: Notify::new(),
@@ -146,6 +150,12 @@ impl Leading {
     pub fn scenes(&self) -> Scenes {
         let shared = Arc::clone(&self.shared);
         Arc::new(move |holder: &Holder, stage: &StageName| lock(&shared.crew).scene(holder, stage))
+    }
+
+    /// How workers died, as far as their launchers have told this leader.
+    pub fn deaths(&self) -> Deaths {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move |holder: &Holder| lock(&shared.obituaries).of(holder))
     }
 }
 
@@ -257,6 +267,11 @@ impl Waits for Leading {
             self.shared.herald.notify_one();
         }
         Ok(count)
+    }
+
+    /// The recorder, which hears everybody, tells the books by itself.
+    async fn serving(&self, _: Serving, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn attention(&self) {

@@ -4,7 +4,7 @@
 use super::leading::Shared;
 use super::term::Term;
 use domain::ports::{Due, Round, Sent, StoreError};
-use domain::ticket::{Name, Ticket};
+use domain::ticket::Name;
 use domain::time::Timestamp;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -28,6 +28,10 @@ pub(crate) async fn release(
     let wanted = term.past_barriers(max.get());
     let wanted = NonZeroUsize::new(wanted).unwrap_or(max);
     let dues = term.ledger.due(now, wanted).await?;
+    if term.was_due(now, dues.next) {
+        // A canary of a whole stage goes by the desired state.
+        shared.rumour.notify_one();
+    }
     let is_more = dues.due.len() >= wanted.get();
     let mut past = term.past(dues.due);
     let is_more = is_more || past.len() > max.get();
@@ -57,15 +61,14 @@ async fn publish(shared: &Shared, term: &Term, past: Vec<Due>) -> Result<Told, S
     if past.is_empty() {
         return Ok(Told::default());
     }
-    let tickets: Vec<Ticket> = past.into_iter().map(|due| due.ticket).collect();
-    let names: Vec<Name> = tickets.iter().map(|ticket| ticket.name).collect();
+    let names: Vec<Name> = past.iter().map(|due| due.ticket.name).collect();
     let all = |sent: Sent| names.iter().map(|name| (*name, sent)).collect::<Vec<_>>();
     if let Err(error) = term.ledger.sent(all(Sent::Begun)).await {
         // It may be written all the same. Nothing was published, so that much is certain.
         note(shared, term, all(Sent::Unsent)).await?;
         return Err(error);
     }
-    let mut answers = shared.parts.road.publish(tickets).await.into_iter();
+    let mut answers = shared.parts.road.publish(past).await.into_iter();
     let sent = names.iter().map(|name| {
         // A road that does not answer for a ticket has said nothing about it.
         (*name, answers.next().unwrap_or(Sent::Doubtful))

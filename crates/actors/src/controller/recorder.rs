@@ -5,6 +5,7 @@
 //! with; only then are markers written, so that a marker that comes back proves that everything
 //! before it was applied. Read again after a crash, a group changes nothing.
 
+use super::announcing::Announcing;
 use super::hearsay;
 use super::leading::Shared;
 use super::term::Term;
@@ -72,6 +73,7 @@ async fn try_lead(shared: &Shared) -> Result<Infallible, String> {
         term: &term,
         inbox,
         owed: Owed::default(),
+        announcing: Announcing::new(),
         asked_at: Instant::now(),
         beat_news_at: Instant::now(),
     };
@@ -87,6 +89,7 @@ struct Reading<'a> {
     term: &'a Term,
     inbox: Box<dyn Inbox<Record>>,
     owed: Owed,
+    announcing: Announcing,
     /// When the books were last asked anything.
     asked_at: Instant,
     /// When the controller was last called because of a beat.
@@ -115,6 +118,7 @@ impl Reading<'_> {
                 News::Thought => self.probe().await?,
             }
             self.think().await?;
+            self.announce().await;
         }
     }
 
@@ -126,6 +130,8 @@ impl Reading<'_> {
             .wakes_at()
             .map_or(probe, |at| at.since(now).min(probe));
         let wake = Instant::now() + wake.max(THINK_REST);
+        let announces = self.announcing.wakes_at();
+        let wake = announces.map_or(wake, |at| at.min(wake));
         tokio::select! {
             biased;
             why = self.term.over() => Err(why),
@@ -175,12 +181,40 @@ impl Reading<'_> {
         is_news
     }
 
-    fn hear_beats(&self, records: &[Record], now: Timestamp) {
+    fn hear_beats(&mut self, records: &[Record], now: Timestamp) {
+        let mut is_news = false;
         let mut crew = crate::station::lock(&self.shared.crew);
+        let mut obituaries = crate::station::lock(&self.shared.obituaries);
         for record in records {
-            if let Said::Beat(beat) = &record.said {
-                crew.hear(beat, now);
+            match &record.said {
+                Said::Beat(beat) => is_news |= crew.hear(beat, now),
+                Said::Gone { .. } => {
+                    obituaries.hear(record);
+                    is_news = true;
+                }
+                _ => {}
             }
+        }
+        if is_news {
+            self.announcing.is_stale();
+        }
+    }
+
+    /// Tells the books who serves the stages, if that is another than before. Nobody's ticket is
+    /// lost while they do not take it, so it is only tried again.
+    async fn announce(&mut self) {
+        let Some(serving) = self.announcing.news(self.term) else {
+            return;
+        };
+        let now = self.now();
+        let told = self.term.ledger.serving(serving.clone(), now).await;
+        self.announcing.tried(serving, told.is_ok());
+        match told {
+            Ok(()) => {
+                self.term.is_due(now);
+                self.shared.news.notify_one();
+            }
+            Err(error) => self.shared.ears.tell_failed("announce", &error),
         }
     }
 
@@ -202,6 +236,9 @@ impl Reading<'_> {
             }
         }
         let dead = self.term.dead(self.now());
+        if !dead.is_empty() {
+            self.announcing.is_stale();
+        }
         self.owed.burials.extend(dead);
         self.bury().await?;
         if self.term.has_answer(self.now()) {
@@ -246,7 +283,13 @@ impl Reading<'_> {
 
     async fn open_grave(&self, holder: &Holder) -> Result<Vec<Report>, String> {
         let owed = self.term.ledger.bury(holder, self.now()).await;
-        owed.map_err(told("the books could not bury a dead worker"))
+        let mut owed = owed.map_err(told("the books could not bury a dead worker"))?;
+        let obituary = crate::station::lock(&self.shared.obituaries).of(holder);
+        if let Some(obituary) = obituary {
+            let reports = owed.into_iter();
+            owed = reports.map(|report| obituary.told_in(report)).collect();
+        }
+        Ok(owed)
     }
 
     async fn report(&self, reports: Vec<Report>) -> Result<(), OopsError> {
@@ -262,7 +305,11 @@ impl Reading<'_> {
             return Ok(());
         }
         let asked = self.term.ledger.due(self.now(), NonZeroUsize::MIN).await;
-        asked.map_err(told("the books do not answer this leader any more"))?;
+        let asked = asked.map_err(told("the books do not answer this leader any more"))?;
+        if !asked.due.is_empty() {
+            // Breakers and plans may have released it just now, for whoever asks.
+            self.shared.news.notify_one();
+        }
         self.asked_at = Instant::now();
         Ok(())
     }

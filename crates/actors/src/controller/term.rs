@@ -3,7 +3,7 @@
 use crate::station::lock;
 use domain::fleet::{Ask, Fleet, Hands, Heartbeat};
 use domain::names::Holder;
-use domain::ports::{Due, Ledger};
+use domain::ports::{Due, Ledger, Serving};
 use domain::record::{Record, Said};
 use domain::ticket::Name;
 use domain::time::Timestamp;
@@ -43,6 +43,8 @@ struct Mind {
     /// What the last round of releases had to hold back.
     held_back: Vec<(Name, u64)>,
     looked_at: Option<Instant>,
+    /// When time has something to do in the books, as they said last.
+    due_at: Option<Timestamp>,
     /// The revision that was spread last in this term, and when.
     spread: Option<(u64, Instant)>,
 }
@@ -60,6 +62,7 @@ impl Term {
             undecided: Vec::new(),
             held_back: Vec::new(),
             looked_at: None,
+            due_at: None,
             spread: None,
         };
         Self {
@@ -129,6 +132,23 @@ impl Term {
     /// The workers that are alive, by what they last said of themselves.
     pub(crate) fn alive(&self) -> Vec<Heartbeat> {
         lock(&self.mind).fleet.alive().cloned().collect()
+    }
+
+    /// Who serves each stage; `None` as long as somebody has still to be heard.
+    pub(crate) fn serving(&self) -> Option<Serving> {
+        lock(&self.mind).fleet.serving()
+    }
+
+    /// The books have something to do that nobody was told of when.
+    pub(crate) fn is_due(&self, now: Timestamp) {
+        lock(&self.mind).due_at = Some(now);
+    }
+
+    /// The books have done what was due, and have something to do again at `next`. Returns whether
+    /// anything was.
+    pub(crate) fn was_due(&self, now: Timestamp, next: Option<Timestamp>) -> bool {
+        let before = std::mem::replace(&mut lock(&self.mind).due_at, next);
+        before.is_some_and(|at| at <= now)
     }
 
     /// Whether somebody has still to be heard before a ticket can move.

@@ -1,6 +1,6 @@
 //! Releases what has waited long enough, and judges what only the controller can judge.
 
-use super::{ControllerSetup, STORE_RETRY};
+use super::{ControllerSetup, STORE_RETRY, announcer};
 use crate::kept::keep;
 use actix::AsyncContext;
 use actix::fut::WrapFuture;
@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// The most tickets of one round; a release of many is many rounds, so that settling goes on.
@@ -23,11 +24,14 @@ const ROUND_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 /// Moves waiting tickets on: by time, by verdict.
 pub(crate) struct Waits {
     setup: Arc<ControllerSetup>,
+    /// A version was announced.
+    announced: Arc<Notify>,
 }
 
 impl Waits {
     pub(crate) fn new(setup: Arc<ControllerSetup>) -> Self {
-        Self { setup }
+        let announced = Arc::default();
+        Self { setup, announced }
     }
 }
 
@@ -35,16 +39,23 @@ impl actix::Actor for Waits {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let setup = Arc::clone(&self.setup);
-        let work = keep("release", setup.ears(), async move || run(&setup).await);
+        let (setup, announced) = (Arc::clone(&self.setup), Arc::clone(&self.announced));
+        let work = keep("release", setup.ears(), async move || {
+            run(&setup, &announced).await
+        });
+        context.spawn(work.into_actor(self));
+        let (setup, announced) = (Arc::clone(&self.setup), Arc::clone(&self.announced));
+        let work = keep("announce", setup.ears(), async move || {
+            announcer::run(&setup, &announced).await
+        });
         context.spawn(work.into_actor(self));
     }
 }
 
-async fn run(setup: &ControllerSetup) -> String {
+async fn run(setup: &ControllerSetup, announced: &Notify) -> String {
     loop {
         match round(setup).await {
-            Ok(next) => rest(setup, next).await,
+            Ok(next) => rest(setup, next, announced).await,
             Err(error) => {
                 let event = Event::StoreFailed {
                     what: "release",
@@ -58,7 +69,7 @@ async fn run(setup: &ControllerSetup) -> String {
 }
 
 /// Waits for the next end of a wait, or for something new.
-async fn rest(setup: &ControllerSetup, next: Option<Timestamp>) {
+async fn rest(setup: &ControllerSetup, next: Option<Timestamp>, announced: &Notify) {
     let until_next = async {
         match next {
             // A millisecond more, so that a timer that is early does not turn into a spin.
@@ -69,6 +80,7 @@ async fn rest(setup: &ControllerSetup, next: Option<Timestamp>) {
     tokio::select! {
         biased;
         () = setup.waits.attention() => {}
+        () = announced.notified() => {}
         () = until_next => {}
     }
 }
@@ -140,7 +152,15 @@ fn decide(setup: &ControllerSetup, case: &Case) -> Option<Judgement> {
         _ => &setup.holder,
     };
     let scene = case.scene.clone().or_else(|| setup.scene(holder, stage))?;
-    domain::verdict::judge(case, &scene, &decision)
+    let judgement = domain::verdict::judge(case, &scene, &decision)?;
+    Some(match (setup.deaths)(holder) {
+        Some(obituary) if is_suspect(case) => judgement.told_by(&obituary),
+        _ => judgement,
+    })
+}
+
+fn is_suspect(case: &Case) -> bool {
+    matches!(case.wait.condition, Condition::Suspect { .. })
 }
 
 /// Makes the report durable before the verdict counts.

@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, StageCounts};
-use domain::control::{Change, Snapshot};
+use domain::control::{Change, Gate, Snapshot};
 use domain::hearing::{Heard, Position, Spot, hear};
 use domain::names::Holder;
 use domain::oops::{Report, Scene, Span};
 use domain::outcome::{Failure, OutcomeKind};
 use domain::ports::{
     Accepted, Answer, Applied, Catalog, Clock, Desk, Due, Dues, Election, Finding, Ledger, Listing,
-    Order, Page, Retention, Sent, StoreError,
+    Order, Page, Registry, Retention, Sent, Serving, StoreError,
 };
 use domain::record::{Fate, Record, Said};
 use domain::ticket::{Name, Ticket, TicketId};
@@ -43,6 +43,10 @@ pub(crate) struct State {
     /// How many of the next calls of this name fail, having done nothing.
     pub(crate) fails: BTreeMap<&'static str, u32>,
     pub(crate) buried: Vec<Holder>,
+    /// What was told of those who serve the stages.
+    pub(crate) serving: Vec<Serving>,
+    /// The next look at what is due opens a gate with a permit: a canary of a whole stage.
+    pub(crate) is_to_permit: bool,
 }
 
 pub(crate) struct Row {
@@ -172,6 +176,16 @@ impl State {
                 self.put(record, to);
             }
         }
+    }
+
+    fn permit(&mut self, now: Timestamp) {
+        let gate = Gate {
+            since: now,
+            reason: "20 tickets in a row failed".into(),
+            permit: None,
+        };
+        self.snapshot.gates.insert(crate::world::build(), gate);
+        self.snapshot.revision += 1;
     }
 
     fn put(&mut self, record: &Record, to: Position) {
@@ -308,6 +322,15 @@ impl Hand {
 }
 
 #[async_trait]
+impl Registry for Hand {
+    async fn serving(&self, serving: Serving, _: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.state("serving")?;
+        state.serving.push(serving);
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl Ledger for Hand {
     async fn apply(&self, records: Vec<Record>) -> Result<Applied, StoreError> {
         let mut state = self.state("apply")?;
@@ -321,7 +344,10 @@ impl Ledger for Hand {
     }
 
     async fn due(&self, now: Timestamp, max: NonZeroUsize) -> Result<Dues, StoreError> {
-        let state = self.state("due")?;
+        let mut state = self.state("due")?;
+        if std::mem::take(&mut state.is_to_permit) {
+            state.permit(now);
+        }
         let waits = state.rows.values().filter_map(|row| {
             let is_waiting = matches!(row.spot, Spot::Waiting(Reason::Backoff | Reason::NotNow));
             let until = row.wait.as_ref()?.condition.until()?;
@@ -331,6 +357,7 @@ impl Ledger for Hand {
         let due = due.into_iter().take(max.get()).map(|(_, row)| Due {
             ticket: row.ticket.clone(),
             barrier: row.barrier,
+            avoid: Vec::new(),
         });
         Ok(Dues {
             due: due.collect(),

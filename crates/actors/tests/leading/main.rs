@@ -3,17 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod books;
+mod repair;
 mod road;
 mod world;
 
 use actors::{Collector, Watchdog};
 use domain::fleet::LAPSE;
 use domain::hearing::Spot;
-use domain::oops::{Report, Scene, Span};
-use domain::outcome::{Failure, OutcomeKind};
+use domain::names::Holder;
+use domain::obituary::Obituary;
+use domain::oops::{Report, Scene, Source, Span};
+use domain::outcome::{Exit, Failure, OutcomeKind};
 use domain::ports::{Clock, Desk, Observer, Reporter, Sent};
 use domain::record::Said;
 use domain::ticket::{Generation, Hop};
+use domain::time::Timestamp;
 use domain::wait::Reason;
 use road::{How, Way};
 use std::sync::Arc;
@@ -368,6 +372,54 @@ fn a_report_about_the_dead_is_recorded_also_when_its_ticket_is_done() {
             (ticket.name, &holder("a"))
         );
         assert_eq!(world.books.spot(ticket.id()), Some(Spot::Done));
+    });
+}
+
+fn died_of_hunger(holder: Holder, at: Timestamp) -> Said {
+    let obituary = Obituary {
+        exit: Exit::Signal(9),
+        began_at: at,
+        died_at: at,
+        memory_bytes_max: Some(1 << 30),
+        oom_kills: 1,
+        last_words: "more\n".into(),
+    };
+    Said::Gone {
+        holder,
+        why: "signal 9".into(),
+        obituary: Some(Box::new(obituary)),
+    }
+}
+
+#[test]
+fn what_a_launcher_tells_of_a_death_is_in_the_reports_about_its_attempts() {
+    driven(async {
+        let world = World::new();
+        let worker = Worker::start(&world, "b");
+        let _running = world.start();
+        let (judged, buried) = (world.released().await, world.released().await);
+        for ticket in [&judged, &buried] {
+            world.say_started(&holder("a"), ticket);
+        }
+        sleep(Duration::from_secs(1)).await;
+        world.say(&worker.holder, Said::Suspect(Box::new(judged.clone())));
+        world.say_finished(&worker.holder, buried.name.handed_on());
+        let gone = died_of_hunger(holder("a"), world.clock.now());
+        world.say(&holder("a"), gone);
+        sleep(LONG).await;
+        let oopses = world.oopses().await;
+        assert_eq!(oopses.len(), 2, "{oopses:?}");
+        for report in &oopses {
+            assert_eq!(report.source, Source::Launcher, "{report:?}");
+            assert_eq!(report.failure.exit, Some(Exit::Signal(9)));
+            assert_eq!(report.failure.log_tail, "more\n");
+            let said = &report.failure.message;
+            assert!(
+                said.ends_with("signal 9 (SIGKILL), out of memory"),
+                "{said}"
+            );
+        }
+        assert_eq!(generation(&world.books, judged.id()), 2);
     });
 }
 

@@ -5,7 +5,7 @@ use domain::control::Snapshot;
 use domain::fleet::Heartbeat;
 use domain::names::StageName;
 use domain::oops::Report;
-use domain::ports::{Inbox, Road, Sent, StoreError, StreamEnded, Vitals};
+use domain::ports::{Due, Inbox, Road, Sent, StoreError, StreamEnded, Vitals};
 use domain::record::Record;
 use domain::ticket::{Name, Ticket};
 use std::collections::VecDeque;
@@ -159,7 +159,7 @@ pub(crate) struct Way(pub(crate) Arc<FakeRoad>);
 
 #[async_trait]
 impl Road for Way {
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Sent> {
+    async fn publish(&self, tickets: Vec<Due>) -> Vec<Sent> {
         let how = self.0.state().how.pop_front();
         let sent = match how.unwrap_or(How::Sent(Sent::Confirmed)) {
             How::Sent(sent) => sent,
@@ -169,7 +169,7 @@ impl Road for Way {
             }
         };
         if sent != Sent::Unsent {
-            let names = tickets.iter().map(|ticket| ticket.name);
+            let names = tickets.iter().map(|due| due.ticket.name);
             self.0.change(|state| state.published.extend(names));
         }
         vec![sent; tickets.len()]

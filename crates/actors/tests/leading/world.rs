@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::event::Event;
 use domain::fleet::{BEAT_EVERY, Heartbeat};
 use domain::flow::{Flows, Stage};
-use domain::names::{Holder, Kind, StageName};
+use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::{OopsId, Report, Scene};
 use domain::ports::{Clock, Desk, Observer, OopsError, Oopses, Reporter, StoreError};
 use domain::record::{Fate, Parted, Record, Said, Started};
@@ -83,6 +83,8 @@ impl World {
             oopses: Arc::new(self.reports.clone()),
             flows: Arc::clone(&self.flows),
             scenes: self.leading.scenes(),
+            deaths: self.leading.deaths(),
+            versions: None,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             observer: Arc::clone(&self.recorder) as Arc<dyn Observer>,
             holder: holder("controller"),
@@ -246,6 +248,8 @@ pub(crate) struct Worker {
 
 pub(crate) struct Says {
     pub(crate) in_hand: Vec<Name>,
+    /// Which version of its handler it has.
+    pub(crate) version: Version,
     /// It beats on, but has not read the desired state since.
     pub(crate) stuck_at: Option<u64>,
 }
@@ -254,6 +258,7 @@ impl Worker {
     pub(crate) fn start(world: &World, name: &str) -> Self {
         let says = Arc::new(Mutex::new(Says {
             in_hand: Vec::new(),
+            version: "7".parse().unwrap(),
             stuck_at: None,
         }));
         let holder = holder(name);
@@ -271,6 +276,11 @@ impl Worker {
         self.says.lock().unwrap().in_hand.push(name);
     }
 
+    /// It has this version of its handler from its next beat on.
+    pub(crate) fn deploys(&self, version: &str) {
+        self.says.lock().unwrap().version = version.parse().unwrap();
+    }
+
     pub(crate) fn is_stuck_at(&self, revision: Option<u64>) {
         self.says.lock().unwrap().stuck_at = revision;
     }
@@ -284,7 +294,7 @@ async fn beat(holder: Holder, says: Arc<Mutex<Says>>, road: Arc<FakeRoad>, clock
             let beat = Heartbeat {
                 holder: holder.clone(),
                 hostname: "there".into(),
-                stages: BTreeMap::from([(build(), "7".parse().unwrap())]),
+                stages: BTreeMap::from([(build(), says.version.clone())]),
                 revision,
                 in_hand: says.in_hand.clone(),
             };

@@ -65,7 +65,7 @@ impl Consumer for StageConsumer {
             let stage = self.shelf.stage();
             let taken = self
                 .shelf
-                .take(max.get(), || self.shared.may_hand_out(stage));
+                .take(max.get(), |used| self.shared.may_hand_out(stage, used));
             if !taken.is_empty() {
                 return Ok(taken);
             }

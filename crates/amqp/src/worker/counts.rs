@@ -23,6 +23,7 @@ pub(crate) struct Counts {
     pub(crate) again: Counter,
     pub(crate) suspects: Counter,
     pub(crate) fenced: Counter,
+    pub(crate) avoided: Counter,
     pub(crate) nameless: Counter,
     pub(crate) cut: Counter,
     pub(crate) handed_back: Counter,
@@ -41,6 +42,8 @@ pub struct Tally {
     pub suspects: u64,
     /// Copies below the fence, taken off their queue.
     pub fenced: u64,
+    /// Copies that are to run on a newer version than that which is here, handed back.
+    pub avoided: u64,
     /// Messages that came without an identity.
     pub nameless: u64,
     /// Messages with a body that is too large, kept in the quarantine.
@@ -60,6 +63,7 @@ impl Counts {
             again: self.again.get(),
             suspects: self.suspects.get(),
             fenced: self.fenced.get(),
+            avoided: self.avoided.get(),
             nameless: self.nameless.get(),
             cut: self.cut.get(),
             handed_back: self.handed_back.get(),

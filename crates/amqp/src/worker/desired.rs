@@ -3,7 +3,7 @@
 use crate::control;
 use crate::worker::shared::Shared;
 use async_trait::async_trait;
-use domain::control::Snapshot;
+use domain::control::{Admission, Snapshot};
 use domain::ports::{Follower, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,12 +31,15 @@ pub(crate) async fn run(shared: Arc<Shared>, mut source: control::Follower) {
 pub(crate) fn keep_to(shared: &Shared, snapshot: Arc<Snapshot>) {
     shared.desired.send_replace(Some(Arc::clone(&snapshot)));
     for shelf in shared.all_shelves() {
-        let is_held = snapshot.holds.contains_key(shelf.stage());
+        let holder = &shared.settings.holder;
+        let admission = snapshot.admits(shelf.stage(), holder, shelf.used());
         // To drop them is to hand them back, which is told under their old names: a fenced one
         // is stale for the books by its generation.
-        drop(match is_held {
-            true => shelf.clear(),
-            false => shelf.take_fenced(|ticket, generation| snapshot.lets_run(ticket, generation)),
+        drop(match admission {
+            Admission::Nothing => shelf.clear(),
+            Admission::Freely | Admission::Once(_) => {
+                shelf.take_fenced(|ticket, generation| snapshot.lets_run(ticket, generation))
+            }
         });
         shelf.changed().notify_waiters();
     }

@@ -5,6 +5,7 @@ use crate::worker::in_hand::{Held, Phase};
 use crate::worker::lane::Post;
 use crate::worker::lock;
 use crate::worker::shared::Shared;
+use domain::names::Version;
 use domain::record::{Arrived, Fate, Parted, Record, Said};
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
@@ -16,6 +17,9 @@ use tokio::time::sleep;
 
 /// The most errands of one group.
 const GROUP_MAX: usize = 1_000;
+/// When a ticket that is to run elsewhere is released again. Somebody with another version may
+/// take it then, or again one who has not got it.
+const ELSEWHERE_AFTER: Duration = Duration::from_secs(1);
 /// How long to wait before a group that was not durable is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -136,6 +140,13 @@ pub(crate) fn handed_back(held: &Held, now: Timestamp) -> Said {
             never_ran(ticket, Condition::Parked, because, now)
         }
     }
+}
+
+/// What is said of a copy that must not run on this version of the handler.
+pub(crate) fn not_here(ticket: &Ticket, version: &Version, now: Timestamp) -> Said {
+    let until = now.plus(ELSEWHERE_AFTER);
+    let because = format!("it is to run on a newer version than {version}");
+    never_ran(ticket, Condition::NotNow { until }, &because, now)
 }
 
 fn never_ran(ticket: &Ticket, condition: Condition, because: &str, since: Timestamp) -> Said {

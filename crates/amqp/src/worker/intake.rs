@@ -3,7 +3,7 @@
 
 use crate::envelope;
 use crate::publisher::Message;
-use crate::worker::door::{Errand, Of};
+use crate::worker::door::{self, Errand, Of};
 use crate::worker::in_hand::{Held, Met, Phase};
 use crate::worker::lane::{Lane, Post};
 use crate::worker::lock;
@@ -11,7 +11,7 @@ use crate::worker::shared::Shared;
 use bytes::Bytes;
 use domain::control::Snapshot;
 use domain::delivery::{Delivery, Incoming, Lender, Receipt};
-use domain::names::{Holder, StageName};
+use domain::names::{Holder, StageName, Version};
 use domain::ports::Sent;
 use domain::record::{Arrived, Said};
 use domain::ticket::Ticket;
@@ -54,8 +54,13 @@ pub(crate) async fn receive(
         }
         all.push(read(delivery, cut, (stage, now)));
     }
+    let place = Place {
+        here: version_here(shared, stage, &all),
+        lane,
+        now,
+    };
     let mut sorted = Sorted::default();
-    sort(shared, (lane, now), all, &mut sorted);
+    sort(shared, &place, all, &mut sorted);
     shared.door.knock(sorted.errands);
     shared.ack(sorted.spare).await;
     sorted.incoming
@@ -79,6 +84,20 @@ fn read(
     }
 }
 
+/// Where a group came in, and when.
+struct Place<'a> {
+    lane: &'a Arc<Lane>,
+    now: Timestamp,
+    /// The version of the handler here, if one of the group is to avoid any.
+    here: Option<Version>,
+}
+
+/// Looked at only for those that care, which are few, and never while others wait for a lock.
+fn version_here(shared: &Shared, stage: &StageName, all: &[Read]) -> Option<Version> {
+    let cares = all.iter().any(|read| !read.unpacked.avoid.is_empty());
+    cares.then(|| (shared.settings.versions)().remove(stage))?
+}
+
 /// What a group came to.
 #[derive(Default)]
 struct Sorted {
@@ -88,22 +107,17 @@ struct Sorted {
     spare: Vec<Post>,
 }
 
-fn sort(
-    shared: &Arc<Shared>,
-    (lane, now): (&Arc<Lane>, Timestamp),
-    all: Vec<Read>,
-    to: &mut Sorted,
-) {
+fn sort(shared: &Arc<Shared>, place: &Place<'_>, all: Vec<Read>, to: &mut Sorted) {
     let mut in_hand = lock(&shared.in_hand);
     // Read under the lock: a heartbeat that tells of a newer state must list what this one let in.
     let desired = shared.desired();
     for read in all {
         let post = Post {
-            lane: Arc::clone(lane),
+            lane: Arc::clone(place.lane),
             tag: read.tag,
         };
         if !read.unpacked.has_identity {
-            nameless(shared, read, (post, now), to);
+            nameless(shared, read, (post, place.now), to);
             continue;
         }
         tell_oddities(&read.unpacked);
@@ -116,8 +130,10 @@ fn sort(
         let Unpacked {
             ticket,
             booked: is_booked,
+            avoid,
             ..
         } = read.unpacked;
+        let shunned = place.here.as_ref().filter(|here| avoid.contains(here));
         let ticket = Arc::new(ticket);
         let held = Held {
             ticket: Arc::clone(&ticket),
@@ -128,7 +144,12 @@ fn sort(
             sent: Vec::new(),
         };
         match in_hand.meet(held) {
-            Met::New(number) => take(shared, (number, ticket, phase), (&desired, cut), to),
+            Met::New(number) => take(
+                shared,
+                (number, ticket, phase),
+                (&desired, cut, shunned),
+                to,
+            ),
             Met::Adopted => shared.counts.adopted.add(1),
             Met::Again => shared.counts.again.add(1),
             Met::Spare => to.spare.push(post),
@@ -140,20 +161,22 @@ fn sort(
 fn take(
     shared: &Arc<Shared>,
     (number, ticket, phase): (u64, Arc<Ticket>, Phase),
-    (desired, cut): (&Snapshot, Option<usize>),
+    (desired, cut, shunned): (&Snapshot, Option<usize>, Option<&Version>),
     to: &mut Sorted,
 ) {
     let name = ticket.name;
+    let of = Of::InHand(number);
     if !desired.lets_run(name.ticket, name.generation) {
         shared.counts.fenced.add(1);
-        let said = Said::Fenced {
-            name,
-            stage: ticket.stage.clone(),
-        };
-        to.errands.push(Errand {
-            said,
-            of: Of::InHand(number),
-        });
+        let stage = ticket.stage.clone();
+        let said = Said::Fenced { name, stage };
+        to.errands.push(Errand { said, of });
+        return;
+    }
+    if let Some(here) = shunned.filter(|_| phase == Phase::Received) {
+        shared.counts.avoided.add(1);
+        let said = door::not_here(&ticket, here, shared.now());
+        to.errands.push(Errand { said, of });
         return;
     }
     let receipt = Receipt::new(number, Arc::clone(shared) as Arc<dyn Lender>);

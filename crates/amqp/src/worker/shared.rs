@@ -13,7 +13,7 @@ use crate::worker::lane::{self, Post};
 use crate::worker::lock;
 use crate::worker::shelf::Shelf;
 use crate::worker::vitals::Vitals;
-use domain::control::Snapshot;
+use domain::control::{Admission, Snapshot};
 use domain::delivery::Lender;
 use domain::names::StageName;
 use domain::ports::StoreError;
@@ -96,21 +96,26 @@ impl Shared {
         self.desired.borrow().clone().unwrap_or_default()
     }
 
-    /// Whether the stage may take deliveries now.
-    pub(crate) fn is_open(&self, stage: &StageName) -> bool {
-        let desired = self.desired.borrow();
-        let allows = desired
-            .as_ref()
-            .is_some_and(|snapshot| !snapshot.holds.contains_key(stage));
-        allows && !*self.closing.borrow()
+    /// What may be taken of the stage now; `used` is the last permit that was used up.
+    pub(crate) fn admits(&self, stage: &StageName, used: u64) -> Admission {
+        if *self.closing.borrow() {
+            return Admission::Nothing;
+        }
+        match &*self.desired.borrow() {
+            Some(desired) => desired.admits(stage, &self.settings.holder, used),
+            None => Admission::Nothing,
+        }
     }
 
-    /// Whether a delivery of the stage may be handed out now. While the broker takes no messages,
-    /// nothing could be started or settled.
-    pub(crate) fn may_hand_out(&self, stage: &StageName) -> bool {
+    /// What may be handed out of the stage now. While the broker takes no messages, nothing could
+    /// be started or settled.
+    pub(crate) fn may_hand_out(&self, stage: &StageName, used: u64) -> Admission {
         let publishing = self.publisher.link().state();
         let is_blocked = matches!(*publishing.borrow(), State::Blocked { .. });
-        !is_blocked && self.is_open(stage)
+        match is_blocked {
+            true => Admission::Nothing,
+            false => self.admits(stage, used),
+        }
     }
 
     pub(crate) fn shelf(&self, stage: &StageName) -> Arc<Shelf> {

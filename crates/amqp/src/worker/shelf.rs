@@ -2,6 +2,7 @@
 //! it, so that what it holds is still there when the broker delivers it again.
 
 use crate::worker::lock;
+use domain::control::Admission;
 use domain::delivery::Incoming;
 use domain::names::StageName;
 use domain::ticket::{Generation, Name, TicketId};
@@ -23,6 +24,8 @@ pub(crate) struct Shelf {
 #[derive(Default)]
 struct Rows {
     ready: VecDeque<Row>,
+    /// The last permit that was used up.
+    used: u64,
     subscriptions: usize,
     /// Since when nobody is subscribed.
     left_at: Option<Instant>,
@@ -31,6 +34,24 @@ struct Rows {
 struct Row {
     incoming: Incoming,
     since: Instant,
+}
+
+impl Rows {
+    fn take(&mut self, max: usize) -> Vec<Incoming> {
+        let count = self.ready.len().min(max);
+        self.ready.drain(..count).map(|row| row.incoming).collect()
+    }
+
+    /// Up to the first fresh one. What is not fresh is no attempt at the stage's work.
+    fn take_once(&mut self, max: usize, permit: u64) -> Vec<Incoming> {
+        let is_fresh = |row: &Row| matches!(row.incoming, Incoming::Fresh(_));
+        let first = self.ready.iter().position(is_fresh);
+        let taken = self.take(first.map_or(max, |first| max.min(first + 1)));
+        if first.is_some_and(|first| first < taken.len()) {
+            self.used = permit;
+        }
+        taken
+    }
 }
 
 impl Row {
@@ -63,7 +84,7 @@ impl Shelf {
         &self.changed
     }
 
-    /// Tells whoever fills it that somebody has found nothing here.
+    /// Tells whoever fills it that somebody has found nothing here, or has used a permit.
     pub(crate) const fn hungry(&self) -> &Notify {
         &self.hungry
     }
@@ -88,15 +109,30 @@ impl Shelf {
         self.changed.notify_waiters();
     }
 
-    /// Takes up to `max`, if `may` says so at the last moment.
-    pub(crate) fn take(&self, max: usize, may: impl FnOnce() -> bool) -> Vec<Incoming> {
+    /// Takes up to `max`, as many as are admitted at the last moment. To take a fresh one with a
+    /// permit uses that up.
+    pub(crate) fn take(&self, max: usize, admits: impl FnOnce(u64) -> Admission) -> Vec<Incoming> {
         let mut rows = lock(&self.rows);
-        if rows.ready.is_empty() || !may() {
+        if rows.ready.is_empty() {
             return Vec::new();
         }
-        let count = rows.ready.len().min(max);
-        self.handed_out.fetch_add(count as u64, Ordering::Relaxed);
-        rows.ready.drain(..count).map(|row| row.incoming).collect()
+        let taken = match admits(rows.used) {
+            Admission::Nothing => return Vec::new(),
+            Admission::Freely => rows.take(max),
+            Admission::Once(permit) => {
+                // Whoever fills it is to look whether more is wanted.
+                self.hungry.notify_one();
+                rows.take_once(max, permit)
+            }
+        };
+        let count = taken.len() as u64;
+        self.handed_out.fetch_add(count, Ordering::Relaxed);
+        taken
+    }
+
+    /// The number of the last permit that was used up; 0 if none was.
+    pub(crate) fn used(&self) -> u64 {
+        lock(&self.rows).used
     }
 
     /// How many were handed out so far.

@@ -8,6 +8,7 @@ use crate::worker::lock;
 use crate::worker::prefetch::{Prefetch, Seen};
 use crate::worker::shared::Shared;
 use crate::worker::shelf::Shelf;
+use domain::control::Admission;
 use domain::delivery::Incoming;
 use lapin::message::Delivery;
 use std::sync::{Arc, Mutex};
@@ -49,9 +50,18 @@ pub(crate) struct Subscription {
     pub(crate) prefetch: Prefetch,
 }
 
+/// How much may be out at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Window {
+    /// As much as is prefetched.
+    Whole,
+    /// One delivery: there is a permit for no more, and what else came would only be handed back.
+    One,
+}
+
 /// Why deliveries stopped coming.
 enum Stop {
-    /// The stage is on hold.
+    /// The stage is on hold, or the permit is used up.
     Held,
     /// Nobody wants it any more.
     Quit,
@@ -89,10 +99,8 @@ impl Subscription {
     /// Returns the fault that it ended by, if it did.
     async fn consume(&mut self) -> Option<String> {
         loop {
-            if !self.opens().await {
-                return None;
-            }
-            match self.take_in().await {
+            let window = self.opens().await?;
+            match self.take_in(window).await {
                 Stop::Held => {}
                 Stop::Quit => return None,
                 Stop::Fault(why) => return Some(why),
@@ -100,34 +108,48 @@ impl Subscription {
         }
     }
 
-    /// Waits until the stage may take deliveries; `false` when nobody waits for that any more.
-    async fn opens(&self) -> bool {
+    /// Waits until the stage may take deliveries; `None` when nobody waits for that any more.
+    async fn opens(&self) -> Option<Window> {
         let mut quit = self.ticker.quit.subscribe();
         let mut desired = self.shared.desired.subscribe();
         let mut closing = self.shared.closing.subscribe();
         loop {
             if *quit.borrow_and_update() {
-                return false;
+                return None;
             }
             desired.borrow_and_update();
-            if self.shared.is_open(self.shelf.stage()) {
-                return true;
+            if let Some(window) = self.window() {
+                return Some(window);
             }
             tokio::select! {
                 _ = quit.changed() => {}
                 _ = desired.changed() => {}
-                _ = closing.wait_for(|closing| *closing) => return false,
+                _ = closing.wait_for(|closing| *closing) => return None,
             }
         }
     }
 
-    async fn take_in(&mut self) -> Stop {
+    /// How much may be out now, if anything.
+    fn window(&self) -> Option<Window> {
+        let used = self.shelf.used();
+        match self.shared.admits(self.shelf.stage(), used) {
+            Admission::Freely => Some(Window::Whole),
+            Admission::Once(_) => Some(Window::One),
+            Admission::Nothing => None,
+        }
+    }
+
+    async fn take_in(&mut self, window: Window) -> Stop {
         let queue = self.shared.config.names.stage(self.shelf.stage());
         let mut feed = Feed::new(Arc::clone(&self.lane), queue);
-        if let Err(error) = feed.widen(self.prefetch.count()).await {
+        let count = match window {
+            Window::Whole => self.prefetch.count(),
+            Window::One => 1,
+        };
+        if let Err(error) = feed.widen(count).await {
             return Stop::Fault(error.to_string());
         }
-        let stop = match self.deliveries(&mut feed).await {
+        let stop = match self.deliveries(&mut feed, window).await {
             Ok(stop) => stop,
             Err(why) => return Stop::Fault(why),
         };
@@ -143,22 +165,29 @@ impl Subscription {
     }
 
     /// Takes in what comes, until it is to stop.
-    async fn deliveries(&mut self, feed: &mut Feed) -> Result<Stop, String> {
+    async fn deliveries(&mut self, feed: &mut Feed, mut window: Window) -> Result<Stop, String> {
         let mut quit = self.ticker.quit.subscribe();
         let mut desired = self.shared.desired.subscribe();
         let mut closing = self.shared.closing.subscribe();
         let shelf = Arc::clone(&self.shelf);
         loop {
+            match (window, self.window()) {
+                (Window::Whole, Some(Window::Whole)) | (Window::One, Some(Window::One)) => {}
+                (Window::One, Some(Window::Whole)) => {
+                    window = Window::Whole;
+                    let more = self.prefetch.count();
+                    feed.widen(more).await.map_err(|error| error.to_string())?;
+                }
+                (Window::Whole, Some(Window::One)) | (_, None) => return Ok(Stop::Held),
+            }
             let group = tokio::select! {
                 biased;
                 _ = quit.wait_for(|quit| *quit) => return Ok(Stop::Quit),
                 _ = closing.wait_for(|closing| *closing) => return Ok(Stop::Quit),
-                changed = desired.changed() => {
-                    if changed.is_err() || !self.shared.is_open(shelf.stage()) {
-                        return Ok(Stop::Held);
-                    }
-                    continue;
-                }
+                changed = desired.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Ok(Stop::Held),
+                },
                 group = feed.next() => group?,
                 () = shelf.hungry().notified() => Vec::new(),
             };
@@ -170,7 +199,9 @@ impl Subscription {
                 waiting,
                 handed_out,
             };
-            if let Some(more) = self.prefetch.grows(seen) {
+            if window == Window::Whole
+                && let Some(more) = self.prefetch.grows(seen)
+            {
                 feed.widen(more).await.map_err(|error| error.to_string())?;
             }
         }

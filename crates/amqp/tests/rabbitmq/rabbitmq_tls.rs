@@ -85,7 +85,13 @@ async fn an_encrypted_connection_needs_the_right_papers_on_both_sides() {
         ("127.0.0.1", &all, "another name"),
         ("localhost", &all[..1], "asks for a certificate"),
     ] {
-        let error = connected(&at(host, with)).await.unwrap_err();
+        let mut error = connected(&at(host, with)).await.unwrap_err();
+        // A broker that hangs up at once may take its own alert with it.
+        for _ in 0..5 {
+            if error.to_string().contains("reset by peer") {
+                error = connected(&at(host, with)).await.unwrap_err();
+            }
+        }
         assert!(matches!(error, Error::Tls(_)), "{error:?}");
         assert!(error.to_string().contains(told), "{error}");
     }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod doubt;
 #[cfg(test)]
+mod gates;
+#[cfg(test)]
 mod inboxes;
 #[cfg(test)]
 mod intake;

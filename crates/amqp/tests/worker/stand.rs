@@ -7,7 +7,7 @@ use domain::flow::{Flows, Stage};
 use domain::names::{FlowName, Holder, Kind, StageName, Version};
 use domain::oops::Scene;
 use domain::outcome::{Done, Outcome};
-use domain::ports::{Broker, Clock, Consumer, Inbox, Road, Sent, Settled, StreamEnded};
+use domain::ports::{Broker, Clock, Consumer, Due, Inbox, Road, Sent, Settled, StreamEnded};
 use domain::record::{Record, Said};
 use domain::ticket::{Lineage, Name, Payload, Ticket};
 use lapin::options::QueueDeclareOptions;
@@ -164,7 +164,12 @@ impl Stand {
 
     /// Sends tickets on their way as the controller does.
     pub(crate) async fn publish(&self, tickets: &[Ticket]) {
-        let sent = self.controller.publish(tickets.to_vec()).await;
+        let due = tickets.iter().map(|ticket| Due {
+            ticket: ticket.clone(),
+            barrier: None,
+            avoid: Vec::new(),
+        });
+        let sent = self.controller.publish(due.collect()).await;
         assert!(sent.iter().all(|sent| *sent == Sent::Confirmed), "{sent:?}");
     }
 

@@ -117,7 +117,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "src:wroker",
-        "byte 4: expected one of worker, supervisor, controller, got \"wroker\"; did you mean \
+        "byte 4: expected one of worker, supervisor, launcher, controller, got \"wroker\"; did you mean \
              \"worker\"?",
     ),
     (

@@ -73,6 +73,17 @@ impl Leader {
         self.says(by, Said::Beat(Box::new(beat)));
     }
 
+    fn serves(&mut self, by: &str, version: &str) {
+        let beat = Heartbeat {
+            holder: holder(by),
+            hostname: "host".into(),
+            stages: BTreeMap::from([(stage(), Version::new(version).unwrap())]),
+            revision: 1,
+            in_hand: Vec::new(),
+        };
+        self.says(by, Said::Beat(Box::new(beat)));
+    }
+
     fn starts(&mut self, by: &str, name: Name) {
         let scene = Scene {
             holder: holder(by),
@@ -93,6 +104,7 @@ impl Leader {
         let said = Said::Gone {
             holder: holder(who),
             why: "exit status 1".into(),
+            obituary: None,
         };
         self.says("launcher", said);
     }
@@ -622,4 +634,47 @@ fn play(leader: &mut Leader, chance: u64, marker: Option<u64>) {
             }
         }
     }
+}
+
+/// Who serves the stage, one `version: holders` after the other.
+fn served(leader: &Leader) -> Option<String> {
+    let serving = leader.fleet.serving()?;
+    let versions = serving.get(&stage()).into_iter().flatten();
+    let told = versions.map(|(version, holders)| {
+        let holders: Vec<&str> = holders.iter().map(Holder::as_str).collect();
+        format!("{version}: {}", holders.join(" "))
+    });
+    Some(told.collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn nobody_is_said_to_serve_a_stage_before_everybody_who_lives_was_heard() {
+    let mut leader = Leader::new();
+    leader.fleet.expect(holder("b"), leader.now);
+    leader.serves("a", "1");
+    leader.marks();
+    assert_eq!(served(&leader), None, "others may be there");
+    leader.serves("b", "1");
+    leader.pass(LAPSE - Duration::from_secs(1));
+    leader.serves("a", "1");
+    leader.serves("b", "1");
+    assert_eq!(served(&leader), None);
+    leader.pass(Duration::from_secs(1));
+    assert_eq!(served(&leader).as_deref(), Some("1: a b"));
+    leader.starts("c", first());
+    assert_eq!(served(&leader), None, "it has not said what it serves");
+    leader.serves("c", "2");
+    assert_eq!(served(&leader).as_deref(), Some("1: a b, 2: c"));
+}
+
+#[test]
+fn who_is_gone_serves_nothing_and_who_is_only_silent_does() {
+    let mut leader = Leader::settled();
+    leader.serves("a", "1");
+    leader.serves("b", "1");
+    leader.pass(LAPSE / 2);
+    leader.serves("b", "2");
+    assert_eq!(served(&leader).as_deref(), Some("1: a, 2: b"));
+    leader.gone("b");
+    assert_eq!(served(&leader).as_deref(), Some("1: a"));
 }

@@ -1,9 +1,9 @@
 //! What the leading controller needs when the broker and the store are two systems.
 
-use super::{Retention, StoreError, StreamEnded};
+use super::{Retention, Serving, StoreError, StreamEnded};
 use crate::control::Snapshot;
 use crate::fleet::Heartbeat;
-use crate::names::{Holder, StageName};
+use crate::names::{Holder, StageName, Version};
 use crate::oops::Report;
 use crate::record::Record;
 use crate::ticket::{Name, Ticket};
@@ -51,6 +51,8 @@ pub struct Due {
     /// It was born in doubt: not before every live worker keeps to this revision of the desired
     /// state and has no older generation of it in hand.
     pub barrier: Option<u64>,
+    /// The versions of the handler that must not run it: a canary failed on them.
+    pub avoid: Vec<Version>,
 }
 
 /// The tickets whose wait is over, and when the next wait ends by time.
@@ -75,9 +77,17 @@ pub struct Applied {
     pub control: bool,
 }
 
+/// The versions of the handlers that serve the stages.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Who serves each stage now, and nobody else. A version that comes new has its breakers
+    /// probed by the next call of [`Ledger::due`].
+    async fn serving(&self, serving: Serving, now: Timestamp) -> Result<(), StoreError>;
+}
+
 /// The books, in the hands of the one that leads.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Registry {
     /// Writes a group of records into the books, in one transaction; the journal is acked after.
     async fn apply(&self, records: Vec<Record>) -> Result<Applied, StoreError>;
     /// The tickets whose wait has ended by `now`, at most `max`. Changes nothing.
@@ -102,9 +112,9 @@ pub trait Ledger: Send + Sync {
 /// The broker, as the controller uses it.
 #[async_trait]
 pub trait Road: Send + Sync {
-    /// Publishes each ticket to its stage and awaits the confirms. Answers in the order given,
-    /// never [`Sent::Begun`].
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Sent>;
+    /// Publishes each ticket to its stage and awaits the confirms. A worker whose version the
+    /// ticket is to avoid hands it back. Answers in the order given, never [`Sent::Begun`].
+    async fn publish(&self, tickets: Vec<Due>) -> Vec<Sent>;
     /// Writes records of the controller's own into the journal; durable when it returns.
     async fn write(&self, records: Vec<Record>) -> Result<(), StoreError>;
     /// Makes this snapshot the desired state that every worker follows.

@@ -3,7 +3,7 @@
 use super::role::Role;
 use super::serve::{Serving, all_ready, page_of_books};
 use super::stages::{Stages, go_down};
-use super::{UpOptions, greet, wait_for_the_end};
+use super::{Launch, UpOptions, greet, wait_for_the_end};
 use crate::config::Config;
 use crate::line::{Line, LineConfig, RunningLine};
 use std::net::TcpListener;
@@ -21,6 +21,10 @@ pub(super) async fn run(
     let mut line_config = LineConfig::new(options.data.clone(), config.flows.clone());
     line_config.keeping = config.keeping;
     line_config.observers.push(Arc::new(live.clone()));
+    if let Launch::By(_, holder) = &options.launch {
+        line_config.holder = Some(holder.clone());
+    }
+    line_config.obituaries = handlers::launcher::obituaries::read(&options.data);
     let line = Line::open(line_config)?;
     let address = listener.local_addr()?;
     let api = config.api_url(address);
@@ -48,6 +52,7 @@ fn parts(line: &Line, running: &RunningLine, stages: &Stages, live: Live) -> Par
         desk: line.desk(),
         catalog: line.catalog(),
         oopses: line.oopses(),
+        plans: line.plans(),
         flows: line.flows(),
         clock: line.clock(),
         handlers: stages.inspections(),

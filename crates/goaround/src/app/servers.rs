@@ -153,6 +153,7 @@ impl Site<'_> {
             desk: line.desk(),
             catalog: line.catalog(),
             oopses: line.oopses(),
+            plans: line.plans(),
             flows: Arc::clone(&self.ground.flows),
             clock: Arc::clone(&clock),
             handlers: line.inspections(),

@@ -123,6 +123,7 @@ fn print(oops: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("told by", text("source")),
             ("peak memory", text("memory_bytes_max")),
             ("trace", text("trace_id")),
+            ("signature", text("signature")),
         ],
         terminal,
     )?;

@@ -1,5 +1,6 @@
 //! `goaround stage`: the stops, what waits at each and what it does.
 
+use super::breaker::{Breakers, Probe};
 use super::failure::Failure;
 use super::list::filter;
 use super::output::{Column, Form, Format, as_text, items, member, print_facts, print_list};
@@ -30,6 +31,14 @@ enum Verb {
     /// One stage with its rules
     #[command(before_help = "Example:\n  goaround stage show build")]
     Show(Show),
+    /// What keeps failing, what is held for it, and what comes next
+    #[command(before_help = "Example:\n  goaround stage breakers build")]
+    Breakers(Breakers),
+    /// Try one of the held tickets now, without waiting for its time
+    #[command(
+        before_help = "Example:\n  goaround stage probe build --signature v1-0f3a9c5e77b2d104"
+    )]
+    Probe(Probe),
 }
 
 #[derive(Args)]
@@ -133,7 +142,7 @@ fn state(stage: &Json) -> String {
     let is_busy = stage["ready"].as_u64().unwrap_or(0) + stage["running"].as_u64().unwrap_or(0) > 0;
     match () {
         () if stage["configured"] == Json::Bool(false) => "unclaimed".into(),
-        () if !stage["hold"].is_null() => "held".into(),
+        () if !stage["hold"].is_null() || !stage["gate"].is_null() => "held".into(),
         () if is_busy => "running".into(),
         () => "idle".into(),
     }
@@ -162,6 +171,8 @@ impl Stages {
                     Form::Table => print(&stage, terminal)?,
                 }
             }
+            Verb::Breakers(breakers) => breakers.run(client, terminal)?,
+            Verb::Probe(probe) => probe.run(client, terminal)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -270,7 +281,19 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             }
         ),
     };
-    let hold = &stage["hold"];
+    // A hold that a stage has beside a gate is the stronger one.
+    let hold = match stage["hold"].is_null() {
+        true => &stage["gate"],
+        false => &stage["hold"],
+    };
+    let breaker = match &stage["breaker"] {
+        rules if rules.is_null() => String::new(),
+        rules => format!(
+            "after {} failures alike, one is tried every {}",
+            member(rules, "failures"),
+            member(rules, "probe")
+        ),
+    };
     let reasons = stage["waiting"].as_object().into_iter().flatten();
     let reasons: Vec<String> = reasons
         .filter(|(_, count)| **count != json!(0))
@@ -295,6 +318,7 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("deadline", text("deadline")),
             ("grace", text("grace")),
             ("retry", retries),
+            ("breaker", breaker),
             ("kinds", text("kinds")),
             ("unique", text("unique")),
             ("journal", text("journal")),

@@ -3,7 +3,7 @@
 use super::failure::{Code, Failure};
 use super::terminal::Terminal;
 use crate::app::{self, Launch, Role, UpOptions};
-use crate::config::{Loaded, Surroundings};
+use crate::config::{Config, Loaded, Surroundings};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +67,15 @@ struct How {
     /// The process id of the launcher
     #[arg(long, value_name = "PID", hide = true, requires = "holder")]
     launcher: Option<u32>,
+    /// The launcher passes log lines on to a terminal
+    #[arg(long, hide = true)]
+    coloured: bool,
+    /// The launcher has begun a second time
+    #[arg(long, hide = true)]
+    lean: bool,
+    /// An errand of the launcher: tell the broker that this process is gone
+    #[arg(long, value_name = "HOLDER", hide = true, conflicts_with = "holder")]
+    tell_of: Option<domain::names::Holder>,
 }
 
 impl Up {
@@ -95,43 +104,55 @@ impl Watchdog {
 
 impl How {
     fn run(self, role: Role, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
-        let listen = self
-            .listen
-            .map(|listen| ("--listen", "http.listen", listen));
-        let flags: Vec<_> = listen.into_iter().collect();
+        let failed = |error: anyhow::Error| Failure::new(Code::Failed, format!("{error:#}"));
+        let is_launcher = !self.no_launcher && self.launcher.is_none() && self.tell_of.is_none();
+        if is_launcher {
+            let arguments = terminal.world().arguments.clone();
+            return app::launch(role, &self.options(terminal), arguments).map_err(failed);
+        }
+        let config = self.load(terminal)?;
+        if let Some(holder) = &self.tell_of {
+            return app::tell_of(role, &config, &self.data, holder).map_err(failed);
+        }
+        terminal.note(&format!(
+            "goaround {role}: {}: {} stages, {} flows; data in {}",
+            self.config.display(),
+            config.flows.stages().len(),
+            config.flows.flows().len(),
+            self.data.display()
+        ));
+        app::run(role, config, self.options(terminal)).map_err(failed)
+    }
+
+    fn load(&self, terminal: &Terminal<'_>) -> Result<Config, Failure> {
+        let listen = self.listen.clone();
+        let flags: Vec<_> = listen
+            .map(|listen| ("--listen", "http.listen", listen))
+            .into_iter()
+            .collect();
         let loaded = Loaded::read(&Surroundings {
             file: Some(&self.config),
             variables: &terminal.world().variables,
             flags: &flags,
         })?;
-        let log = self
-            .log
-            .or_else(|| terminal.variable("RUST_LOG").map(str::to_owned));
-        let options = UpOptions {
-            data: self.data,
+        Ok(loaded.config)
+    }
+
+    fn options(&self, terminal: &Terminal<'_>) -> UpOptions {
+        let log = self.log.clone();
+        let log = log.or_else(|| terminal.variable("RUST_LOG").map(str::to_owned));
+        UpOptions {
+            data: self.data.clone(),
             log_format: self.log_format,
-            log_colour: match terminal.colours_log() {
+            log_colour: match self.coloured || terminal.colours_log() {
                 true => Colour::Always,
                 false => Colour::Never,
             },
-            launch: match (self.launcher, self.holder) {
-                (Some(launcher), Some(holder)) => Launch::By(launcher, holder),
-                _ if self.no_launcher => Launch::Alone,
-                _ => Launch::Launcher(terminal.world().arguments.clone()),
-            },
             log_filter: log.unwrap_or_else(|| "info,actix_server=warn,lapin=off".into()),
-        };
-        let flows = &loaded.config.flows;
-        if !matches!(options.launch, Launch::By(..)) {
-            terminal.note(&format!(
-                "goaround {role}: {}: {} stages, {} flows; data in {}",
-                self.config.display(),
-                flows.stages().len(),
-                flows.flows().len(),
-                options.data.display()
-            ));
+            launch: match (self.launcher, self.holder.clone()) {
+                (Some(launcher), Some(holder)) => Launch::By(launcher, holder),
+                _ => Launch::Alone,
+            },
         }
-        app::run(role, loaded.config, options)
-            .map_err(|error| Failure::new(Code::Failed, format!("{error:#}")))
     }
 }

@@ -7,6 +7,7 @@ use super::settings::Settings;
 use super::value::Variable;
 use super::{Config, Http, Limits, Run, Surroundings};
 use actors::controller::Keeping;
+use domain::breaker::Rules;
 use domain::flow::{BadFlow, Flows, Journal, Stage, Unique};
 use domain::names::{FlowName, Kind, StageName, Version};
 use domain::retry::RetryPolicy;
@@ -163,6 +164,7 @@ fn stage(name: &str, settings: &Settings, problems: &mut Vec<Problem>) -> Option
             Some("key") => Unique::ByKey,
             _ => Unique::No,
         },
+        breaker: breaker(name, settings),
         journal: match settings.text(&key("journal")).as_deref() {
             Some("exceptions") => Journal::Exceptions,
             _ => Journal::Full,
@@ -192,6 +194,23 @@ fn retry(stage: &str, settings: &Settings, problems: &mut Vec<Problem>) -> Retry
         problems.push(missing(&key("max"), settings, &expected));
     }
     policy
+}
+
+fn breaker(stage: &str, settings: &Settings) -> Option<Rules> {
+    if settings.switch(&["stage", stage, "breaker"]) == Some(false) {
+        return None;
+    }
+    let key = |key| ["stage", stage, "breaker", key];
+    let otherwise = Rules::default();
+    let failures = settings.integer(&key("failures"));
+    let failures = failures.and_then(|count| u32::try_from(count).ok());
+    let probe = settings.duration(&key("probe"));
+    let rules = Rules::new(
+        failures.unwrap_or(otherwise.failures()),
+        probe.unwrap_or(otherwise.probe()),
+    );
+    // The table has the bounds of the rules, so they are never refused here.
+    Some(rules.unwrap_or(otherwise))
 }
 
 fn handlers(

@@ -4,7 +4,7 @@ use super::key::Key;
 use super::path::{Path, Target};
 use super::problem::{Problem, Source, got};
 use super::settings::Settings;
-use super::value::Raw;
+use super::value::{Kind, Raw};
 use domain::names::{FlowName, StageName};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -63,6 +63,11 @@ impl Reader<'_> {
         for (name, value) in table {
             let path = at.then(name.get_ref());
             match path.target() {
+                // What can be switched off is switched on by naming its keys.
+                Target::Key(Key {
+                    kind: Kind::Switch(_),
+                    ..
+                }) if value.get_ref().is_table() => self.section(path, name.span(), value),
                 Target::Key(key) => self.leaf(key, path, value),
                 Target::Section => self.section(path, name.span(), value),
                 Target::Later => self.problem(

@@ -335,6 +335,32 @@ pub const KEYS: &[Key] = &[
         doc: "After how many failed attempts a ticket is parked until a person decides; \
               0 tries for ever.",
     },
+    Key {
+        path: "stage.*.breaker",
+        kind: Kind::Switch(&["failures", "probe"]),
+        preset: Preset::Is("true"),
+        example: "false",
+        doc: "Whether tickets that keep failing in the same way wait for a repair: they are held \
+              without running, one of them alone is tried now and then, and at once when a new \
+              version of the handler is there; when it lands, all are released in steps. \
+              `false`: each of them only backs off.",
+    },
+    Key {
+        path: "stage.*.breaker.failures",
+        kind: Kind::Integer(1, domain::breaker::Rules::FAILURES_MAX as u64),
+        preset: Preset::Is("5"),
+        example: "5",
+        doc: "After how many failures of the same kind in a row its tickets are held. The stage \
+              as a whole is held after as many tickets in a row, but at least 20.",
+    },
+    Key {
+        path: "stage.*.breaker.probe",
+        kind: Kind::Duration(MILLISECOND, YEAR),
+        preset: Preset::Is("1m"),
+        example: "\"1m\"",
+        doc: "How long it takes at least from one ticket that is tried to the next, unless a new \
+              version of the handler comes.",
+    },
 ];
 
 /// What the design has and this version does not: refused by name, never accepted and ignored.
@@ -347,7 +373,6 @@ pub(super) const LATER: &[&str] = &[
     "pager",
     "stage.*.http",
     "stage.*.grpc",
-    "stage.*.breaker",
     "stage.*.page",
     "stage.*.batch",
     "stage.*.order",

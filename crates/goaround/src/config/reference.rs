@@ -92,8 +92,10 @@ fn block(section: &str, keys: &[&Key]) -> String {
         let name = key.name();
         let line = match key.path {
             _ if key.example.is_empty() => comment(&format!("{name}: {}", key.doc)),
-            // It is not set, because the file that it names would have to be there.
-            "http.token_file" => format!("{}# {name} = {}\n", comment(key.doc), key.example),
+            // The file that it names would have to be there; and a breaker has keys or is off.
+            "http.token_file" | "stage.*.breaker" => {
+                format!("{}# {name} = {}\n", comment(key.doc), key.example)
+            }
             _ => format!("{}{name} = {}\n", comment(key.doc), key.example),
         };
         text.push_str(&line);

@@ -56,6 +56,7 @@ fn leaf(key: &Key) -> Json {
 
 fn default(key: &Key, text: &str) -> Json {
     match key.kind.read(Raw::Text(text)) {
+        Ok(Value::Switch(is_on)) => is_on.into(),
         Ok(Value::Integer(number)) => number.into(),
         Ok(Value::Number(number)) => number.into(),
         _ => text.into(),
@@ -65,6 +66,12 @@ fn default(key: &Key, text: &str) -> Json {
 fn of_kind(kind: &Kind) -> Json {
     let texts = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
     match kind {
+        // The keys of its section are put into it one by one.
+        Kind::Switch(_) => json!({
+            "type": ["boolean", "object"],
+            "properties": {},
+            "additionalProperties": false,
+        }),
         Kind::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Number(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),

@@ -81,7 +81,8 @@ impl Settings {
         value.or_else(section).cloned().unwrap_or(Source::Default)
     }
 
-    /// Every value that holds, defaults too, in the order of the table.
+    /// Every value that holds, defaults too, in the order of the table. Of what can be turned off
+    /// it is either that it is, or what its keys say, so that a file may have all of it.
     pub fn all(&self) -> Vec<(Path, Setting)> {
         let mut all = Vec::new();
         for key in KEYS {
@@ -95,12 +96,18 @@ impl Settings {
                     .iter()
                     .map(|part| if *part == "*" { name } else { part });
                 let segments: Vec<&str> = segments.collect();
-                if let Some(setting) = self.get(&segments) {
+                let setting = self.get(&segments);
+                if let Some(setting) = setting.filter(|it| self.is_told(&segments, it)) {
                     all.push((Path::of(&segments), setting));
                 }
             }
         }
         all
+    }
+
+    fn is_told(&self, segments: &[&str], setting: &Setting) -> bool {
+        let above = segments.split_last().map_or(&[][..], |(_, above)| above);
+        setting.value != Value::Switch(true) && self.switch(above) != Some(false)
     }
 
     /// The value that holds for a key: the one that was set, else the default.
@@ -136,6 +143,7 @@ macro_rules! reader {
 
 impl Settings {
     reader!(text, Text, String);
+    reader!(switch, Switch, bool);
     reader!(integer, Integer, u64);
     reader!(number, Number, f64);
     reader!(duration, Duration, Duration);

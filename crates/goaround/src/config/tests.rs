@@ -1,6 +1,7 @@
 //! Whole configurations, as users write them and get them wrong.
 
 use super::*;
+use domain::breaker::Rules;
 use domain::flow::{Journal, Stage, Unique};
 use domain::retry::RetryPolicy;
 use std::fs;
@@ -126,8 +127,8 @@ run = ["x"]
     goaround.toml:14: stage.build.concurrency: expected 1..=4096, got 0
     goaround.toml:15: stage.build.concurency: unknown key, expected one of run, env,
         concurrency, deadline, stop_grace, version, kinds, unique, journal, memory_bytes_max,
-        stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry; got 2; did you mean
-        concurrency?
+        stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry, breaker; got 2; did you
+        mean concurrency?
     goaround.toml:16: stage.build.deadline: expected a length of time such as 500ms, 30s, 5m,
         2h or 7d in 1ms..=365d, got 30
     goaround.toml:17: stage.build.retry.factor: expected a number in 1..=1000, got "two"
@@ -156,7 +157,6 @@ spool = "spool"
 kind = "webhook"
 [stage.build]
 http = "http://127.0.0.1:1"
-breaker = { failures = 5 }
 "#;
     insta::assert_snapshot!(Around::new(text).problems(), @r#"
     goaround.toml:2: surge: not available in this version; remove it
@@ -166,7 +166,6 @@ breaker = { failures = 5 }
     goaround.toml:10: stage.build.run: expected a program and its arguments such as
         ["./build.sh"], got nothing
     goaround.toml:11: stage.build.http: not available in this version; remove it
-    goaround.toml:12: stage.build.breaker: not available in this version; remove it
     "#);
 }
 
@@ -214,7 +213,8 @@ fn a_file_that_is_no_toml_says_where() {
     goaround.toml:4: string values must be quoted, expected literal string
     goaround.toml:6: stage.test.rn: unknown key, expected one of run, env, concurrency,
         deadline, stop_grace, version, kinds, unique, journal, memory_bytes_max,
-        stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry; got 1; did you mean run?
+        stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry, breaker; got 1; did you
+        mean run?
     goaround.toml:7: stage.build: expected each key and section once, got it twice
     ");
 }
@@ -243,8 +243,8 @@ fn mistakes_in_the_environment_name_the_variable() {
     insta::assert_snapshot!(around.problems(), @r#"
     GOAROUND__STAGE__BUILD__CONCURENCY: stage.build.concurency: unknown key, expected one of
         run, env, concurrency, deadline, stop_grace, version, kinds, unique, journal,
-        memory_bytes_max, stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry; did you
-        mean CONCURRENCY?
+        memory_bytes_max, stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry,
+        breaker; did you mean CONCURRENCY?
     GOAROUND__STAGE__BUILD__CONCURRENCY: stage.build.concurrency: expected 1..=4096, got
         "many"
     GOAROUND__STORE: store: expected one key of this section, url, password_file,
@@ -294,16 +294,103 @@ fn a_good_file_becomes_stages_flows_and_handlers() {
     );
 }
 
+fn breaker_of(around: &Around, name: &str) -> Option<Rules> {
+    let config = around.read().unwrap().config;
+    config.flows.stage(&stage(name)).unwrap().breaker
+}
+
+#[test]
+fn a_breaker_is_on_unless_it_is_turned_off() {
+    let text = r#"
+[stage.usual]
+run = ["x"]
+[stage.quick]
+run = ["x"]
+breaker = { failures = 3, probe = "10s" }
+[stage.patient.breaker]
+probe = "1h"
+[stage.patient]
+run = ["x"]
+[stage.on]
+run = ["x"]
+breaker = true
+[stage.off]
+run = ["x"]
+breaker = false
+"#;
+    let around = Around::new(text);
+    let rules = |failures, secs| Some(Rules::new(failures, Duration::from_secs(secs)).unwrap());
+    assert_eq!(breaker_of(&around, "usual"), rules(5, 60));
+    assert_eq!(breaker_of(&around, "quick"), rules(3, 10));
+    assert_eq!(breaker_of(&around, "patient"), rules(5, 3_600));
+    assert_eq!(breaker_of(&around, "on"), rules(5, 60));
+    assert_eq!(breaker_of(&around, "off"), None);
+    let around = around
+        .with("GOAROUND__STAGE__QUICK__BREAKER", "false")
+        .with("GOAROUND__STAGE__USUAL__BREAKER__FAILURES", "7")
+        .with("GOAROUND__STAGE__OFF__BREAKER", "true")
+        .with("GOAROUND__STAGE__OFF__BREAKER__PROBE", "2m");
+    assert_eq!(breaker_of(&around, "quick"), None);
+    assert_eq!(breaker_of(&around, "usual"), rules(7, 60));
+    assert_eq!(breaker_of(&around, "off"), rules(5, 120));
+}
+
+#[test]
+fn what_is_shown_of_breakers_is_a_file_that_means_the_same() {
+    let text = "[stage.off]\nrun = [\"x\"]\nbreaker = false\n\
+                [stage.quick]\nrun = [\"x\"]\nbreaker = { probe = \"10s\" }\n";
+    let around = Around::new(text);
+    let shown = around.read().unwrap().settings.all();
+    let shown: Vec<String> = shown
+        .iter()
+        .map(|(path, setting)| format!("{path} = {}", setting.value))
+        .collect();
+    let again = Around::new(&shown.join("\n"));
+    assert_eq!(breaker_of(&again, "off"), None);
+    assert_eq!(breaker_of(&again, "quick"), breaker_of(&around, "quick"));
+}
+
+#[test]
+fn a_breaker_that_cannot_work_is_refused_with_its_place() {
+    let text = r#"
+[stage.build]
+run = ["x"]
+breaker = { failures = 0, prob = "1m", probe = "0s" }
+[stage.test]
+run = ["x"]
+breaker = 5
+[stage.pack]
+run = ["x"]
+breaker = { failures = 101, probe = 60 }
+"#;
+    let around = Around::new(text).with("GOAROUND__STAGE__TEST__BREAKER", "off");
+    insta::assert_snapshot!(around.problems(), @r#"
+    goaround.toml:4: stage.build.breaker.failures: expected 1..=100, got 0
+    goaround.toml:4: stage.build.breaker.prob: unknown key, expected one of failures, probe;
+        got "1m"; did you mean probe?
+    goaround.toml:4: stage.build.breaker.probe: expected a length of time such as 500ms, 30s,
+        5m, 2h or 7d in 1ms..=365d, got "0s"
+    goaround.toml:7: stage.test.breaker: expected true or false, or a section with failures
+        and probe, got 5
+    goaround.toml:10: stage.pack.breaker.failures: expected 1..=100, got 101
+    goaround.toml:10: stage.pack.breaker.probe: expected a length of time such as 500ms, 30s,
+        5m, 2h or 7d in 1ms..=365d, got 60
+    GOAROUND__STAGE__TEST__BREAKER: stage.test.breaker: expected true or false, or a section
+        with failures and probe, got "off"
+    "#);
+}
+
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_domain() {
     let config = Around::new("[stage.x]\nrun = [\"x\"]\n")
         .read()
         .unwrap()
         .config;
-    assert_eq!(
-        config.flows.stage(&stage("x")),
-        Some(&Stage::new(stage("x")))
-    );
+    let expected = Stage {
+        breaker: Some(Rules::default()),
+        ..Stage::new(stage("x"))
+    };
+    assert_eq!(config.flows.stage(&stage("x")), Some(&expected));
     assert_eq!(
         config.flows.stage(&stage("x")).unwrap().retry,
         RetryPolicy::default()
@@ -385,6 +472,8 @@ fn the_source_of_each_value_is_known() {
     stage.build.retry.max = "5m"  # default
     stage.build.retry.jitter = 0.2  # default
     stage.build.retry.attempts = 0  # default
+    stage.build.breaker.failures = 5  # default
+    stage.build.breaker.probe = "1m"  # default
     "#);
 }
 

@@ -18,6 +18,8 @@ use toml::de::{DeString, DeTable, DeValue};
 pub enum Kind {
     /// A version, as a component announces itself.
     Version,
+    /// On or off; on also by a section, with these keys.
+    Switch(&'static [&'static str]),
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A whole number, both ends included.
@@ -64,6 +66,8 @@ pub enum Variable {
 pub enum Value {
     /// A word or text.
     Text(String),
+    /// On or off.
+    Switch(bool),
     /// A whole number.
     Integer(u64),
     /// A number.
@@ -91,6 +95,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "{}", quoted(text)),
+            Self::Switch(is_on) => write!(f, "{is_on}"),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Number(number) => write!(f, "{number:?}"),
             Self::Duration(length) => write!(f, "{}", quoted(&show_duration(*length))),
@@ -132,6 +137,9 @@ impl Kind {
     pub fn expected(&self) -> String {
         match self {
             Self::Version => "a version, 1 to 128 bytes without control characters".into(),
+            Self::Switch(keys) => {
+                format!("true or false, or a section with {}", keys.join(" and "))
+            }
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Integer(min, max) => format!("{min}..={max}"),
             Self::Number(min, max) => format!("a number in {min}..={max}"),
@@ -174,6 +182,7 @@ impl Kind {
 
     fn read_plain(&self, raw: Raw<'_, '_>) -> Option<Value> {
         match self {
+            Self::Switch(_) => switch(raw).map(Value::Switch),
             Self::Integer(min, max) => integer(raw)
                 .filter(|number| (min..=max).contains(&number))
                 .map(Value::Integer),
@@ -240,6 +249,13 @@ fn text<'a>(raw: Raw<'a, '_>) -> Option<&'a str> {
     match raw {
         Raw::Toml(value) => value.as_str(),
         Raw::Text(text) => Some(text.trim()),
+    }
+}
+
+fn switch(raw: Raw<'_, '_>) -> Option<bool> {
+    match raw {
+        Raw::Toml(value) => value.as_bool(),
+        Raw::Text(text) => text.trim().parse().ok(),
     }
 }
 

@@ -8,7 +8,7 @@ use actors::{Controller, controller::Scenes};
 use anyhow::Context as _;
 use checked::Checked;
 use domain::names::StageName;
-use domain::ports::{Catalog, Desk, Inspection, Observer, Oopses, Road};
+use domain::ports::{Catalog, Desk, Inspection, Observer, Oopses, Plans, Road};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{Postgres, PostgresConfig};
@@ -85,6 +85,8 @@ impl ControllerLine {
             oopses: self.oopses(),
             flows: Arc::clone(&self.ground.flows),
             scenes,
+            deaths: self.leading.deaths(),
+            versions: None,
             clock: Arc::clone(&self.ground.clock),
             observer: self.ground.observer(),
             holder: self.ground.holder.clone(),
@@ -114,6 +116,11 @@ impl ControllerLine {
 
     /// The reports.
     pub fn oopses(&self) -> Arc<dyn Oopses> {
+        Arc::new(self.postgres.clone())
+    }
+
+    /// Breakers and release plans.
+    pub fn plans(&self) -> Arc<dyn Plans> {
         Arc::new(self.postgres.clone())
     }
 

@@ -4,3 +4,5 @@
 mod cases;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod plans;

@@ -1,6 +1,7 @@
 //! The desired state, as everybody reads it.
 
 use super::fault::Fault;
+use super::repairs::Gated;
 use super::rows::{oops_id, parsed};
 use domain::control::{Hold, Snapshot};
 use domain::names::{StageName, Version};
@@ -9,11 +10,18 @@ use domain::time::Timestamp;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
-/// Revision, holds and fences in one statement, so of one moment. A hold has its stage, a fence
-/// its ticket; neither is in the row that is only about the revision.
+/// Revision, holds, gates and fences in one statement, so of one moment. A hold has its stage, a
+/// fence its ticket, a gate its stage in a column of its own; none is in the row that is only about
+/// the revision.
 const SNAPSHOT: &str = "SELECT c.revision, h.stage, h.since, h.reason, h.by, h.version, h.oops, \
-       NULL::uuid, NULL::bigint FROM control c LEFT JOIN holds h ON TRUE \
-     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, ticket, generation FROM fences";
+       NULL::uuid, NULL::bigint, NULL::text, NULL::bigint, NULL::text, NULL::bigint, NULL::text, \
+       NULL::boolean FROM control c LEFT JOIN holds h ON TRUE \
+     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, ticket, generation, \
+       NULL, NULL, NULL, NULL, NULL, NULL FROM fences \
+     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+       stage, since, reason, permit, holder, is_used FROM gates";
+/// Where the columns of a gate begin.
+const GATE_AT: usize = 9;
 
 /// The desired state in force.
 pub(super) async fn read(client: &impl GenericClient) -> Result<Snapshot, Fault> {
@@ -27,6 +35,10 @@ pub(super) async fn read(client: &impl GenericClient) -> Result<Snapshot, Fault>
         }
         if let Some((ticket, generation)) = fence(&row)? {
             snapshot.fences.insert(ticket, generation);
+        }
+        if let Some(stage) = row.try_get::<_, Option<&str>>(GATE_AT)? {
+            let gate = Gated::read(&row, GATE_AT + 1)?.gate();
+            snapshot.gates.insert(parsed(stage, StageName::new)?, gate);
         }
     }
     Ok(snapshot)

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use domain::control::{Change, Snapshot};
 use domain::oops::OopsId;
 use domain::ports::{Accepted, Action, Answer, Catalog, Desk, Order, Reporter, StoreError};
+use domain::signature::SignatureId;
 use domain::ticket::Ticket;
 
 /// The most orders that one transaction carries out: it keeps the rows of their tickets locked.
@@ -23,8 +24,12 @@ impl Desk for Postgres {
     async fn carry_out(&self, orders: Vec<Order>) -> Result<Vec<Answer>, StoreError> {
         let mut ordered = Vec::with_capacity(orders.len());
         for order in orders {
-            let oops = self.report(&order).await?;
-            ordered.push(Ordered { order, oops });
+            let (oops, signature) = self.report(&order).await?.unzip();
+            ordered.push(Ordered {
+                order,
+                oops,
+                signature,
+            });
         }
         let mut answers = Vec::with_capacity(ordered.len());
         for group in ordered.chunks(ORDERS_MAX) {
@@ -56,7 +61,7 @@ impl Desk for Postgres {
 impl Postgres {
     /// A call-back that brings a failure is an attempt that went wrong: its report is durable
     /// before the ticket moves.
-    async fn report(&self, order: &Order) -> Result<Option<OopsId>, StoreError> {
+    async fn report(&self, order: &Order) -> Result<Option<(OopsId, SignatureId)>, StoreError> {
         let Action::Complete(generation, outcome) = &order.action else {
             return Ok(None);
         };
@@ -70,7 +75,8 @@ impl Postgres {
         let Some(report) = permits::report(&entry, (*generation, outcome), order, holder) else {
             return Ok(None);
         };
+        let signature = report.signature().id;
         let id = self.record(report).await;
-        id.map(Some).map_err(|error| error.0)
+        id.map(|id| Some((id, signature))).map_err(|error| error.0)
     }
 }

@@ -7,7 +7,9 @@ mod dues;
 mod forgetting;
 mod hearing;
 mod judging;
+mod rounds;
 mod sending;
+mod serving;
 
 #[cfg(test)]
 pub(crate) use dues::{DUE, NEXT, OVERDUE, SUSPECTS};
@@ -18,16 +20,19 @@ pub(crate) use sending::doubt;
 use super::Postgres;
 use super::election::Seat;
 use super::fault::Fault;
+use super::repairs::{self, Alert, Setting};
+use super::submit::LEDGER_SHARD;
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Transaction};
 use domain::names::Holder;
 use domain::oops::Report;
-use domain::ports::{Applied, Dues, Ledger, Retention, Sent, StoreError};
+use domain::ports::{Applied, Dues, Ledger, Registry, Retention, Sent, Serving, StoreError};
 use domain::record::Record;
 use domain::ticket::Name;
 use domain::time::Timestamp;
 use domain::verdict::{Case, Verdict};
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicBool;
 
 /// The row is shared by every transaction of a term, so that the next term waits for them.
 const TERM: &str = "SELECT term, holder FROM leader FOR SHARE";
@@ -37,11 +42,18 @@ pub(crate) struct Books {
     store: Postgres,
     term: i64,
     seat: Seat,
+    /// Whether this term has looked for tickets that are held by nobody.
+    is_swept: AtomicBool,
 }
 
 impl Books {
     pub(crate) const fn new(store: Postgres, term: i64, seat: Seat) -> Self {
-        Self { store, term, seat }
+        Self {
+            store,
+            term,
+            seat,
+            is_swept: AtomicBool::new(false),
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -59,6 +71,12 @@ impl Books {
     /// A transaction of this term.
     async fn begin<'c>(&self, client: &'c mut Object) -> Result<Transaction<'c>, Fault> {
         let tx = client.transaction().await?;
+        self.prove(&tx).await?;
+        Ok(tx)
+    }
+
+    /// Proves that the term is not over.
+    async fn prove(&self, tx: &Transaction<'_>) -> Result<(), Fault> {
         let query = tx.prepare_cached(TERM).await?;
         let row = tx.query_one(&query, &[]).await?;
         let term: i64 = row.try_get(0)?;
@@ -66,7 +84,27 @@ impl Books {
             let holder: String = row.try_get(1)?;
             return Err(over(format!("{holder} leads now, in term {term}")));
         }
-        Ok(tx)
+        Ok(())
+    }
+
+    /// The same, and what is not quiet: both are asked at once.
+    async fn begin_alert<'c>(
+        &self,
+        client: &'c mut Object,
+    ) -> Result<(Transaction<'c>, Alert), Fault> {
+        let tx = client.transaction().await?;
+        let (_, alert) = tokio::try_join!(self.prove(&tx), repairs::alert(&tx))?;
+        Ok((tx, alert))
+    }
+
+    /// What breakers and plans need to know.
+    fn setting(&self, now: Timestamp) -> Setting<'_> {
+        Setting {
+            flows: &self.store.shared.flows,
+            clock: &*self.store.shared.clock,
+            shard: LEDGER_SHARD,
+            now,
+        }
     }
 
     /// There is something for the leader itself to do.
@@ -79,6 +117,13 @@ fn over(why: String) -> Fault {
     Fault::Said(StoreError::Unavailable(format!(
         "{why}: this controller's term is over, nothing was changed; it stands again by itself"
     )))
+}
+
+#[async_trait]
+impl Registry for Books {
+    async fn serving(&self, serving: Serving, now: Timestamp) -> Result<(), StoreError> {
+        self.store.call_again(|| self.serves(&serving, now)).await
+    }
 }
 
 #[async_trait]

@@ -176,6 +176,11 @@ impl Slices for Tickets {
 /// The tables of the tickets, as they are asked.
 struct Places;
 
+/// How the tables of tickets are asked.
+pub(super) fn places() -> &'static dyn Dialect {
+    &Places
+}
+
 /// Whether text can be bound: a server keeps none with this character in it.
 pub(super) fn is_sayable(text: &str) -> bool {
     !text.contains('\0')

@@ -4,30 +4,30 @@
 //! published may be in somebody's hand: its end puts up a fence, below which nothing of it runs any
 //! more, and its key stays locked until whoever has it has let go.
 
+mod completing;
+
 use super::Postgres;
 use super::catalog;
 use super::fault::Fault;
 use super::keys;
 use super::partitions::HISTORY;
-use super::rows::{self, DONE, ENTRIES, PUBLISHING, Placed, RUNNABLE, RUNNING};
+use super::repairs::{self, Repairs};
+use super::rows::{self, ENTRIES, PUBLISHING, RUNNABLE, RUNNING};
 use super::submit::{notify, shard};
 use super::working::{Steer, Working};
-use crate::codes::Count;
 use crate::permits::{self, Refusal, refusal};
 use deadpool_postgres::Transaction;
 use domain::books::{Entry, Fact, Line};
-use domain::delivery::{Decision, Disposition};
-use domain::flow::{Flows, Stage};
-use domain::names::StageName;
+use domain::flow::Flows;
 use domain::oops::OopsId;
-use domain::outcome::Outcome;
+use domain::plan::TicketEnd;
 use domain::ports::{Action, Answer, Order, StoreError};
 use domain::retry::Chance;
-use domain::settlement;
-use domain::ticket::{Generation, Name, Ticket, TicketId};
+use domain::signature::SignatureId;
+use domain::ticket::{Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// The tickets that orders are about, and whether the books have what each carries: whatever
@@ -38,6 +38,8 @@ const SUBJECTS: &str = ", t.payload IS NOT NULL AS has_body FROM";
 pub(super) struct Ordered {
     pub(super) order: Order,
     pub(super) oops: Option<OopsId>,
+    /// How the attempt failed that it ends, by that report.
+    pub(super) signature: Option<SignatureId>,
 }
 
 type Outcomes = Result<Result<(), Refusal>, Fault>;
@@ -57,6 +59,7 @@ struct Desk<'a> {
     now: Timestamp,
     working: Working,
     subjects: HashMap<TicketId, Subject>,
+    repairs: Repairs<'a>,
 }
 
 impl Postgres {
@@ -100,7 +103,7 @@ impl Postgres {
             keys::lock(&tx).await?;
         }
         let ids: Vec<TicketId> = group.iter().map(|one| one.order.ticket).collect();
-        let working = Working::load(&tx, ids.clone()).await?;
+        let (working, repairs) = self.in_hand(&tx, group, &ids).await?;
         let mut desk = Desk {
             tx: &tx,
             flows: &shared.flows,
@@ -108,17 +111,45 @@ impl Postgres {
             now,
             working,
             subjects: subjects(&tx, &ids).await?,
+            repairs,
         };
         let mut answers = Vec::with_capacity(group.len());
         for ordered in group {
             answers.push(desk.carry_out(ordered).await?);
         }
-        let mut working = desk.working;
+        let Desk {
+            mut working,
+            repairs,
+            ..
+        } = desk;
         keys::pass_on(&tx, &mut working, now).await?;
         working.write(&tx, shard(&shared.holder)).await?;
+        repairs.finish(&tx).await?;
         notify(&tx).await?;
         tx.commit().await?;
         Ok(answers)
+    }
+
+    /// The tickets, and the breakers of their stages if anything there may hear of the orders.
+    async fn in_hand<'s>(
+        &'s self,
+        tx: &Transaction<'_>,
+        group: &[Ordered],
+        ids: &[TicketId],
+    ) -> Result<(Working, Repairs<'s>), Fault> {
+        let setting = self.setting();
+        let brings_an_end = |one: &Ordered| matches!(one.order.action, Action::Complete(..));
+        let is_quiet = repairs::alert(tx).await?.is_quiet();
+        if is_quiet && !group.iter().any(brings_an_end) {
+            let working = Working::load(tx, ids.to_vec()).await?;
+            return Ok((working, Repairs::none(setting)));
+        }
+        let mut repairs = Repairs::take(tx, setting, BTreeSet::new()).await?;
+        let working = Working::load(tx, ids.to_vec()).await?;
+        let stages = ids.iter().filter_map(|id| working.get(*id));
+        let stages = stages.map(|placed| placed.stage.clone()).collect();
+        repairs.load_more(tx, stages).await?;
+        Ok((working, repairs))
     }
 }
 
@@ -214,6 +245,7 @@ impl Desk<'_> {
         }
         let by = format!("by {}", order.by);
         self.note(entry, order, ("retried", &by), None);
+        self.repairs.taken_away(&entry.ticket.stage, id);
         if let Some(placed) = self.working.get_mut(id) {
             let barrier = placed.barrier;
             placed.put_waiting(
@@ -234,10 +266,12 @@ impl Desk<'_> {
         permits::end(&entry.place)?;
         let id = order.ticket;
         let is_open = self.working.has_open_attempt(id);
+        self.repairs.taken_away(&entry.ticket.stage, id);
         if let Some(placed) = self.working.get_mut(id) {
             let is_out = matches!(placed.state, RUNNABLE | RUNNING | PUBLISHING);
             let may_be_out = is_out || is_open || placed.reason() == Some(Reason::Suspect);
             let lock_key = placed.lock_key.take();
+            self.repairs.tell_plan(placed, TicketEnd::Undecided);
             placed.drop_for((why.to_owned(), order.by.clone()), order.at);
             // The next one with its key must wait until this one is let go.
             placed.lock_key = lock_key.filter(|_| is_out || is_open);
@@ -249,110 +283,6 @@ impl Desk<'_> {
         let told = format!("by {}: {why}", order.by);
         self.note(entry, order, (what, &told), None);
         Ok(())
-    }
-
-    async fn complete(
-        &mut self,
-        entry: &Entry,
-        ordered: &Ordered,
-        (generation, outcome): (Generation, &Outcome),
-    ) -> Outcomes {
-        if let Err(refusal) = permits::complete(entry, generation) {
-            return Ok(Err(refusal));
-        }
-        let (order, oops) = (&ordered.order, ordered.oops);
-        let kind = outcome.kind();
-        let why = format!("by {}: {kind}", order.by);
-        self.note(entry, order, ("completed", &why), oops);
-        if kind.went_wrong() {
-            let stage = entry.ticket.stage.as_str();
-            self.working.count(stage, Count::AttemptsFailed, 1);
-        }
-        let (disposition, emits) = self.decide(&entry.ticket, outcome, ordered);
-        self.go(order, disposition).await?;
-        self.accept(emits, order).await?;
-        if let Some(subject) = self.subjects.get_mut(&order.ticket) {
-            subject.oopses.extend(oops);
-        }
-        Ok(Ok(()))
-    }
-
-    fn decide(
-        &self,
-        ticket: &Ticket,
-        outcome: &Outcome,
-        ordered: &Ordered,
-    ) -> (Disposition, Vec<Ticket>) {
-        let defaults;
-        let stage = match self.flows.stage(&ticket.stage) {
-            Some(stage) => stage,
-            None => {
-                defaults = Stage::new(ticket.stage.clone());
-                &defaults
-            }
-        };
-        let decision = Decision {
-            stage,
-            flows: self.flows,
-            now: ordered.order.at,
-            chance: self.chance,
-        };
-        settlement::completed(ticket, outcome.clone(), ordered.oops, &decision)
-    }
-
-    /// Where the call-back's outcome leads. What goes on is published by the leader.
-    async fn go(&mut self, order: &Order, to: Disposition) -> Result<(), Fault> {
-        let id = order.ticket;
-        match to {
-            Disposition::Finish => {
-                if let Some(placed) = self.working.get_mut(id) {
-                    placed.let_go(placed.name, DONE, order.at);
-                }
-            }
-            Disposition::Wait { name, wait } => {
-                if let Some(placed) = self.working.get_mut(id) {
-                    placed.put_waiting(name, wait);
-                }
-            }
-            Disposition::Forward(copy) => {
-                let because = format!("a call-back by {} sent it on", order.by);
-                self.come(copy.name, &copy.stage, due(order.at, because));
-                self.working.show(&copy);
-                let tickets: &[&Ticket] = &[&copy];
-                keys::admit(self.tx, &mut self.working, self.flows, (tickets, self.now)).await?;
-                if let Some(subject) = self.subjects.get_mut(&id) {
-                    subject.ticket = *copy;
-                    subject.has_body = true;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The ticket comes to a stage, to be published there.
-    fn come(&mut self, name: Name, stage: &StageName, wait: Wait) {
-        let mut placed = Placed::waiting(name, stage.clone(), wait);
-        if let Some(before) = self.working.get(name.ticket) {
-            placed.version = before.version.clone();
-        }
-        self.working.put(placed);
-    }
-
-    /// Accepts what the call-back sends, unless it is known.
-    async fn accept(&mut self, emits: Vec<Ticket>, order: &Order) -> Result<(), Fault> {
-        if emits.is_empty() {
-            return Ok(());
-        }
-        let ids = emits.iter().map(Ticket::id).collect();
-        self.working.load_more(self.tx, ids).await?;
-        let is_new = |ticket: &&Ticket| self.working.get(ticket.id()).is_none();
-        let new: Vec<&Ticket> = emits.iter().filter(is_new).collect();
-        for ticket in &new {
-            let because = format!("ticket {} sent it", order.ticket);
-            self.come(ticket.name, &ticket.stage, due(order.at, because));
-            self.working.show(ticket);
-        }
-        keys::admit(self.tx, &mut self.working, self.flows, (&new, self.now)).await
     }
 }
 

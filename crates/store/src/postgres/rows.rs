@@ -1,14 +1,20 @@
 //! Rows as values: how a ticket and its place are read, and what a place's row says.
 
+mod waits;
+
+pub(crate) use waits::detail;
+
 use super::fault::Fault;
 use crate::codes;
 use domain::books::{Entry, Place, State};
 use domain::hearing::{Position, Spot};
 use domain::names::{FlowName, Holder, Key, Kind, StageName, Version};
 use domain::oops::OopsId;
+use domain::plan::PlanId;
+use domain::signature::SignatureId;
 use domain::ticket::{Attempt, Generation, Hop, Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
-use domain::wait::{Condition, Reason, Wait};
+use domain::wait::{Reason, Wait};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -29,10 +35,13 @@ macro_rules! place_columns {
     () => {
         "p.id, p.state, p.stage, p.generation, p.hop, p.attempt, p.since, p.holder, p.version, \
          p.claimed, p.reason, p.until, p.because, p.detail, p.mark, p.oops, p.barrier, \
-         p.lock_key, p.next_key"
+         p.lock_key, p.next_key, p.signature, p.plan, p.avoid"
     };
 }
 pub(crate) use place_columns;
+
+/// How many columns [`placed`] reads.
+pub(crate) const PLACE_COLUMNS: usize = 22;
 
 /// What [`entry`] reads.
 pub(crate) const ENTRIES: &str = concat!(
@@ -82,6 +91,12 @@ pub(crate) struct Placed {
     pub(crate) lock_key: Option<String>,
     /// The key whose ticket it waits for.
     pub(crate) next_key: Option<String>,
+    /// How its last attempt failed, if that is the newest word about it.
+    pub(crate) signature: Option<SignatureId>,
+    /// The release plan that let it go and has yet to hear of it.
+    pub(crate) plan: Option<PlanId>,
+    /// The versions that it must not be started on.
+    pub(crate) avoid: Vec<Version>,
 }
 
 impl Placed {
@@ -100,6 +115,9 @@ impl Placed {
             barrier: None,
             lock_key: None,
             next_key: None,
+            signature: None,
+            plan: None,
+            avoid: Vec::new(),
         }
     }
 
@@ -110,7 +128,7 @@ impl Placed {
         placed
     }
 
-    /// Puts it into a wait; version and key stay.
+    /// Puts it into a wait; version, key, signature and plan stay.
     pub(crate) fn put_waiting(&mut self, name: Name, wait: Wait) {
         self.let_go(name, WAITING, wait.since);
         self.wait = Some(wait);
@@ -122,9 +140,12 @@ impl Placed {
         self.dropped = Some((why, by));
         self.lock_key = None;
         self.next_key = None;
+        self.plan = None;
+        self.avoid = Vec::new();
     }
 
-    /// Another state; nobody has it and it waits for nothing. Version and keys stay.
+    /// Another state; nobody has it and it waits for nothing. Version, keys, signature and plan
+    /// stay.
     pub(crate) fn let_go(&mut self, name: Name, state: i16, since: Timestamp) {
         self.name = name;
         self.state = state;
@@ -257,7 +278,7 @@ pub(crate) fn placed(row: &Row, at: usize) -> Result<Placed, Fault> {
             .map(|text| parsed(text, Version::new))
             .transpose()?,
         is_claimed: row.try_get(at + 9)?,
-        wait: wait(row, at, since)?,
+        wait: waits::read(row, at, since)?,
         dropped: match state {
             DROPPED => Some((
                 owned(12)?.unwrap_or_default(),
@@ -268,6 +289,13 @@ pub(crate) fn placed(row: &Row, at: usize) -> Result<Placed, Fault> {
         barrier: barrier.map(|revision| Barrier::At(revision.cast_unsigned())),
         lock_key: owned(17)?,
         next_key: owned(18)?,
+        // Nothing but a release asks for it, so a text that makes no sense is none.
+        signature: text(19)?.and_then(|text| text.parse().ok()),
+        plan: row.try_get::<_, Option<Uuid>>(at + 20)?.map(PlanId::new),
+        avoid: match text(21)? {
+            Some(lines) => versions(lines)?,
+            None => Vec::new(),
+        },
     })
 }
 
@@ -282,58 +310,18 @@ pub(crate) fn entry(row: &Row) -> Result<Entry, Fault> {
     })
 }
 
-fn wait(row: &Row, at: usize, since: Timestamp) -> Result<Option<Wait>, Fault> {
-    let Some(code) = row.try_get::<_, Option<i16>>(at + 10)? else {
-        return Ok(None);
-    };
-    let reason = codes::reason(code.into()).ok_or_else(|| Fault::row("a wait's reason", code))?;
-    let because: Option<String> = row.try_get(at + 12)?;
-    let oops: Option<Uuid> = row.try_get(at + 15)?;
-    Ok(Some(Wait {
-        condition: condition(row, at, reason)?,
-        since,
-        because: because.unwrap_or_default(),
-        oops: oops.map(oops_id),
-    }))
+/// Versions, one a line; none of their names has one in it.
+pub(crate) fn versions(lines: &str) -> Result<Vec<Version>, Fault> {
+    lines
+        .lines()
+        .map(|line| parsed(line, Version::new))
+        .collect()
 }
 
-fn condition(row: &Row, at: usize, reason: Reason) -> Result<Condition, Fault> {
-    let until = time(row, at + 11)?.unwrap_or_default();
-    let detail: Option<&str> = row.try_get(at + 13)?;
-    Ok(match reason {
-        Reason::Backoff => Condition::Backoff { until },
-        Reason::NotNow => Condition::NotNow { until },
-        Reason::Pending => Condition::Pending { until },
-        Reason::Parked => Condition::Parked,
-        Reason::Held => Condition::Held {
-            version: detail.map(|text| parsed(text, Version::new)).transpose()?,
-        },
-        Reason::Unclaimed => Condition::Unclaimed,
-        Reason::Suspect => Condition::Suspect {
-            holder: parsed(detail.unwrap_or_default(), Holder::new)?,
-            started_at: time(row, at + 14)?,
-        },
-        Reason::Unique => Condition::Unique {
-            other: parsed(detail.unwrap_or_default(), str::parse)?,
-        },
-    })
-}
-
-/// What the columns `detail` and `mark` say of a wait.
-pub(crate) fn detail(condition: &Condition) -> (Option<String>, Option<i64>) {
-    match condition {
-        Condition::Held { version } => (version.as_ref().map(ToString::to_string), None),
-        Condition::Suspect { holder, started_at } => (
-            Some(holder.to_string()),
-            started_at.map(Timestamp::as_micros),
-        ),
-        Condition::Unique { other } => (Some(other.to_string()), None),
-        Condition::Backoff { .. }
-        | Condition::NotNow { .. }
-        | Condition::Pending { .. }
-        | Condition::Parked
-        | Condition::Unclaimed => (None, None),
-    }
+/// The same as their column has it.
+pub(crate) fn lines(versions: &[Version]) -> Option<String> {
+    let names: Vec<&str> = versions.iter().map(|version| version.as_str()).collect();
+    (!names.is_empty()).then(|| names.join("\n"))
 }
 
 /// A ticket's name from three columns: generation, hop, attempt.

@@ -7,7 +7,10 @@ use domain::time::Timestamp;
 use tokio_postgres::Client;
 
 /// Only ever appended to; the version is how many of them were carried out.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+];
 
 /// Who holds it is changing the tables. The number is "goaround" in letters.
 const MIGRATION_LOCK: i64 = 0x676F_6172_6F75_6E64;

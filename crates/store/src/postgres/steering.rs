@@ -5,11 +5,12 @@ use super::rows;
 use super::working::{Releases, Steer, Sums, Working, waiting_sum};
 use super::writing::execute;
 use deadpool_postgres::Transaction;
-use domain::control::{Hold, Snapshot};
+use domain::control::{Gate, Hold, Snapshot};
 use domain::names::StageName;
 use domain::ticket::{Generation, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Reason;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// How many tickets one statement releases: a stage may have held a million.
@@ -28,13 +29,18 @@ const FENCE: &str = "INSERT INTO fences (ticket, generation, revision)
 /// The oldest go first.
 const TRIM: &str = "DELETE FROM fences WHERE ticket IN
  (SELECT ticket FROM fences ORDER BY revision DESC, ticket OFFSET $1)";
+const GATE: &str = "INSERT INTO gates (stage, since, reason, permit, holder, is_used)
+ VALUES ($1, $2, $3, $4, $5, false) ON CONFLICT (stage) DO UPDATE SET since = excluded.since,
+   reason = excluded.reason, permit = excluded.permit, holder = excluded.holder, is_used = false";
+const UNGATE: &str = "DELETE FROM gates WHERE stage = $1";
 const BUMP: &str = "UPDATE control SET revision = revision + 1 RETURNING revision";
 
-/// They are due at once, as if they had been put off until now.
+/// They are due at once, as if they had been put off until now. What is held until something is
+/// repaired is let go by its breaker alone.
 const RELEASE: &str = "UPDATE places SET reason = 2, until = $3, since = $3, because = $4,
    detail = NULL, mark = NULL
  WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = $1 AND stage = $2
-   ORDER BY id LIMIT $5 FOR UPDATE)";
+   AND (reason <> 5 OR mark IS NULL) ORDER BY id LIMIT $5 FOR UPDATE)";
 
 /// Changes the desired state; returns the revision that is then in force if anything was changed.
 pub(crate) async fn write(working: &Working, tx: &Transaction<'_>) -> Result<Option<u64>, Fault> {
@@ -49,6 +55,8 @@ pub(crate) async fn write(working: &Working, tx: &Transaction<'_>) -> Result<Opt
         is_changed |= match steer {
             Steer::Hold(stage, hold) => put_hold(tx, stage, hold).await?,
             Steer::Unhold(stage) => execute(tx, UNHOLD, &[&stage.as_str()]).await? > 0,
+            Steer::Gate(stage, gate) => put_gate(tx, stage, gate).await?,
+            Steer::Ungate(stage) => execute(tx, UNGATE, &[&stage.as_str()]).await? > 0,
             Steer::Fence(..) => true,
         };
     }
@@ -80,13 +88,23 @@ async fn put_hold(tx: &Transaction<'_>, stage: &StageName, hold: &Hold) -> Resul
     Ok(changed > 0)
 }
 
+async fn put_gate(tx: &Transaction<'_>, stage: &StageName, gate: &Gate) -> Result<bool, Fault> {
+    let permit = gate.permit.as_ref();
+    let number = permit.map(|permit| permit.number.cast_signed());
+    let holder = permit.map(|permit| permit.holder.as_str());
+    let since = gate.since.as_micros();
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&stage.as_str(), &since, &gate.reason, &number, &holder];
+    Ok(execute(tx, GATE, &values).await? > 0)
+}
+
 async fn write_fences(working: &Working, tx: &Transaction<'_>, revision: i64) -> Result<(), Fault> {
     let mut fences: Vec<(TicketId, Generation)> = working
         .steers
         .iter()
         .filter_map(|steer| match steer {
             Steer::Fence(ticket, generation) => Some((*ticket, *generation)),
-            Steer::Hold(..) | Steer::Unhold(_) => None,
+            Steer::Hold(..) | Steer::Unhold(_) | Steer::Gate(..) | Steer::Ungate(_) => None,
         })
         .collect();
     if fences.is_empty() {
@@ -131,7 +149,7 @@ async fn release_all(
     let mut released = 0;
     loop {
         let values = [
-            &reason as &(dyn tokio_postgres::types::ToSql + Sync),
+            &reason as &(dyn ToSql + Sync),
             &stage.as_str(),
             &at,
             &because,

@@ -7,7 +7,7 @@ use super::writing;
 use crate::codes::{self, Count};
 use deadpool_postgres::Transaction;
 use domain::books::Line;
-use domain::control::Hold;
+use domain::control::{Gate, Hold};
 use domain::names::{Holder, StageName, Version};
 use domain::oops::Scene;
 use domain::ticket::{Generation, Name, Ticket, TicketId};
@@ -64,6 +64,9 @@ pub(crate) struct Tracked {
 pub(crate) enum Steer {
     Hold(StageName, Hold),
     Unhold(StageName),
+    /// It takes deliveries by permit only.
+    Gate(StageName, Gate),
+    Ungate(StageName),
     /// Nothing below this generation may run.
     Fence(TicketId, Generation),
 }

@@ -16,13 +16,15 @@ macro_rules! place_arrays {
     () => {
         "unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
    $7::bigint[], $8::text[], $9::text[], $10::boolean[], $11::smallint[], $12::bigint[],
-   $13::text[], $14::text[], $15::bigint[], $16::uuid[], $17::bigint[], $18::text[], $19::text[])"
+   $13::text[], $14::text[], $15::bigint[], $16::uuid[], $17::bigint[], $18::text[], $19::text[],
+   $20::text[], $21::uuid[], $22::text[])"
     };
 }
 
 const NEW_PLACES: &str = concat!(
     "INSERT INTO places (id, state, stage, generation, hop, attempt, since, holder, version,
-   claimed, reason, until, because, detail, mark, oops, barrier, lock_key, next_key)
+   claimed, reason, until, because, detail, mark, oops, barrier, lock_key, next_key, signature,
+   plan, avoid)
  SELECT * FROM ",
     place_arrays!()
 );
@@ -32,10 +34,11 @@ const MOVED_PLACES: &str = concat!(
    attempt = u.attempt, since = u.since, holder = u.holder, version = u.version,
    claimed = u.claimed, reason = u.reason, until = u.until, because = u.because,
    detail = u.detail, mark = u.mark, oops = u.oops, barrier = u.barrier, lock_key = u.lock_key,
-   next_key = u.next_key FROM ",
+   next_key = u.next_key, signature = u.signature, plan = u.plan, avoid = u.avoid FROM ",
     place_arrays!(),
     " AS u (id, state, stage, generation, hop, attempt, since, holder, version, claimed, reason,
-   until, because, detail, mark, oops, barrier, lock_key, next_key) WHERE p.id = u.id"
+   until, because, detail, mark, oops, barrier, lock_key, next_key, signature, plan, avoid)
+ WHERE p.id = u.id"
 );
 
 const OPENED: &str = "INSERT INTO attempts (ticket, generation, hop, attempt, stage, holder,
@@ -155,6 +158,9 @@ struct Columns<'a> {
     barriers: Vec<Option<i64>>,
     lock_keys: Vec<Option<&'a str>>,
     next_keys: Vec<Option<&'a str>>,
+    signatures: Vec<Option<String>>,
+    plans: Vec<Option<Uuid>>,
+    avoid: Vec<Option<String>>,
 }
 
 impl<'a> Columns<'a> {
@@ -191,6 +197,10 @@ impl<'a> Columns<'a> {
         self.barriers.push(revision.map(u64::cast_signed));
         self.lock_keys.push(placed.lock_key.as_deref());
         self.next_keys.push(placed.next_key.as_deref());
+        self.signatures
+            .push(placed.signature.map(|signature| signature.to_string()));
+        self.plans.push(placed.plan.map(|plan| plan.uuid()));
+        self.avoid.push(rows::lines(&placed.avoid));
     }
 
     fn add_wait(&mut self, placed: &'a Placed) {
@@ -233,6 +243,9 @@ impl<'a> Columns<'a> {
             &self.barriers,
             &self.lock_keys,
             &self.next_keys,
+            &self.signatures,
+            &self.plans,
+            &self.avoid,
         ];
         execute(tx, sql, values).await
     }
@@ -287,7 +300,7 @@ async fn write_attempts(working: &Working, tx: &Transaction<'_>) -> Result<(), F
 }
 
 /// Adds to the sums, in the order of their keys, so that two transactions never wait in a circle.
-async fn write_sums(sums: &Sums, tx: &Transaction<'_>, shard: i16) -> Result<(), Fault> {
+pub(crate) async fn write_sums(sums: &Sums, tx: &Transaction<'_>, shard: i16) -> Result<(), Fault> {
     let changed = || sums.iter().filter(|(_, by)| **by != 0);
     let stages: Vec<&str> = changed().map(|((stage, _), _)| stage.as_str()).collect();
     if stages.is_empty() {

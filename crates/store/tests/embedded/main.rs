@@ -9,3 +9,4 @@ mod files;
 mod lists;
 mod load;
 mod mended;
+mod repair;

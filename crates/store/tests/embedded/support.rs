@@ -137,6 +137,16 @@ impl Bench {
         self.store = try_open(Config::new(&self.path), names, &self.clock).unwrap();
     }
 
+    /// The process goes away without a word, and the next one is configured so.
+    pub(crate) fn reopen_with(&mut self, flows: Flows) {
+        self.store.close();
+        self.flows = Arc::new(flows);
+        let clock: Arc<dyn Clock> = Arc::<StillClock>::clone(&self.clock);
+        let flows = Arc::clone(&self.flows);
+        let opened = Embedded::open(Config::new(&self.path), flows, clock, holder());
+        self.store = opened.unwrap();
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -29,12 +29,23 @@ pub(crate) struct Queues {
     /// Copies below the fence, which have yet to be told of.
     pub(crate) fenced: Vec<Arc<Ticket>>,
     counter: u64,
+    /// With which permit a stage took its last delivery.
+    used: BTreeMap<StageName, u64>,
 }
 
 impl Queues {
     pub(crate) fn number(&mut self) -> u64 {
         self.counter += 1;
         self.counter
+    }
+
+    /// The last permit of the stage that was used.
+    pub(crate) fn used(&self, stage: &StageName) -> u64 {
+        self.used.get(stage).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn uses(&mut self, stage: &StageName, permit: u64) {
+        self.used.insert(stage.clone(), permit);
     }
 
     pub(crate) fn push(&mut self, ticket: Ticket) {

@@ -1,8 +1,8 @@
 //! The broker's side of the road: deliveries out, words into the journal.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, holder};
 use async_trait::async_trait;
-use domain::control::Snapshot;
+use domain::control::{Admission, Snapshot};
 use domain::delivery::{
     Delivery, Disposition, Incoming, Lender, Receipt, Received, Settlement, Start, Started,
 };
@@ -143,9 +143,12 @@ struct Subscription {
 impl Subscription {
     async fn take(&self, max: usize) -> Vec<Incoming> {
         let snapshot = self.bench.snapshot().await;
-        if snapshot.holds.contains_key(&self.stage) {
-            return Vec::new();
-        }
+        let used = self.bench.queues().used(&self.stage);
+        let max = match snapshot.admits(&self.stage, &holder(), used) {
+            Admission::Freely => max,
+            Admission::Once(_) => 1,
+            Admission::Nothing => return Vec::new(),
+        };
         let mut incoming = Vec::new();
         while incoming.len() < max {
             let demand = (self.consumer, self.prefetch);
@@ -158,6 +161,9 @@ impl Subscription {
                 queues.lent.remove(&tag);
                 queues.fenced.push(ticket);
                 continue;
+            }
+            if let Admission::Once(number) = snapshot.admits(&self.stage, &holder(), used) {
+                self.bench.queues().uses(&self.stage, number);
             }
             let receipt = Receipt::new(tag, Arc::new(Counter(Arc::clone(&self.bench))));
             incoming.push(match copied.is_redelivered {

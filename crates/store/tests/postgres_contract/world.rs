@@ -4,13 +4,17 @@ use crate::bench::Bench;
 use crate::road::Road;
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, StageCounts};
+use domain::breaker::Scope;
 use domain::control::{Change, Snapshot};
+use domain::filter::Query;
 use domain::flow::Flows;
 use domain::names::StageName;
 use domain::oops::{OopsId, OopsPrefix, Report};
+use domain::plan::{Plan, PlanId, Terms};
 use domain::ports::{
     Accepted, Answer, Broker, Catalog, Desk, Election, Finding, Ledger, Listing, OopsError, Oopses,
-    Order, Page, Reporter, Retention, Round, StoreError, Waits,
+    Order, Page, PlanError, PlanOrder, Plans, Reporter, Retention, Round, Serving, StoreError,
+    Tripped, Waits,
 };
 use domain::record::Said;
 use domain::ticket::{Ticket, TicketId};
@@ -54,6 +58,10 @@ impl World for Distributed {
     }
 
     fn oopses(&self) -> Arc<dyn Oopses> {
+        self.ports()
+    }
+
+    fn plans(&self) -> Arc<dyn Plans> {
         self.ports()
     }
 
@@ -132,12 +140,43 @@ impl Waits for Ports {
         self.books().await.judge(verdicts).await
     }
 
+    async fn serving(&self, serving: Serving, now: Timestamp) -> Result<(), StoreError> {
+        self.books().await.serving(serving, now).await
+    }
+
     async fn attention(&self) {
         self.store().await.attention().await;
     }
 
     async fn retain(&self, retention: Retention) -> Result<u64, StoreError> {
         self.books().await.retain(retention).await
+    }
+}
+
+#[async_trait]
+impl Plans for Ports {
+    async fn tripped(&self, stage: Option<StageName>) -> Result<Vec<Tripped>, StoreError> {
+        self.store().await.tripped(stage).await
+    }
+
+    async fn probe(&self, stage: &StageName, scope: Scope) -> Result<bool, StoreError> {
+        self.store().await.probe(stage, scope).await
+    }
+
+    async fn plans(&self) -> Result<Vec<Plan>, StoreError> {
+        self.store().await.plans().await
+    }
+
+    async fn plan(&self, id: PlanId) -> Result<Option<Plan>, StoreError> {
+        self.store().await.plan(id).await
+    }
+
+    async fn make(&self, query: Query, terms: Terms, by: &str) -> Result<Plan, StoreError> {
+        self.store().await.make(query, terms, by).await
+    }
+
+    async fn order(&self, id: PlanId, order: PlanOrder, by: &str) -> Result<Plan, PlanError> {
+        self.store().await.order(id, order, by).await
     }
 }
 

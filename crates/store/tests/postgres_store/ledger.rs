@@ -228,6 +228,7 @@ async fn postgres_a_suspect_is_judged_behind_a_fence_and_a_barrier() {
             because: "the process died".into(),
             oops: Some(OopsId::of(&ticket.name)),
         },
+        died: None,
     };
     assert_eq!(ledger.judge(vec![verdict.clone()]).await.unwrap(), 1);
     assert_eq!(ledger.judge(vec![verdict]).await.unwrap(), 0);

@@ -51,7 +51,15 @@ pub(crate) fn holder(name: &str) -> Holder {
     Holder::new(name).unwrap()
 }
 
-/// The stages `build` and `test`, and `deploy`, which lets each key in once.
+/// A stage with breakers.
+pub(crate) fn frail() -> Stage {
+    Stage {
+        breaker: Some(domain::breaker::Rules::default()),
+        ..Stage::new(stage("frail"))
+    }
+}
+
+/// The stages `build` and `test`, `deploy`, which lets each key in once, and `frail`.
 pub(crate) fn flows() -> Arc<Flows> {
     let mut deploy = Stage::new(stage("deploy"));
     deploy.unique = Unique::ByKey;
@@ -59,6 +67,7 @@ pub(crate) fn flows() -> Arc<Flows> {
         Stage::new(stage("build")),
         Stage::new(stage("test")),
         deploy,
+        frail(),
     ];
     Arc::new(Flows::new(stages, BTreeMap::new()).unwrap())
 }
@@ -183,6 +192,7 @@ impl Bench {
             oops: None,
             usage: Usage::default(),
             scene: scene(by),
+            signature: None,
         };
         let parted = Parted {
             name: ticket.name,

@@ -68,7 +68,7 @@ pub async fn the_same_report_again_is_the_same_oops(stand: Stand) {
     assert_eq!(list(&stand, stand.listing("")).await, [id]);
 }
 
-/// Worker, supervisor and controller may all tell of the same death, in any order.
+/// Worker, supervisor, launcher and controller may all tell of the same death, in any order.
 pub async fn of_several_accounts_of_an_attempt_the_nearest_stays(stand: Stand) {
     let told = |source, message: &str| {
         let mut report = report(&stand, "Broken");
@@ -82,8 +82,18 @@ pub async fn of_several_accounts_of_an_attempt_the_nearest_stays(stand: Stand) {
         name: far.name,
         ..told(Source::Worker, "it broke at line 7")
     };
+    let between = Report {
+        id: far.id,
+        name: far.name,
+        ..told(Source::Launcher, "it was killed")
+    };
     let id = record(&stand, far.clone()).await;
+    record(&stand, between.clone()).await;
+    record(&stand, far.clone()).await;
+    let found = find(&stand, &id.to_string()).await;
+    assert_eq!(found, std::slice::from_ref(&between));
     assert_eq!(record(&stand, near.clone()).await, id);
+    record(&stand, between).await;
     let found = find(&stand, &id.to_string()).await;
     assert_eq!(found, std::slice::from_ref(&near));
     record(&stand, far).await;

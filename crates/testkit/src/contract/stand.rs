@@ -1,21 +1,22 @@
 //! The stand on which a case tries a world.
 
+use super::stages::stages;
 use super::{Open, World};
 use crate::clock::TestClock;
 use domain::books::{Balance, Entry, Place};
 use domain::delivery::{
     Decision, Delivery, Incoming, Received, Settlement, Start, Started, Suspected,
 };
-use domain::flow::{Flows, Stage, Unique};
+use domain::flow::{Flows, Stage};
 use domain::names::{FlowName, Holder, Key, Kind, StageName, Version};
 use domain::oops::Scene;
 use domain::outcome::{Failure, Outcome};
 use domain::ports::{Action, Answer, Clock, Consumer, Listing, Order, Settled, Sort};
-use domain::retry::{Chance, RetryPolicy};
+use domain::retry::Chance;
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio::time::timeout;
 const COMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A world with these stages: `build` and `test`, which make up the flow `ci`; `solo`, which wants
-/// one ticket a key; `picky`, which takes the kind `nut` only.
+/// one ticket a key; `picky`, which takes the kind `nut` only; `frail`, which has breakers.
 pub struct Stand {
     world: Box<dyn World>,
     clock: Arc<TestClock>,
@@ -55,27 +56,6 @@ pub(super) fn rejected() -> Outcome {
 
 pub(super) const fn count(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("a case counts from one")
-}
-
-/// The stages of every stand.
-fn stages() -> Vec<Stage> {
-    let plain = |name| Stage {
-        retry: RetryPolicy {
-            first: Duration::from_secs(1),
-            jitter: 0.0,
-            ..RetryPolicy::default()
-        },
-        ..Stage::new(stage(name))
-    };
-    let solo = Stage {
-        unique: Unique::ByKey,
-        ..plain("solo")
-    };
-    let picky = Stage {
-        kinds: Some(BTreeSet::from([Kind::new("nut").expect("it is plain")])),
-        ..plain("picky")
-    };
-    vec![plain("build"), plain("test"), solo, picky]
 }
 
 impl Stand {

@@ -9,8 +9,8 @@ use domain::names::{Holder, StageName};
 use domain::oops::{OopsId, OopsPrefix, Report};
 use domain::ports::{
     Accepted, Answer, Broker, Catalog, Consumer, Desk, Finding, Follower, Holds, Listing,
-    NotStarted, OopsError, Oopses, Order, Page, Reporter, Retention, Round, Settled, StoreError,
-    StreamEnded, Unsettled, Waits,
+    NotStarted, OopsError, Oopses, Order, Page, Reporter, Retention, Round, Serving, Settled,
+    StoreError, StreamEnded, Unsettled, Waits,
 };
 use domain::ticket::{Ticket, TicketId};
 use domain::time::Timestamp;
@@ -167,6 +167,13 @@ impl Waits for Faulty {
 
     async fn attention(&self) {
         self.memory.attention().await;
+    }
+
+    async fn serving(&self, serving: Serving, now: Timestamp) -> Result<(), StoreError> {
+        self.before().await?;
+        Waits::serving(&self.memory, serving, now).await?;
+        self.after().await;
+        Ok(())
     }
 
     async fn retain(&self, retention: Retention) -> Result<u64, StoreError> {

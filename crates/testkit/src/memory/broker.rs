@@ -109,6 +109,8 @@ impl State {
             since: start.at,
             holder,
         };
+        let (name, stage) = (row.entry.ticket.name, row.entry.ticket.stage.clone());
+        self.canary_started(name, &stage);
         true
     }
 }

@@ -71,8 +71,9 @@ impl Oopses for Memory {
 
 const fn nearness(source: Source) -> u8 {
     match source {
-        Source::Worker => 2,
-        Source::Supervisor => 1,
+        Source::Worker => 3,
+        Source::Supervisor => 2,
+        Source::Launcher => 1,
         Source::Controller => 0,
     }
 }

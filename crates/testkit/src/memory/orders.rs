@@ -26,6 +26,8 @@ impl State {
         }
         let name = row.entry.ticket.name.renewed();
         row.entry.ticket.name = name;
+        let stage = row.entry.ticket.stage.clone();
+        self.taken_away(&stage, order.ticket, now);
         self.note(order.ticket, now, "retried", &format!("by {}", order.by));
         self.make_runnable(order.ticket, now);
         self.done(order.ticket)
@@ -132,7 +134,8 @@ fn why_not_retry(place: &Place) -> Option<Answer> {
         | Condition::NotNow { .. }
         | Condition::Pending { .. }
         | Condition::Parked
-        | Condition::Held { .. } => None,
+        | Condition::Held { .. }
+        | Condition::Repair { .. } => None,
     }
 }
 

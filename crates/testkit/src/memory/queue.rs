@@ -73,7 +73,7 @@ impl State {
         let room = demand.prefetch.saturating_sub(out).min(demand.max);
         let mut tags = Vec::new();
         while tags.len() < room {
-            let Some((place, queued)) = self.queue(demand.stage).pop_first() else {
+            let Some((place, queued)) = self.pop(demand.stage) else {
                 break;
             };
             if !self.is_current(&queued) {
@@ -91,6 +91,33 @@ impl State {
             tags.push(tag);
         }
         tags
+    }
+
+    /// The next one that the stage may take. Past a gate go questions, one ticket a
+    /// permit, and what a release plan lets in.
+    fn pop(&mut self, stage: &StageName) -> Option<(u64, Queued)> {
+        let Some(gate) = self.snapshot.gates.get(stage) else {
+            return self.queue(stage).pop_first();
+        };
+        let permit = gate.permit.as_ref().map_or(0, |permit| permit.number);
+        let doubted = self.queue(stage).iter().find(|(_, it)| it.doubt.is_some());
+        if let Some(place) = doubted.map(|(place, _)| *place) {
+            return self.queue(stage).remove_entry(&place);
+        }
+        let used = self.used.get(stage).copied().unwrap_or(0);
+        let allowed = self.allowed.get(stage).copied().unwrap_or(0);
+        if permit <= used && allowed == 0 {
+            return None;
+        }
+        let (place, queued) = self.queues.get_mut(stage)?.pop_first()?;
+        if !self.is_current(&queued) {
+            return Some((place, queued));
+        }
+        match permit > used {
+            true => self.used.insert(stage.clone(), permit),
+            false => self.allowed.insert(stage.clone(), allowed - 1),
+        };
+        Some((place, queued))
     }
 
     /// Whether what stands in the queue is still what the books have.

@@ -3,6 +3,7 @@
 use super::queue::{Lease, Queued};
 use super::state::State;
 use domain::books::{Fact, Place, Stale};
+use domain::breaker::{Attempt, End};
 use domain::delivery::{Disposition, Ended, Settlement};
 use domain::flow::Journal;
 use domain::outcome::OutcomeKind;
@@ -70,6 +71,15 @@ impl State {
             self.accept(emit.clone(), now, &format!("sent by ticket {id}"));
         }
         self.free_key(was, now);
+        if let Some(ended) = settlement.ended() {
+            let attempt = Attempt {
+                name: was.name,
+                version: ended.scene.version.clone(),
+                span: ended.span,
+                end: End::of(ended.outcome, ended.signature),
+            };
+            self.heard(&was.stage, &attempt, now);
+        }
     }
 
     /// The ticket waits under this name.

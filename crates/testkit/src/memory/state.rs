@@ -2,15 +2,19 @@
 
 use super::queue::{Lease, Queued};
 use domain::books::{Entry, Fact, Line, Place, Standing};
+use domain::breaker::Board;
 use domain::control::Snapshot;
 use domain::flow::{Flows, Unique};
 use domain::names::{Holder, Key, StageName};
 use domain::oops::{OopsId, Report};
+use domain::plan::{Plan, PlanId};
+use domain::ports::Serving;
+use domain::signature::SignatureId;
 use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::verdict::Case;
 use domain::wait::{Condition, Wait};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// How many lines of history one ticket keeps, the newest.
@@ -22,6 +26,10 @@ pub(super) struct Row {
     /// How many had been accepted with it; a newer one has more.
     pub(super) age: u64,
     pub(super) history: VecDeque<Line>,
+    /// How its last attempt failed, if it did and that is known.
+    pub(super) signature: Option<SignatureId>,
+    /// The plan that released it, until its next attempt has ended.
+    pub(super) plan: Option<PlanId>,
     /// Why it cannot be read, if a test wants that.
     pub(super) garbled: Option<String>,
 }
@@ -49,6 +57,17 @@ pub(super) struct State {
     pub(super) done_forgotten: u64,
     pub(super) dropped_forgotten: u64,
     pub(super) tallies: BTreeMap<StageName, Tally>,
+    /// What holds tickets.
+    pub(super) boards: BTreeMap<StageName, Board>,
+    /// What releases them.
+    pub(super) plans: BTreeMap<PlanId, Plan>,
+    /// The tickets of the plans that people made.
+    pub(super) chosen: BTreeMap<PlanId, BTreeSet<TicketId>>,
+    pub(super) serving: Serving,
+    /// How many more a stage may take past its gate, by its release plan.
+    pub(super) allowed: BTreeMap<StageName, u64>,
+    /// The last permit of each stage that was used.
+    pub(super) used: BTreeMap<StageName, u64>,
     /// Whether there is something new for the controller.
     pub(super) attention: bool,
     counter: u64,
@@ -70,6 +89,12 @@ impl State {
             done_forgotten: 0,
             dropped_forgotten: 0,
             tallies: BTreeMap::new(),
+            boards: BTreeMap::new(),
+            plans: BTreeMap::new(),
+            chosen: BTreeMap::new(),
+            serving: Serving::new(),
+            allowed: BTreeMap::new(),
+            used: BTreeMap::new(),
             attention: false,
             counter: 0,
         }
@@ -98,6 +123,8 @@ impl State {
             entry,
             age: self.accepted,
             history: VecDeque::new(),
+            signature: None,
+            plan: None,
             garbled: None,
         };
         self.rows.insert(id, row);
@@ -194,6 +221,7 @@ impl State {
         let ticket = row.entry.ticket.clone();
         let place = std::mem::replace(&mut row.entry.place, dropped);
         self.note(id, now, "dropped", &format!("{reason} (by {by})"));
+        self.taken_away(&ticket.stage, id, now);
         if let Place::Waiting(wait) = place
             && let Condition::Suspect {
                 holder,
@@ -226,6 +254,7 @@ impl State {
 
     /// What is configured now; what was unclaimed and is taken now becomes runnable.
     pub(super) fn configure(&mut self, flows: Arc<Flows>, now: Timestamp) {
+        self.reconfigure(&flows, now);
         self.flows = flows;
         for id in self.waiting(|condition| matches!(condition, Condition::Unclaimed)) {
             if self.is_claimed(id) {

@@ -5,7 +5,7 @@ use super::state::State;
 use async_trait::async_trait;
 use domain::books::{Fact, Place};
 use domain::names::StageName;
-use domain::ports::{Retention, Round, StoreError, Waits};
+use domain::ports::{Retention, Round, Serving, StoreError, Waits};
 use domain::ticket::TicketId;
 use domain::time::Timestamp;
 use domain::verdict::{Case, Verdict};
@@ -63,6 +63,10 @@ impl Waits for Memory {
         })
     }
 
+    async fn serving(&self, serving: Serving, now: Timestamp) -> Result<(), StoreError> {
+        self.write(|state, _| state.serve(serving, now))
+    }
+
     async fn attention(&self) {
         self.shared.attention.notified().await;
     }
@@ -90,6 +94,8 @@ fn release_at(condition: &Condition) -> Option<Timestamp> {
 
 impl State {
     fn release(&mut self, now: Timestamp, max: usize) -> Round {
+        self.tick(now);
+        let by_plans = self.carry_on(now, max);
         let mut due: Vec<(Timestamp, TicketId)> = Vec::new();
         for (id, row) in &self.rows {
             if let Place::Waiting(Wait { condition, .. }) = &row.entry.place
@@ -100,14 +106,18 @@ impl State {
             }
         }
         due.sort_unstable();
-        due.truncate(max);
+        due.truncate(max - by_plans);
         for (_, id) in &due {
             self.note(*id, now, "released", "its wait is over");
             self.make_runnable(*id, now);
         }
         Round {
-            released: u64::try_from(due.len()).unwrap_or(u64::MAX),
-            next: self.next_end(now),
+            released: u64::try_from(due.len() + by_plans).unwrap_or(u64::MAX),
+            next: self
+                .next_end(now)
+                .into_iter()
+                .chain(self.next_repair())
+                .min(),
         }
     }
 
@@ -160,6 +170,10 @@ impl State {
         }
         self.wait(verdict.name, verdict.wait.clone());
         self.free_key(&was, now);
+        match &verdict.died {
+            Some(died) => self.heard(&was.stage, died, now),
+            None => self.never_ran(&was.stage, verdict.of, now),
+        }
         true
     }
 
@@ -195,7 +209,7 @@ impl State {
         }
     }
 
-    fn stage_of(&self, id: TicketId) -> Option<&StageName> {
+    pub(super) fn stage_of(&self, id: TicketId) -> Option<&StageName> {
         self.rows.get(&id).map(|row| &row.entry.ticket.stage)
     }
 }

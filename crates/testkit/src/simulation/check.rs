@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::faults::Faulty;
-use domain::books::{Entry, Place};
+use domain::books::{Entry, Fact, Line, Place};
 use domain::event::Event;
 use domain::explain::explain;
 use domain::filter::Query;
@@ -10,7 +10,7 @@ use domain::flow::Flows;
 use domain::oops::{OopsId, Report};
 use domain::outcome::OutcomeKind;
 use domain::ports::{Catalog, Listing, Oopses, Sort, StoreError};
-use domain::ticket::{Name, Ticket};
+use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Condition;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +59,7 @@ async fn look(evidence: &Evidence<'_>) -> Result<Vec<String>, StoreError> {
             Some(entry) => wrong.extend(fate(evidence.plan, at, entry)),
         }
     }
-    wrong.extend(blame(&entries, &reports));
+    wrong.extend(blame(&entries, &reports, evidence.events));
     wrong.extend(told(evidence.events, &reports));
     wrong.extend(hushed_up(&evidence.wrongs, &reports));
     wrong.extend(unexplained(evidence.ports, evidence.flows, &entries).await?);
@@ -79,11 +79,24 @@ fn fate(plan: &Plan, at: usize, entry: &Entry) -> Option<String> {
     }
 }
 
-/// The books name exactly the reports that there are.
-fn blame(entries: &[Entry], reports: &[Report]) -> Option<String> {
+/// The books name exactly the reports that there are. One is left over when somebody gave an order
+/// about its ticket between a verdict's report and the verdict: what it tells is true, and is kept.
+fn blame(entries: &[Entry], reports: &[Report], events: &[Event]) -> Option<String> {
     let named: BTreeSet<OopsId> = entries.iter().flat_map(|e| e.oopses.clone()).collect();
     let kept: BTreeSet<OopsId> = reports.iter().map(|report| report.id).collect();
-    let differ: Vec<_> = named.symmetric_difference(&kept).collect();
+    let ordered = events.iter().filter_map(|event| match event {
+        Event::OrderCarriedOut { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    let ordered: BTreeSet<TicketId> = ordered.collect();
+    let left_over = events.iter().filter_map(|event| match event {
+        Event::TicketJudged { name, oops, .. } => oops.filter(|_| ordered.contains(&name.ticket)),
+        _ => None,
+    });
+    let left_over: BTreeSet<OopsId> = left_over.collect();
+    let unnamed = kept.difference(&named);
+    let unnamed = unnamed.filter(|oops| !left_over.contains(oops));
+    let differ: Vec<_> = named.difference(&kept).chain(unnamed).collect();
     (!differ.is_empty()).then(|| format!("named by a ticket or kept, but not both: {differ:?}"))
 }
 
@@ -149,6 +162,26 @@ async fn unexplained(
         }
     }
     Ok(wrong)
+}
+
+/// How many canaries breakers have sent, as the tickets' histories tell.
+pub(super) async fn canaries(ports: &Faulty) -> usize {
+    let Ok(page) = ports.tickets(everything(Timestamp::EPOCH)).await else {
+        return 0;
+    };
+    let mut count = 0;
+    for entry in page.rows {
+        let history = ports.history(entry.ticket.id()).await.unwrap_or_default();
+        count += history.iter().filter(is_canary).count();
+    }
+    count
+}
+
+fn is_canary(line: &&Line) -> bool {
+    match &line.fact {
+        Fact::Noted { what, why, .. } => what == "released" && why.starts_with("canary"),
+        Fact::Attempted { .. } => false,
+    }
 }
 
 /// The tickets that have not come to rest, explained.

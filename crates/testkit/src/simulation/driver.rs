@@ -46,7 +46,8 @@ pub(super) struct Driver<'a> {
     recorder: Arc<Recorder>,
     next_deed: usize,
     deaths: u32,
-    end: Option<Result<(), Vec<String>>>,
+    /// How many canaries breakers have sent in the end, or what was wrong.
+    end: Option<Result<usize, Vec<String>>>,
 }
 
 impl<'a> Driver<'a> {
@@ -102,8 +103,9 @@ impl<'a> Driver<'a> {
     pub(super) fn end(&mut self) -> Option<Result<Played, String>> {
         let events = self.recorder.events();
         match self.end.take()? {
-            Ok(()) => Some(Ok(Played {
+            Ok(canaries) => Some(Ok(Played {
                 events,
+                canaries,
                 deaths: self.deaths,
                 struck: self.ports.struck(),
             })),
@@ -132,7 +134,7 @@ impl<'a> Driver<'a> {
         self.clock.stop();
     }
 
-    async fn go_on(&mut self, ports: &Faulty) -> Result<(), Vec<String>> {
+    async fn go_on(&mut self, ports: &Faulty) -> Result<usize, Vec<String>> {
         while let Some((at, deed)) = self.plan.deeds.get(self.next_deed) {
             let due = TestClock::BEGIN.plus(*at);
             sleep(due.since(self.clock.now())).await;
@@ -172,7 +174,10 @@ impl<'a> Driver<'a> {
         // A process that died took words with it, so then the events know less than the books.
         let disagreement = self.fold.disagreement(&balance);
         wrong.extend(disagreement.filter(|_| self.deaths == 0));
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        match wrong.is_empty() {
+            true => Ok(check::canaries(ports).await),
+            false => Err(wrong),
+        }
     }
 
     async fn perform(&self, deed: &Deed, ports: &Faulty) -> Result<(), StoreError> {

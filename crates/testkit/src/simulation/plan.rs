@@ -3,6 +3,7 @@
 use crate::dice::Dice;
 use crate::faults::{Fault, Faults};
 use crate::handler::Step;
+use domain::breaker::Rules;
 use domain::flow::{Flows, Stage};
 use domain::names::{FlowName, StageName};
 use domain::retry::RetryPolicy;
@@ -32,6 +33,8 @@ pub struct StagePlan {
     pub attempts: Option<u32>,
     /// Whether its handler cannot be started until it is repaired.
     pub is_unstartable: bool,
+    /// When what keeps failing waits for repair.
+    pub breaker: Option<Rules>,
 }
 
 /// One ticket of a story.
@@ -84,9 +87,16 @@ impl Plan {
     /// The story of a seed.
     pub fn from_seed(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let stages: Vec<StagePlan> = (1..=dice.between(1, STAGES_MAX))
+        let mut stages: Vec<StagePlan> = (1..=dice.between(1, STAGES_MAX))
             .map(|n| stage(n, &mut dice))
             .collect();
+        if seed % 2 == 1 {
+            // Their own dice: what else happens in a story is as it was without them.
+            let mut dice = Dice::new(seed ^ 0xB4EA);
+            for stage in &mut stages {
+                stage.breaker = Some(breaker(&mut dice));
+            }
+        }
         let count = dice.between(1, TICKETS_MAX);
         let tickets: Vec<TicketPlan> = (0..count).map(|_| ticket(&stages, &mut dice)).collect();
         Self {
@@ -125,6 +135,7 @@ fn rules(plan: &StagePlan) -> Stage {
     Stage {
         concurrency: NonZeroUsize::new(plan.concurrency).unwrap_or(NonZeroUsize::MIN),
         deadline: plan.deadline,
+        breaker: plan.breaker,
         grace: Duration::from_secs(1),
         retry: RetryPolicy {
             first: Duration::from_millis(100),
@@ -147,7 +158,16 @@ fn stage(number: u64, dice: &mut Dice) -> StagePlan {
         deadline: Duration::from_secs(dice.between(2, 10)),
         attempts: dice.happens(150).then_some(3),
         is_unstartable: dice.happens(100),
+        breaker: None,
     }
+}
+
+/// Scripted tickets fail a few times only, so it opens early; and it is probed often, since each
+/// canary may fail a few times as well.
+fn breaker(dice: &mut Dice) -> Rules {
+    let failures = u32::try_from(dice.between(1, 4)).unwrap_or(1);
+    let probe = Duration::from_millis(dice.between(500, 10_000));
+    Rules::new(failures, probe).expect("both are in their range")
 }
 
 fn ticket(stages: &[StagePlan], dice: &mut Dice) -> TicketPlan {

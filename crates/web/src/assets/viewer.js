@@ -58,7 +58,7 @@ function freshAddress() {
   const address = new URL(location.href);
   if (address.pathname === "/") address.searchParams.set("fragment", "live");
   // The page that says why an order was refused has the address of the order.
-  address.pathname = address.pathname.replace(/^(\/t\/[^/]+)\/.*$/, "$1");
+  address.pathname = address.pathname.replace(/^(\/[tsp]\/[^/]+)\/.*$/, "$1");
   return address;
 }
 

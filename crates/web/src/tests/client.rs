@@ -84,6 +84,7 @@ impl Web {
             desk: self.fake.clone(),
             catalog: self.fake.clone(),
             oopses: self.fake.clone(),
+            plans: self.fake.clone(),
             flows: Arc::new(Flows::new(rules, flows).unwrap()),
             clock: self.fake.clone(),
             handlers: Arc::new(move || handlers.clone()),

@@ -2,12 +2,16 @@
 
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Fact, Line, Place, StageCounts};
+use domain::breaker::{Breaker, Haste, Scope, State as BreakerState};
 use domain::control::{Change, Snapshot};
+use domain::filter::Query;
 use domain::names::{FlowName, Holder, Kind, StageName, Version};
 use domain::oops::{OopsId, OopsPrefix, Report, Scene, Span};
 use domain::outcome::{Failure, OutcomeKind};
+use domain::plan::{By, Draft, Groups, Plan, PlanId, Refusal, Selection, Source, Terms};
 use domain::ports::*;
 use domain::retry::Chance;
+use domain::signature::SignatureId;
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
@@ -86,6 +90,59 @@ pub(super) fn noted(n: u8, what: &str) -> Line {
     }
 }
 
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+pub(super) fn signature() -> SignatureId {
+    "v1-0f3a9c5e77b2d104".parse().unwrap()
+}
+
+/// A breaker of stage `test`.
+pub(super) fn tripped(scope: Scope, state: BreakerState) -> Tripped {
+    Tripped {
+        stage: stage("test"),
+        breaker: Breaker {
+            scope,
+            state,
+            failed_on: vec![Version::new("1").unwrap()],
+            failures: 5,
+            tried: 1,
+            probes: 0,
+            haste: Haste::default(),
+        },
+        held: 500,
+        value: "Segfault: x".into(),
+        newest: Version::new("2").ok(),
+    }
+}
+
+pub(super) fn plan_id(n: u8) -> PlanId {
+    id(n).to_string().parse().unwrap()
+}
+
+/// A plan of stage `test` that nobody has released yet.
+pub(super) fn plan(n: u8, count: u64) -> Plan {
+    let selection = Selection {
+        source: Source::Waiting(Reason::Held),
+        stage: Some(stage("test")),
+        signature: Some(signature()),
+        filter: String::new(),
+        cutoff: NOW,
+        count,
+    };
+    let draft = Draft {
+        id: plan_id(n),
+        selection,
+        groups: Groups::default(),
+        terms: Terms::default(),
+        repairs: None,
+    };
+    Plan::new(draft, by("a breaker"))
+}
+
+fn by(who: &str) -> By<'_> {
+    By { who, at: NOW }
+}
+
 #[derive(Default)]
 pub(super) struct State {
     /// How many of the tickets the books call waiting, and why.
@@ -104,6 +161,11 @@ pub(super) struct State {
     pub(super) full_after: Option<usize>,
     pub(super) groups: Vec<usize>,
     pub(super) panics: bool,
+    pub(super) tripped: Vec<Tripped>,
+    pub(super) probes: Vec<(StageName, Scope)>,
+    pub(super) plans: Vec<Plan>,
+    pub(super) plan_orders: Vec<(PlanOrder, String)>,
+    pub(super) plan_refusal: Option<Refusal>,
 }
 
 /// A store in memory that fails on demand.
@@ -265,5 +327,57 @@ impl Oopses for Fake {
 
     async fn retain(&self, _: Retention) -> Result<u64, StoreError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl Plans for Fake {
+    async fn tripped(&self, stage: Option<StageName>) -> Result<Vec<Tripped>, StoreError> {
+        let mut tripped = self.up()?.tripped.clone();
+        tripped.retain(|it| stage.as_ref().is_none_or(|stage| *stage == it.stage));
+        Ok(tripped)
+    }
+
+    async fn probe(&self, stage: &StageName, scope: Scope) -> Result<bool, StoreError> {
+        self.up()?.probes.push((stage.clone(), scope));
+        Ok(true)
+    }
+
+    async fn plans(&self) -> Result<Vec<Plan>, StoreError> {
+        Ok(self.up()?.plans.clone())
+    }
+
+    async fn plan(&self, id: PlanId) -> Result<Option<Plan>, StoreError> {
+        let state = self.up()?;
+        Ok(state.plans.iter().find(|plan| plan.id == id).cloned())
+    }
+
+    async fn make(&self, query: Query, terms: Terms, who: &str) -> Result<Plan, StoreError> {
+        let mut state = self.up()?;
+        let mut made = plan(9, 1);
+        made.selection.filter = query.to_string();
+        made = Plan::new(
+            Draft {
+                id: made.id,
+                selection: made.selection,
+                groups: made.groups,
+                terms,
+                repairs: None,
+            },
+            by(who),
+        );
+        state.plans.push(made.clone());
+        Ok(made)
+    }
+
+    async fn order(&self, id: PlanId, order: PlanOrder, by: &str) -> Result<Plan, PlanError> {
+        let mut state = self.up()?;
+        if let Some(refusal) = state.plan_refusal.clone() {
+            return Err(refusal.into());
+        }
+        let plan = state.plans.iter().find(|plan| plan.id == id).cloned();
+        let plan = plan.ok_or(PlanError::Unknown(id))?;
+        state.plan_orders.push((order, by.into()));
+        Ok(plan)
     }
 }

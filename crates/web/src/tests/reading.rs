@@ -314,7 +314,7 @@ async fn thousands_of_stage_names_fill_neither_list_nor_page() {
         (5_003, &false.into())
     );
     let page = web.page("/").await.text();
-    assert!(page.contains("stage:zzz") && !page.contains("stage:s0000"));
+    assert!(page.contains("/s/zzz") && !page.contains("/s/s0000"));
     assert!(
         page.contains("5\u{202f}000 more, not configured")
             && page.contains("/api/v1/stages?limit=10000"),

@@ -1,8 +1,8 @@
 //! Orders from a ticket's page, as plain forms.
 
-use super::frame::PageProblem;
+use super::frame::{PageProblem, Said};
 use super::login::form;
-use super::ticket::{self, Said};
+use super::ticket;
 use crate::orders::carry_out;
 use crate::problem::Problem;
 use crate::site::Site;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use wire::json::DropJson;
 
 /// Who gives an order from a page, for the books.
-const BY: &str = "viewer";
+pub(super) const BY: &str = "viewer";
 
 #[derive(Deserialize)]
 struct Sent {

@@ -99,6 +99,33 @@ fn log_out_form(token: &str) -> Markup {
     }
 }
 
+/// What a page says about the order that led to it.
+pub(super) enum Said<'a> {
+    /// It was carried out.
+    CarriedOut(&'static str),
+    /// It was not, and why.
+    Refused(&'a Problem),
+}
+
+/// That, in words.
+pub(super) fn told(said: Option<&Said<'_>>) -> Markup {
+    html! {
+        @match said {
+            Some(Said::CarriedOut(what)) => p.said.good role="status" { (what) },
+            Some(Said::Refused(problem)) => p.said.bad role="alert" { (plain(problem.detail())) },
+            None => {}
+        }
+    }
+}
+
+/// The status of a page that says so.
+pub(super) const fn status_of(said: Option<&Said<'_>>) -> StatusCode {
+    match said {
+        Some(Said::Refused(_)) => StatusCode::CONFLICT,
+        Some(Said::CarriedOut(_)) | None => StatusCode::OK,
+    }
+}
+
 /// A problem for a person in a browser.
 #[derive(Debug)]
 pub(super) struct PageProblem(Problem);

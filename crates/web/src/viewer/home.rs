@@ -1,7 +1,7 @@
 //! The page that shows everything at a glance: the books, the stages, recent tickets and reports.
 
 use super::frame::{Page, PageProblem, as_of_line};
-use super::needs;
+use super::needs::{self, Facts};
 use super::recent;
 use super::stages as stage_table;
 use super::words::{named, number, plain};
@@ -69,6 +69,12 @@ fn jump(text: &str) -> Option<String> {
 async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
     let balance = site.parts.catalog.balance().await?;
     let views = stages::views(site).await?;
+    let tripped = site.parts.plans.tripped(None).await?;
+    let facts = Facts {
+        balance: &balance,
+        views: &views,
+        tripped: &tripped,
+    };
     let tickets = tickets(site, filter).await?;
     let reports = site
         .parts
@@ -77,7 +83,7 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
         .await?;
     let now = site.now();
     Ok(html! {
-        (needs::section(site, &balance, &views))
+        (needs::section(site, &facts))
         (tiles(&balance))
         (stage_table::section(site, &views))
         section.card aria-labelledby="tickets-title" {

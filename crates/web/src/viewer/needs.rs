@@ -1,18 +1,27 @@
 //! Whether anything needs a person: the first question of whoever opens the page.
 
+use super::breakers;
 use super::stages::obstacle;
-use super::words::number;
+use super::words::{number, tickets};
 use crate::site::Site;
 use crate::stages::StageView;
 use domain::books::Balance;
+use domain::ports::Tripped;
 use domain::wait::Reason;
 use maud::{Markup, html};
 
 /// How many needs are listed; beyond that a count says how many more there are.
 const NEEDS_SHOWN: usize = 12;
 
-pub(super) fn section(site: &Site, balance: &Balance, views: &[StageView]) -> Markup {
-    let needs = needs(site, balance, views);
+/// What the page knows that may need somebody.
+pub(super) struct Facts<'a> {
+    pub(super) balance: &'a Balance,
+    pub(super) views: &'a [StageView],
+    pub(super) tripped: &'a [Tripped],
+}
+
+pub(super) fn section(site: &Site, facts: &Facts<'_>) -> Markup {
+    let needs = needs(site, facts);
     let more = needs.len().saturating_sub(NEEDS_SHOWN);
     html! {
         section.needs.bad[!needs.is_empty()] #needs data-live aria-labelledby="needs-title" {
@@ -30,12 +39,13 @@ pub(super) fn section(site: &Site, balance: &Balance, views: &[StageView]) -> Ma
                     @if more > 0 { li { "… and " (number(more as u64)) " more" } }
                 }
             }
-            p.muted { (by_itself(balance)) }
+            p.muted { (by_itself(facts.balance)) }
         }
     }
 }
 
-fn needs(site: &Site, balance: &Balance, views: &[StageView]) -> Vec<Markup> {
+fn needs(site: &Site, facts: &Facts<'_>) -> Vec<Markup> {
+    let (balance, views) = (facts.balance, facts.views);
     let mut needs = Vec::new();
     if !balance.is_balanced() {
         needs.push(html! {
@@ -43,6 +53,8 @@ fn needs(site: &Site, balance: &Balance, views: &[StageView]) -> Vec<Markup> {
         });
     }
     needs.extend(views.iter().filter_map(|view| obstacle(view, site.now())));
+    let tripped = facts.tripped.iter();
+    needs.extend(tripped.filter_map(|it| breakers::need(it, site.now())));
     let parked = count(balance, Reason::Parked);
     if parked > 0 {
         needs.push(html! {
@@ -76,13 +88,6 @@ fn by_itself(balance: &Balance) -> Markup {
                 (number(outside)) " waiting for a call-back."
             },
         }
-    }
-}
-
-fn tickets(count: u64) -> String {
-    match count {
-        1 => "1 ticket".into(),
-        several => format!("{} tickets", number(several)),
     }
 }
 

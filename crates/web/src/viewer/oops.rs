@@ -83,6 +83,7 @@ fn messenger(report: &Report) -> Markup {
     let said = match report.source {
         Source::Worker => return html! {},
         Source::Supervisor => "The worker died without a word; its supervisor reported it.",
+        Source::Launcher => "The whole process died; its launcher saw how.",
         Source::Controller => "The whole process was gone; the controller reported it.",
     };
     html! { p.banner { (said) } }

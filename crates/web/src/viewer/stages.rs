@@ -20,7 +20,10 @@ pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
     let more = views.len() - shown.len();
     html! {
         section.card aria-labelledby="stages-title" {
-            h2 #stages-title { "Stages" }
+            div.head {
+                h2 #stages-title { "Stages" }
+                a href="/p" { "Release plans" }
+            }
             div #stages data-live {
                 @if views.is_empty() {
                     p.empty {
@@ -44,7 +47,8 @@ fn others(more: usize) -> Markup {
     }
 }
 
-/// What a person has to know before the numbers: this stage does not move, and why.
+/// What a person has to know before the numbers: this stage does not move, and why. A gate is told
+/// by its breaker, which knows more.
 pub(super) fn obstacle(view: &StageView, now: Timestamp) -> Option<Markup> {
     if let Some(hold) = &view.hold {
         return Some(held(&view.name, hold, now));
@@ -58,16 +62,11 @@ pub(super) fn obstacle(view: &StageView, now: Timestamp) -> Option<Markup> {
 
 fn held(stage: &StageName, hold: &Hold, now: Timestamp) -> Markup {
     html! {
-        strong { "Stage " a href=(tickets_of(stage)) { (stage) } " takes no tickets: " }
+        strong { "Stage " a href={ "/s/" (stage) } { (stage) } " takes no tickets: " }
         (quoted(&hold.reason, 300)) " (" (quoted(&hold.by, 60)) ", " (ago(hold.since, now)) ")"
         @if let Some(oops) = hold.oops { " " (oops_link(oops)) }
         "; it goes on by itself when its handler changes"
     }
-}
-
-/// Where the tickets of a stage are shown.
-fn tickets_of(stage: &StageName) -> String {
-    format!("/?filter=stage:{stage}#tickets-title")
 }
 
 fn flows(site: &Site) -> Markup {
@@ -120,7 +119,7 @@ fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
     let name = &view.name;
     html! {
         tr {
-            th scope="row" { a href=(tickets_of(name)) { (name) } }
+            th scope="row" { a href={ "/s/" (name) } { (name) } }
             td { (state(site, view)) }
             (sum("Ready", count(|counts| counts.ready)))
             td.num data-label="Running" {
@@ -145,7 +144,8 @@ fn sum(label: &str, count: u64) -> Markup {
     html! { td.num.muted[count == 0] data-label=(label) { (number(count)) } }
 }
 
-fn state(site: &Site, view: &StageView) -> Markup {
+/// What a stage does, as a badge.
+pub(super) fn state(site: &Site, view: &StageView) -> Markup {
     let is_stuck = view
         .handler
         .as_ref()
@@ -157,6 +157,7 @@ fn state(site: &Site, view: &StageView) -> Markup {
     let is_configured = site.parts.flows.stage(&view.name).is_some();
     let (class, word) = match (&view.hold, is_configured) {
         (Some(_), _) => ("held", "held"),
+        (None, _) if view.gate.is_some() => ("held", "fails"),
         (None, false) => ("unclaimed", "not configured"),
         (None, true) if is_stuck => ("held", "cannot start"),
         (None, true) if is_running => ("running", "running"),
@@ -165,7 +166,7 @@ fn state(site: &Site, view: &StageView) -> Markup {
     html! { span class={ "badge " (class) } { (word) } }
 }
 
-fn rate(rate: Option<f64>) -> Markup {
+pub(super) fn rate(rate: Option<f64>) -> Markup {
     html! {
         @match rate {
             None => span.muted { "–" },

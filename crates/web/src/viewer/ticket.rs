@@ -1,15 +1,14 @@
 //! The page of a ticket: why it is where it is, what can be done, what happened, what it carries.
 
-use super::frame::{Page, PageProblem};
+use super::frame::{Page, PageProblem, Said, status_of, told};
 use super::words::{
     ago, badge, block, copy_button, copy_of, fact, known, named, number, oops_link, outcome_badge,
-    plain, quoted, ticket_link, until,
+    quoted, ticket_link, until,
 };
 use crate::list::parameters;
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::tickets;
-use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Entry, Fact, Line, State};
@@ -41,14 +40,6 @@ pub(super) async fn show(
     Ok(page(&site, &id, said).await?)
 }
 
-/// What the page says about the order that led to it.
-pub(super) enum Said<'a> {
-    /// It was carried out.
-    CarriedOut(&'static str),
-    /// It was not, and why.
-    Refused(&'a Problem),
-}
-
 fn carried_out(word: &str) -> Option<Said<'static>> {
     match word {
         "retry" => Some(Said::CarriedOut("Retry: it was sent back to its stage.")),
@@ -69,11 +60,7 @@ pub(super) async fn page(
     let now = site.now();
     let body = html! {
         (headline(&entry))
-        @match &said {
-            Some(Said::CarriedOut(what)) => p.said.good role="status" { (what) },
-            Some(Said::Refused(problem)) => p.said.bad role="alert" { (plain(problem.detail())) },
-            None => {}
-        }
+        (told(said.as_ref()))
         (why(&explanation, now))
         (orders(&entry, site.gate.form_token()))
         (facts(&entry, now))
@@ -81,12 +68,7 @@ pub(super) async fn page(
         (past(&history, now))
     };
     let title = format!("Ticket {}", entry.ticket.id());
-    let status = if matches!(said, Some(Said::Refused(_))) {
-        StatusCode::CONFLICT
-    } else {
-        StatusCode::OK
-    };
-    Ok(Page::of(site, &title, body).answer(status))
+    Ok(Page::of(site, &title, body).answer(status_of(said.as_ref())))
 }
 
 fn headline(entry: &Entry) -> Markup {

@@ -3,6 +3,7 @@
 use domain::books::{Entry, Place};
 use domain::oops::OopsId;
 use domain::outcome::OutcomeKind;
+use domain::plan::PlanId;
 use domain::ticket::{Name, TicketId};
 use domain::time::{Timestamp, show_duration};
 use domain::wait::Reason;
@@ -115,6 +116,24 @@ pub(super) fn oops_link(id: OopsId) -> Markup {
         a.id href={ "/o/" (whole) } title=(whole) aria-label=(whole) {
             (whole[..13]) "…" (whole[whole.len() - 5..])
         }
+    }
+}
+
+/// A link to a release plan by the parts of its id that differ.
+pub(super) fn plan_link(id: PlanId) -> Markup {
+    let whole = id.to_string();
+    html! {
+        a.id href={ "/p/" (whole) } title=(whole) aria-label={ "release plan " (whole) } {
+            (whole[..8]) "…" (whole[whole.len() - 6..])
+        }
+    }
+}
+
+/// A count with its noun.
+pub(super) fn tickets(count: u64) -> String {
+    match count {
+        1 => "1 ticket".into(),
+        several => format!("{} tickets", number(several)),
     }
 }
 

@@ -14,6 +14,7 @@ fn one() -> Snapshot {
     Snapshot {
         revision: 300,
         holds: [(StageName::new("build").unwrap(), hold)].into(),
+        gates: [].into(),
         fences: [(TicketId::from_bytes([9; 16]), Generation(2))].into(),
     }
 }
@@ -44,6 +45,21 @@ fn a_name_that_is_not_valid_is_refused_with_its_place() {
     let said = decode(&control.encode_to_vec()).unwrap_err().to_string();
     let why = r#"expected 1 to 64 of the characters a-z A-Z 0-9 _ - ., got "two words""#;
     assert_eq!(said, format!("control: hold: stage: {why}"));
+}
+
+#[test]
+fn the_permit_of_a_gate_comes_through() {
+    let gate = Gate {
+        since: Timestamp::from_micros(1_795_269_802_120_000),
+        reason: "20 tickets in a row failed".into(),
+        permit: Some(Permit {
+            number: 3,
+            holder: Holder::new("host-1/42").unwrap(),
+        }),
+    };
+    let mut snapshot = one();
+    snapshot.gates.insert(StageName::new("test").unwrap(), gate);
+    assert_eq!(decode(&encode(&snapshot)), Ok(snapshot));
 }
 
 #[test]

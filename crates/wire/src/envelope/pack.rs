@@ -1,10 +1,11 @@
 //! A ticket into an envelope.
 
-use super::{Envelope, Header, PROPERTY_BYTES_MAX, is_content_type, is_trace, name};
+use super::{AVOID_MAX, Envelope, Header, PROPERTY_BYTES_MAX, is_content_type, is_trace, name};
+use domain::names::Version;
 use domain::ticket::{Lineage, Ticket};
 use std::borrow::Cow;
 
-/// The headers of a ticket that has everything.
+/// The headers of a ticket that has everything; few have versions to avoid.
 const HEADERS_MAX: usize = 13;
 
 /// Makes the message that carries this copy of the ticket; `booked` says whether the books know
@@ -23,6 +24,21 @@ pub fn pack(ticket: &Ticket, booked: bool) -> Envelope<'_> {
         timestamp: u64::try_from(seconds).ok(),
         headers: headers(ticket, content_type, booked),
         body: ticket.payload.bytes.clone(),
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// The same message, for a worker whose handler has none of these versions; those beyond the
+    /// bound are left out.
+    #[must_use]
+    pub fn avoiding(mut self, versions: &'a [Version]) -> Self {
+        if !versions.is_empty() {
+            let versions = versions.iter().take(AVOID_MAX);
+            let texts = versions.map(|version| Cow::Borrowed(version.as_str()));
+            let texts = Header::Texts(texts.collect());
+            self.headers.push((Cow::Borrowed(name::AVOID), texts));
+        }
+        self
     }
 }
 

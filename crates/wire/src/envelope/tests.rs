@@ -1,6 +1,6 @@
 use super::*;
 use crate::samples;
-use domain::names::{Kind, StageName};
+use domain::names::{Kind, StageName, Version};
 use domain::ticket::{Attempt, Generation, Hop, Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use proptest::collection::vec;
@@ -150,10 +150,16 @@ fn a_header_of_a_wrong_type_is_left_out_and_told() {
         (name::TRACE, Header::Other, "text"),
         (name::CONTENT_TYPE, Header::Int(1), "text"),
         (name::BOOKED, Header::Int(1), "a truth value"),
+        (name::BOOKED, Header::Texts(Vec::new()), "a truth value"),
+        (name::DEPTH, Header::Texts(Vec::new()), "an integer"),
+        (name::KEY, Header::Texts(Vec::new()), "text"),
+        (name::AVOID, text("1"), "a list of texts"),
+        (name::AVOID, Header::Other, "a list of texts"),
     ];
     for (name, header, expected) in cases {
         let unpacked = read(with(&[(name, header)]));
-        assert_eq!((&unpacked.ticket, unpacked.booked), (&bare(), false));
+        let read = (&unpacked.ticket, unpacked.booked, &*unpacked.avoid);
+        assert_eq!(read, (&bare(), false, &[][..]));
         let why = format!("{name}: expected {expected}, got another type; left out");
         assert_eq!(unpacked.oddities, [why]);
     }
@@ -184,6 +190,36 @@ fn a_header_with_a_bad_value_is_left_out_and_told() {
         assert_eq!(unpacked.oddities.len(), 1, "{name} {header:?}");
         assert!(unpacked.oddities[0].starts_with(name));
     }
+}
+
+fn versions(range: std::ops::Range<usize>) -> Vec<Version> {
+    let version = |n: usize| Version::new(&n.to_string()).unwrap();
+    range.map(version).collect()
+}
+
+#[test]
+fn a_message_says_which_versions_must_not_run_it() {
+    let ticket = full();
+    let avoid = versions(0..AVOID_MAX + 3);
+    for count in [0, 1, AVOID_MAX, AVOID_MAX + 3] {
+        let unpacked = read(pack(&ticket, true).avoiding(&avoid[..count]));
+        assert_eq!(unpacked.avoid, avoid[..count.min(AVOID_MAX)]);
+        assert_eq!(unpacked.ticket, ticket);
+        assert_eq!(unpacked.oddities, [""; 0]);
+    }
+}
+
+#[test]
+fn versions_that_make_no_sense_are_left_out_and_the_others_count() {
+    let bad = Header::Texts(["1", "", "a\0b", "2"].map(Cow::from).into());
+    let unpacked = read(with(&[(name::AVOID, bad)]));
+    assert_eq!(unpacked.avoid, versions(1..3));
+    assert_eq!(unpacked.oddities.len(), 2, "{:?}", unpacked.oddities);
+    let many = (0..50_000).map(|n| n.to_string().into());
+    let unpacked = read(with(&[(name::AVOID, Header::Texts(many.collect()))]));
+    assert_eq!(unpacked.avoid, versions(0..AVOID_MAX));
+    let why = "goaround-avoid: expected at most 16, got 50000, the last ones; left out";
+    assert_eq!(unpacked.oddities, [why]);
 }
 
 #[test]
@@ -357,6 +393,7 @@ fn header() -> impl Strategy<Value = Header<'static>> {
         ".*".prop_map(|text| Header::Text(text.into())),
         Just(text(OTHER)),
         any::<bool>().prop_map(Header::Bool),
+        vec(".*".prop_map(Cow::from), 0..3).prop_map(Header::Texts),
         Just(Header::Other),
     ]
 }
@@ -376,6 +413,7 @@ fn envelope() -> impl Strategy<Value = Envelope<'static>> {
         name::CONTENT_TYPE,
         name::BOOKED,
         name::TRACE,
+        name::AVOID,
     ]);
     let any_text = || option::of(".*".prop_map(Cow::from));
     let id = option::of(prop_oneof![".*".prop_map(Cow::from), Just(ID.into())]);

@@ -1,10 +1,11 @@
 //! An envelope into a ticket, whatever is inside.
 
 use super::oddities::Oddities;
-use super::{Envelope, Header, MILLIS_MAX, is_content_type, is_trace, name};
-use domain::names::{Kind, StageName};
+use super::{AVOID_MAX, Envelope, Header, MILLIS_MAX, is_content_type, is_trace, name};
+use domain::names::{Kind, StageName, Version};
 use domain::ticket::{Attempt, Generation, Hop, Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -25,6 +26,8 @@ pub struct Unpacked {
     /// Whether it came with an id. Without one the ticket's is nil: give it one by
     /// [`Unpacked::identify`] before anybody sees it.
     pub has_identity: bool,
+    /// The versions of the handler that must not run it.
+    pub avoid: Vec<Version>,
     /// What was left out because it made no sense, a few lines at most.
     pub oddities: Vec<String>,
 }
@@ -67,6 +70,7 @@ pub fn unpack(envelope: Envelope<'_>, stage: &StageName, now: Timestamp) -> Unpa
         // Nobody's books know a ticket that has no name.
         booked: booked && id.is_some(),
         has_identity: id.is_some(),
+        avoid: reader.versions(name::AVOID),
         oddities: reader.oddities.into_lines(),
     }
 }
@@ -198,17 +202,41 @@ impl<'e> Reader<'e> {
         match self.header(name) {
             None => false,
             Some(Header::Bool(flag)) => *flag,
-            Some(Header::Int(_) | Header::Text(_) | Header::Other) => {
+            Some(Header::Int(_) | Header::Text(_) | Header::Texts(_) | Header::Other) => {
                 self.odd(name, "expected a truth value, got another type");
                 false
             }
         }
     }
 
+    fn versions(&mut self, name: &str) -> Vec<Version> {
+        let texts = match self.header(name) {
+            None => return Vec::new(),
+            Some(Header::Texts(texts)) => texts,
+            Some(Header::Int(_) | Header::Text(_) | Header::Bool(_) | Header::Other) => {
+                self.odd(name, "expected a list of texts, got another type");
+                return Vec::new();
+            }
+        };
+        if texts.len() > AVOID_MAX {
+            let got = texts.len();
+            self.odd(
+                name,
+                format!("expected at most {AVOID_MAX}, got {got}, the last ones"),
+            );
+        }
+        let versions = texts.iter().take(AVOID_MAX);
+        let parsed = |text: &Cow<'_, str>| {
+            let parsed = Version::new(text);
+            parsed.map_err(|error| self.odd(name, error)).ok()
+        };
+        versions.filter_map(parsed).collect()
+    }
+
     fn int(&mut self, name: &str) -> Option<i64> {
         match self.header(name)? {
             Header::Int(number) => Some(*number),
-            Header::Text(_) | Header::Bool(_) | Header::Other => {
+            Header::Text(_) | Header::Bool(_) | Header::Texts(_) | Header::Other => {
                 self.odd(name, "expected an integer, got another type");
                 None
             }
@@ -218,7 +246,7 @@ impl<'e> Reader<'e> {
     fn text(&mut self, name: &str) -> Option<&'e str> {
         match self.header(name)? {
             Header::Text(text) => Some(text),
-            Header::Int(_) | Header::Bool(_) | Header::Other => {
+            Header::Int(_) | Header::Bool(_) | Header::Texts(_) | Header::Other => {
                 self.odd(name, "expected text, got another type");
                 None
             }

@@ -67,7 +67,7 @@ pub struct OopsJson {
     pub exit: Option<i32>,
     /// The signal that ended the handler's process.
     pub signal: Option<i32>,
-    /// Who told of it: `worker`, `supervisor` or `controller`.
+    /// Who told of it: `worker`, `supervisor`, `launcher` or `controller`.
     pub source: String,
     /// The last lines that the handler logged.
     pub log_tail: String,
@@ -79,6 +79,8 @@ pub struct OopsJson {
     pub cpu_system_ms: Option<f64>,
     /// The trace it belonged to.
     pub trace_id: Option<String>,
+    /// What problem it is about: the same text for the same problem.
+    pub signature: String,
 }
 
 impl OopsJson {
@@ -124,6 +126,7 @@ impl OopsJson {
                 .as_deref()
                 .and_then(trace_id)
                 .map(str::to_owned),
+            signature: report.signature().id.to_string(),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::books::by_reason;
 use domain::books::StageCounts;
-use domain::control::Hold;
+use domain::breaker::Rules;
+use domain::control::{Gate, Hold};
 use domain::flow::{Flows, Journal, Stage, Unique};
 use domain::names::StageName;
 use domain::ports::Inspection;
@@ -29,6 +30,8 @@ pub struct StageJson {
     pub grace: Option<String>,
     /// When failures are tried again.
     pub retry: Option<RetryJson>,
+    /// When what keeps failing is held; `null` is never.
+    pub breaker: Option<BreakerRulesJson>,
     /// Which kinds it takes; `null` takes all.
     pub kinds: Option<Vec<String>>,
     /// `key` when a key has at most one live ticket here.
@@ -49,6 +52,8 @@ pub struct StageJson {
     pub oldest_ready: Option<String>,
     /// Why it takes no deliveries, if it does not.
     pub hold: Option<HoldJson>,
+    /// Why it takes one ticket at a time only, if it fails as a whole.
+    pub gate: Option<GateJson>,
     /// The version of its handler.
     pub version: Option<String>,
     /// Why its handler cannot be started, if it cannot.
@@ -85,6 +90,26 @@ pub struct HoldJson {
     pub oops: Option<String>,
 }
 
+/// When what keeps failing is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerRulesJson {
+    /// After how many failures in a row.
+    pub failures: u32,
+    /// From one canary to the next, at least.
+    pub probe: String,
+}
+
+/// Why a stage takes one ticket at a time only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateJson {
+    /// Since when.
+    pub since: String,
+    /// Why.
+    pub reason: String,
+    /// Who may take the next one, if somebody may.
+    pub worker: Option<String>,
+}
+
 impl StageJson {
     /// A stage with its rules, if it is configured.
     pub fn new(name: &StageName, flows: &Flows) -> Self {
@@ -100,6 +125,7 @@ impl StageJson {
             deadline: rules.map(|rules| show_duration(rules.deadline)),
             grace: rules.map(|rules| show_duration(rules.grace)),
             retry: rules.map(|rules| RetryJson::new(&rules.retry)),
+            breaker: rules.and_then(|rules| rules.breaker.map(|it| BreakerRulesJson::new(&it))),
             kinds: rules.and_then(kinds),
             unique: rules.and_then(unique),
             journal: rules.map(journal),
@@ -110,6 +136,7 @@ impl StageJson {
             failed: 0,
             oldest_ready: None,
             hold: None,
+            gate: None,
             version: None,
             obstacle: None,
         }
@@ -138,6 +165,15 @@ impl StageJson {
         }
     }
 
+    /// The same with its gate.
+    #[must_use]
+    pub fn gated(self, gate: &Gate) -> Self {
+        Self {
+            gate: Some(GateJson::new(gate)),
+            ..self
+        }
+    }
+
     /// The same with a look at its handler.
     #[must_use]
     pub fn inspected(self, inspection: &Inspection) -> Self {
@@ -158,6 +194,25 @@ impl RetryJson {
             max: show_duration(retry.max),
             jitter: retry.jitter,
             attempts: retry.attempts.map_or(0, std::num::NonZeroU32::get),
+        }
+    }
+}
+
+impl BreakerRulesJson {
+    fn new(rules: &Rules) -> Self {
+        Self {
+            failures: rules.failures(),
+            probe: show_duration(rules.probe()),
+        }
+    }
+}
+
+impl GateJson {
+    fn new(gate: &Gate) -> Self {
+        Self {
+            since: gate.since.to_string(),
+            reason: gate.reason.clone(),
+            worker: gate.permit.as_ref().map(|it| it.holder.to_string()),
         }
     }
 }

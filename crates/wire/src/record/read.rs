@@ -1,7 +1,7 @@
 //! Bytes into records.
 
 use super::tables::Tables;
-use super::wait;
+use super::{obituary, wait};
 use crate::fields::Fields;
 use crate::outcome::UsageNumbers;
 use crate::unreadable::bounded;
@@ -69,6 +69,7 @@ fn said(word: Word, tables: &mut Tables) -> Result<Said, Unreadable> {
         Word::Gone(it) => Said::Gone {
             holder: tables.holder(it.holder)?,
             why: it.why,
+            obituary: it.obituary.and_then(obituary::read).map(Box::new),
         },
         Word::Marker(marker) => Said::Marker(marker),
         Word::Hold(it) => {
@@ -128,6 +129,7 @@ fn ended(it: &proto::AttemptEnd, tables: &Tables) -> Result<Ended, Unreadable> {
         oops: it.oops.map(Into::into),
         usage: usage.into(),
         scene: tables.scene(it.scene)?,
+        signature: it.signature.map(Into::into),
     })
 }
 

@@ -4,10 +4,12 @@ use crate::samples::{self, hex};
 use domain::control::Hold;
 use domain::fleet::Heartbeat;
 use domain::names::{Holder, Kind, StageName, Version};
+use domain::obituary::Obituary;
 use domain::oops::{OopsId, Scene, Span};
-use domain::outcome::{OutcomeKind, Usage};
+use domain::outcome::{Exit, OutcomeKind, Usage};
 use domain::record::{Arrived, Fate, Parted, Said, Started};
 use domain::settlement::Ended;
+use domain::signature::SignatureId;
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
@@ -101,10 +103,22 @@ fn ended(n: u8, to: Fate) -> Said {
                 cpu_system: Some(Duration::ZERO),
             },
             scene: scene(),
+            signature: None,
         }),
         to,
         emits: vec![ticket(3)],
     }))
+}
+
+fn failed(n: u8) -> Said {
+    let mut said = ended(n, Fate::Waits(Box::new(arrived(n))));
+    if let Said::Ended(parted) = &mut said
+        && let Some(ended) = &mut parted.ended
+    {
+        ended.outcome = OutcomeKind::Failed;
+        ended.signature = Some(SignatureId::new(1, 0x0f3a_9c5e_77b2_d104));
+    }
+    said
 }
 
 fn claimed() -> Said {
@@ -138,6 +152,22 @@ fn hold() -> Said {
     Said::Hold(stage("build"), Box::new(hold))
 }
 
+fn died() -> Said {
+    let obituary = Obituary {
+        exit: Exit::Signal(9),
+        began_at: AT,
+        died_at: AT.plus(Duration::from_secs(90)),
+        memory_bytes_max: Some(83 << 20),
+        oom_kills: 1,
+        last_words: "no room\n".into(),
+    };
+    Said::Gone {
+        holder: worker(),
+        why: "signal 9".into(),
+        obituary: Some(Box::new(obituary)),
+    }
+}
+
 fn group(said: Vec<Said>) -> Vec<Record> {
     let said = said.into_iter();
     let record = |said| Record {
@@ -167,10 +197,13 @@ fn everything() -> Vec<Record> {
         Said::Gone {
             holder: worker(),
             why: "exit status 1".into(),
+            obituary: None,
         },
         Said::Marker(300),
         hold(),
         Said::Unhold(stage("build")),
+        died(),
+        failed(9),
     ])
 }
 

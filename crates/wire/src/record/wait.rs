@@ -17,6 +17,7 @@ pub(super) fn write<'a>(wait: &'a Wait, writer: &mut Writer<'a>) -> proto::Wait 
         Condition::Held { version } => Field::Held(proto::HeldBack {
             version: version.as_ref().map(ToString::to_string),
         }),
+        Condition::Repair { signature } => Field::Repair((*signature).into()),
         Condition::Unclaimed => Field::Unclaimed(proto::Nothing {}),
         Condition::Suspect { holder, started_at } => Field::Suspect(proto::Suspicion {
             holder: writer.holders.place(holder.as_str()),
@@ -57,6 +58,9 @@ fn condition(field: Field, tables: &Tables) -> Result<Condition, Unreadable> {
                 .map(Version::new)
                 .transpose()
                 .map_err(Unreadable::new)?,
+        },
+        Field::Repair(signature) => Condition::Repair {
+            signature: signature.into(),
         },
         Field::Unclaimed(proto::Nothing {}) => Condition::Unclaimed,
         Field::Suspect(suspicion) => Condition::Suspect {

@@ -64,7 +64,10 @@ fn weight(record: &Record) -> usize {
             let served = beat.stages.len() * SERVED_BYTES;
             served + beat.in_hand.len() * NAME_BYTES + beat.hostname.len()
         }
-        Said::Gone { why, .. } => why.len(),
+        Said::Gone { why, obituary, .. } => {
+            let last_words = obituary.as_deref().map_or(0, |it| it.last_words.len());
+            why.len() + last_words
+        }
         Said::Hold(_, hold) => hold.reason.len() + hold.by.len(),
         Said::Fenced { .. } | Said::Marker(_) | Said::Unhold(_) => 0,
     };

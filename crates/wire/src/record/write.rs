@@ -1,7 +1,7 @@
 //! Records into bytes.
 
 use super::texts::{Scenes, Texts, place};
-use super::{ticket, wait};
+use super::{obituary, ticket, wait};
 use crate::outcome::UsageNumbers;
 use crate::{control, proto};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -88,9 +88,14 @@ impl<'a> Writer<'a> {
                 stage: self.stages.place(stage.as_str()),
             }),
             Said::Beat(beat) => Word::Beat(self.beat(beat)),
-            Said::Gone { holder, why } => Word::Gone(proto::Gone {
+            Said::Gone {
+                holder,
+                why,
+                obituary,
+            } => Word::Gone(proto::Gone {
                 holder: self.holders.place(holder.as_str()),
                 why: why.clone(),
+                obituary: obituary.as_deref().map(obituary::write),
             }),
             Said::Marker(marker) => Word::Marker(*marker),
             Said::Hold(stage, hold) => Word::Hold(control::hold_of(stage, hold)),
@@ -141,6 +146,7 @@ impl<'a> Writer<'a> {
             cpu_user_us,
             cpu_system_us,
             scene: self.scenes.place(&ended.scene, &mut self.holders),
+            signature: ended.signature.map(Into::into),
         }
     }
 

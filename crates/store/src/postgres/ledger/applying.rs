@@ -6,16 +6,18 @@ use super::hearing::{HANDED_BACK, Hearing};
 use crate::postgres::fault::Fault;
 use crate::postgres::keys;
 use crate::postgres::partitions::HISTORY;
+use crate::postgres::repairs::{Alert, Repairs};
 use crate::postgres::rows;
 use crate::postgres::submit::LEDGER_SHARD;
 use crate::postgres::working::Working;
 use deadpool_postgres::Transaction;
+use domain::breaker::End;
 use domain::flow::Flows;
 use domain::names::StageName;
 use domain::ports::Applied;
 use domain::record::{Fate, Record, Said};
 use domain::ticket::{Name, Ticket, TicketId};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// The attempts of these tickets whose end was told: a word about their beginning that is read
@@ -34,13 +36,18 @@ impl Books {
         });
         let times = times.chain([now]);
         shared.days.cover(&client, HISTORY, times, now).await?;
-        let tx = self.begin(&mut client).await?;
+        let (tx, alert) = self.begin_alert(&mut client).await?;
         if records
             .iter()
             .any(|record| is_keyed(&shared.flows, &record.said))
         {
             keys::lock(&tx).await?;
         }
+        let setting = self.setting(now);
+        let repairs = match at_risk(records, &alert) {
+            Some(stages) => Repairs::take(&tx, setting, stages).await?,
+            None => Repairs::none(setting),
+        };
         let working = Working::load(&tx, tickets_of(records)).await?;
         let mut hearing = Hearing {
             told: told(&tx, &working, records).await?,
@@ -48,6 +55,7 @@ impl Books {
             applied: Applied::default(),
             flows: &shared.flows,
             now,
+            repairs,
         };
         for record in records {
             hearing.hear(record);
@@ -55,18 +63,43 @@ impl Books {
         let Hearing {
             mut working,
             mut applied,
+            repairs,
             ..
         } = hearing;
         keys::pass_on(&tx, &mut working, now).await?;
         let has_waits = working.has_new_waits();
         let written = working.write(&tx, LEDGER_SHARD).await?;
+        let repaired = repairs.finish(&tx).await?;
         tx.commit().await?;
-        applied.control = written.revision.is_some();
-        if has_waits || written.released > 0 {
+        applied.control = written.revision.is_some() || repaired.control;
+        if has_waits || written.released > 0 || repaired.is_news {
             self.wake();
         }
         Ok(applied)
     }
+}
+
+/// The stages whose breakers must be in hand: something failed there, or something happened that
+/// one of them waits for. `None` when no breaker and no plan can have anything to do with it.
+fn at_risk(records: &[Record], alert: &Alert) -> Option<BTreeSet<StageName>> {
+    let mut stages = BTreeSet::new();
+    let mut has_ends = false;
+    for record in records {
+        let (stage, is_at_risk) = match &record.said {
+            Said::Ended(parted) => {
+                has_ends = true;
+                let end = parted.ended.as_ref();
+                let end = end.map(|ended| End::of(ended.outcome, ended.signature));
+                (&parted.stage, matches!(end, Some(End::Failed(_))))
+            }
+            Said::Started(started) => (&started.stage, false),
+            _ => continue,
+        };
+        if (is_at_risk || alert.stages.contains(stage)) && !stages.contains(stage) {
+            stages.insert(stage.clone());
+        }
+    }
+    (!stages.is_empty() || has_ends && alert.has_plans).then_some(stages)
 }
 
 fn is_keyed(flows: &Flows, said: &Said) -> bool {

@@ -1,8 +1,11 @@
 //! What is due, and what must be judged: found by the partial indexes, whatever else there is.
 
 use super::Books;
+use super::rounds::next_repair;
 use crate::postgres::fault::Fault;
-use crate::postgres::rows::{self, Placed, TICKET_COLUMNS, place_columns, ticket_columns};
+use crate::postgres::rows::{
+    self, PLACE_COLUMNS, Placed, TICKET_COLUMNS, place_columns, ticket_columns,
+};
 use domain::names::{Holder, Version};
 use domain::oops::Scene;
 use domain::ports::{Due, Dues};
@@ -27,12 +30,12 @@ macro_rules! waiters {
 }
 
 /// Where the columns of the open attempt begin.
-const ATTEMPT_AT: usize = TICKET_COLUMNS + 19;
+const ATTEMPT_AT: usize = TICKET_COLUMNS + PLACE_COLUMNS;
 
 pub(crate) const DUE: &str = concat!(
     "SELECT ",
     ticket_columns!(),
-    ", p.barrier FROM (SELECT * FROM places WHERE state = 2 AND reason IN (1, 2) AND until <= $1 \
+    ", p.barrier, p.avoid FROM (SELECT * FROM places WHERE state = 2 AND reason IN (1, 2) AND until <= $1 \
      ORDER BY until LIMIT $2) p JOIN tickets t ON t.id = p.id WHERE t.payload IS NOT NULL \
      ORDER BY p.until"
 );
@@ -50,14 +53,23 @@ pub(crate) const NEXT: &str = "SELECT least(
    (SELECT min(until) FROM places WHERE state = 2 AND reason = 3))";
 
 impl Books {
+    /// What is due, after breakers and plans have released what it is time for: that much of the
+    /// books is changed by asking.
     pub(super) async fn find_due(&self, now: Timestamp, max: usize) -> Result<Dues, Fault> {
         let mut client = self.client().await?;
-        let tx = self.begin(&mut client).await?;
+        let mut tx = self.begin(&mut client).await?;
+        let mut repair = next_repair(&tx).await?;
+        if self.is_time(repair, now) {
+            drop(tx);
+            self.repair(now, max).await?;
+            tx = self.begin(&mut client).await?;
+            repair = next_repair(&tx).await?;
+        }
         let (at, limit) = (now.as_micros(), limit(max));
         let (query, next) = tokio::try_join!(tx.prepare_cached(DUE), tx.prepare_cached(NEXT))?;
         let found = tx.query(&query, &[&at, &limit]).await?;
         let next = tx.query_one(&next, &[&at]).await?;
-        let next = rows::time(&next, 0)?;
+        let next = [rows::time(&next, 0)?, repair].into_iter().flatten().min();
         tx.commit().await?;
         Ok(Dues {
             next: match found.len() < max {
@@ -109,6 +121,10 @@ fn due(row: &Row) -> Result<Due, Fault> {
     Ok(Due {
         ticket: rows::ticket(row, 0)?,
         barrier: barrier.map(i64::cast_unsigned),
+        avoid: match row.try_get::<_, Option<&str>>(TICKET_COLUMNS + 1)? {
+            Some(lines) => rows::versions(lines)?,
+            None => Vec::new(),
+        },
     })
 }
 

@@ -2,9 +2,11 @@
 
 use crate::codes::Count;
 use crate::postgres::keys;
+use crate::postgres::repairs::{self, Repairs};
 use crate::postgres::rows::{self, Barrier, Placed};
 use crate::postgres::working::{Steer, Working};
 use domain::books::{Fact, Line, Stale, State};
+use domain::breaker::End;
 use domain::flow::{Flows, Journal};
 use domain::hearing::{Heard, Position, Spot, found, hear};
 use domain::names::{Holder, StageName};
@@ -12,6 +14,7 @@ use domain::outcome::OutcomeKind;
 use domain::ports::Applied;
 use domain::record::{Arrived, Fate, Parted, Record, Said, Started};
 use domain::settlement::Ended;
+use domain::signature::SignatureId;
 use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
@@ -31,6 +34,7 @@ pub(super) struct Hearing<'a> {
     /// Attempts whose end was told.
     pub(super) told: HashSet<Name>,
     pub(super) now: Timestamp,
+    pub(super) repairs: Repairs<'a>,
 }
 
 impl Hearing<'_> {
@@ -108,6 +112,8 @@ impl Hearing<'_> {
             placed.holder = Some(started.scene.holder.clone());
             placed.version = Some(started.scene.version.clone());
             placed.is_claimed = started.claimed;
+            placed.avoid.clear();
+            self.repairs.started(stage, &started.scene.holder, *name);
             self.working.put(placed);
         }
     }
@@ -125,9 +131,11 @@ impl Hearing<'_> {
     fn ended(&mut self, record: &Record, parted: &Parted, heard: &Heard) {
         let was_open = self.working.close(&parted.name);
         let is_news = !matches!(heard, Heard::Stale(_));
+        let mut held_by = None;
         if let Some(ended) = &parted.ended {
             if is_news {
                 self.count(&parted.stage, ended.outcome);
+                held_by = self.tried(parted, ended);
             }
             if is_news || was_open {
                 self.tell(parted, ended);
@@ -136,7 +144,11 @@ impl Hearing<'_> {
             self.never_ran(record, parted);
         }
         if let Heard::Moves(position) = heard {
-            self.moved_on(record, parted, position);
+            if parted.ended.is_none() {
+                let names = (parted.name, position.name);
+                self.repairs.renamed(&parted.stage, names);
+            }
+            self.moved_on(record, parted, (position, held_by));
         }
         for ticket in &parted.emits {
             self.found(ticket, false);
@@ -147,6 +159,17 @@ impl Hearing<'_> {
                 self.found(ticket, true);
             }
         }
+    }
+
+    /// Breakers hear of the attempt, and the plan that had let its ticket go. Returns the signature
+    /// that the ticket is to wait for.
+    fn tried(&mut self, parted: &Parted, ended: &Ended) -> Option<SignatureId> {
+        let attempt = repairs::attempt(parted.name, ended);
+        if let Some(placed) = self.working.get_mut(parted.name.ticket) {
+            self.repairs.tell_plan(placed, (&attempt.end).into());
+            placed.avoid.clear();
+        }
+        self.repairs.ended(&parted.stage, &attempt)
     }
 
     /// Whoever hands a copy back does not know whether the word of its start got through. It may
@@ -162,14 +185,22 @@ impl Hearing<'_> {
             .tell(keys::note(at, record.at, (HANDED_BACK, why)));
     }
 
-    fn moved_on(&mut self, record: &Record, parted: &Parted, position: &Position) {
+    fn moved_on(
+        &mut self,
+        record: &Record,
+        parted: &Parted,
+        (position, held_by): (&Position, Option<SignatureId>),
+    ) {
         let at = parted
             .ended
             .as_ref()
             .map_or(record.at, |ended| ended.span.ended_at);
         match &parted.to {
             Fate::Waits(arrived) => {
-                self.wait(position.name, &arrived.ticket, arrived.wait.clone());
+                let at = (position.name, &arrived.ticket.stage);
+                let wait = (arrived.wait.clone(), held_by);
+                let wait = repairs::held(&mut self.working, at, wait);
+                self.wait(position.name, &arrived.ticket, wait);
             }
             Fate::Doubted(copies) => match copies.first() {
                 Some(next) if next.id() == parted.name.ticket => self.doubted(next, position),
@@ -182,6 +213,11 @@ impl Hearing<'_> {
             && let Some(placed) = self.working.get_mut(parted.name.ticket)
         {
             placed.version = Some(ended.scene.version.clone());
+            match End::of(ended.outcome, ended.signature) {
+                End::Landed => placed.signature = None,
+                End::Failed(signature) => placed.signature = signature,
+                End::Nothing => {}
+            }
         }
     }
 

@@ -6,12 +6,15 @@ use crate::codes::Count;
 use crate::postgres::fault::Fault;
 use crate::postgres::keys;
 use crate::postgres::partitions::HISTORY;
+use crate::postgres::repairs::{self, Repairs};
 use crate::postgres::rows::{Barrier, Placed};
 use crate::postgres::submit::LEDGER_SHARD;
 use crate::postgres::working::{Steer, Working};
 use domain::books::{Fact, Line};
+use domain::breaker::End;
 use domain::verdict::Verdict;
-use domain::wait::Reason;
+use domain::wait::{Reason, Wait};
+use std::collections::BTreeSet;
 
 impl Books {
     pub(super) async fn judge_once(&self, verdicts: &[Verdict]) -> Result<u64, Fault> {
@@ -23,54 +26,95 @@ impl Books {
             .await?;
         let tx = self.begin(&mut client).await?;
         keys::lock(&tx).await?;
+        let stages = BTreeSet::new();
+        let mut repairs = Repairs::take(&tx, self.setting(now), stages).await?;
         let ids = verdicts.iter().map(|verdict| verdict.of.ticket).collect();
-        let mut working = Working::load(&tx, ids).await?;
+        let working = Working::load(&tx, ids).await?;
+        let stage = |verdict: &Verdict| Some(working.get(verdict.of.ticket)?.stage.clone());
+        let stages = verdicts.iter().filter_map(stage).collect();
+        repairs.load_more(&tx, stages).await?;
+        let mut judging = Judging { working, repairs };
         let mut counted = 0;
         for verdict in verdicts {
-            counted += u64::from(carry_out(&mut working, verdict));
+            counted += u64::from(judging.carry_out(verdict));
         }
+        let Judging {
+            mut working,
+            repairs,
+        } = judging;
         if counted > 0 {
             keys::pass_on(&tx, &mut working, now).await?;
             working.write(&tx, LEDGER_SHARD).await?;
+            let repaired = repairs.finish(&tx).await?;
             tx.commit().await?;
+            tracing::debug!(?repaired, "{counted} verdicts are carried out");
             self.wake();
         }
         Ok(counted)
     }
 }
 
-/// False when the books know better.
-fn carry_out(working: &mut Working, verdict: &Verdict) -> bool {
-    let Some(placed) = working.get(verdict.of.ticket) else {
-        return false;
-    };
-    let reason = placed.reason();
-    let is_judged = matches!(reason, Some(Reason::Suspect | Reason::Pending));
-    if placed.name != verdict.of || !is_judged {
-        return false;
+/// Verdicts that are being carried out.
+struct Judging<'a> {
+    working: Working,
+    repairs: Repairs<'a>,
+}
+
+impl Judging<'_> {
+    /// False when the books know better.
+    fn carry_out(&mut self, verdict: &Verdict) -> bool {
+        let Some(placed) = self.working.get(verdict.of.ticket) else {
+            return false;
+        };
+        let reason = placed.reason();
+        let is_judged = matches!(reason, Some(Reason::Suspect | Reason::Pending));
+        if placed.name != verdict.of || !is_judged {
+            return false;
+        }
+        let mut placed: Placed = placed.clone();
+        self.working.close(&verdict.of);
+        if verdict.wait.oops.is_some() {
+            let stage = placed.stage.as_str();
+            self.working.count(stage, Count::AttemptsFailed, 1);
+        }
+        self.working.tell(Line {
+            at: verdict.wait.since,
+            name: verdict.of,
+            stage: placed.stage.clone(),
+            fact: Fact::Noted {
+                what: JUDGED.into(),
+                why: verdict.wait.because.clone(),
+                oops: verdict.wait.oops,
+            },
+        });
+        let wait = self.heard(&mut placed, verdict);
+        placed.put_waiting(verdict.name, wait);
+        // A copy of a suspect may still be out there; a pending ticket is in the store only.
+        if reason == Some(Reason::Suspect) && verdict.name.generation > verdict.of.generation {
+            placed.barrier = Some(Barrier::New);
+            self.working
+                .steer(Steer::Fence(verdict.of.ticket, verdict.name.generation));
+        }
+        self.working.put(placed);
+        true
     }
-    let mut placed: Placed = placed.clone();
-    let wait = &verdict.wait;
-    working.close(&verdict.of);
-    if wait.oops.is_some() {
-        working.count(placed.stage.as_str(), Count::AttemptsFailed, 1);
+
+    /// Breakers hear of the attempt. Returns what its ticket waits for.
+    fn heard(&mut self, placed: &mut Placed, verdict: &Verdict) -> Wait {
+        let wait = verdict.wait.clone();
+        let Some(attempt) = &verdict.died else {
+            // It had not been started: it goes on as what it was.
+            let names = (verdict.of, verdict.name);
+            self.repairs.renamed(&placed.stage, names);
+            return wait;
+        };
+        placed.avoid.clear();
+        if let End::Failed(signature) = &attempt.end {
+            placed.signature = *signature;
+        }
+        self.repairs.tell_plan(placed, (&attempt.end).into());
+        let held_by = self.repairs.ended(&placed.stage, attempt);
+        let at = (verdict.name, &placed.stage);
+        repairs::held(&mut self.working, at, (wait, held_by))
     }
-    working.tell(Line {
-        at: wait.since,
-        name: verdict.of,
-        stage: placed.stage.clone(),
-        fact: Fact::Noted {
-            what: JUDGED.into(),
-            why: wait.because.clone(),
-            oops: wait.oops,
-        },
-    });
-    placed.put_waiting(verdict.name, wait.clone());
-    // A copy of a suspect may still be out there; a pending ticket is in the store only.
-    if reason == Some(Reason::Suspect) && verdict.name.generation > verdict.of.generation {
-        placed.barrier = Some(Barrier::New);
-        working.steer(Steer::Fence(verdict.of.ticket, verdict.name.generation));
-    }
-    working.put(placed);
-    true
 }

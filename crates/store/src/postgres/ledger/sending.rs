@@ -4,6 +4,7 @@ use super::Books;
 use crate::postgres::fault::Fault;
 use crate::postgres::keys::note;
 use crate::postgres::partitions::HISTORY;
+use crate::postgres::repairs::is_told;
 use crate::postgres::rows::{Barrier, PUBLISHING, RUNNABLE, WAITING};
 use crate::postgres::submit::{LEDGER_SHARD, SUBMITTED};
 use crate::postgres::working::{Steer, Working};
@@ -66,7 +67,7 @@ fn begin(working: &mut Working, name: &Name, now: Timestamp) -> Result<(), Fault
     }
     placed.state = PUBLISHING;
     let why = match placed.wait.as_ref() {
-        Some(wait) if wait.because == SUBMITTED => return Ok(()),
+        Some(wait) if wait.because == SUBMITTED || is_told(&wait.because) => return Ok(()),
         Some(wait) if matches!(wait.condition, Condition::Backoff { .. }) => "its back-off is over",
         _ => "the time it was put off to has come",
     };

@@ -1,0 +1,62 @@
+//! The end of an attempt, as far as breakers ask for it.
+
+use crate::names::Version;
+use crate::oops::Span;
+use crate::outcome::OutcomeKind;
+use crate::plan::TicketEnd;
+use crate::signature::SignatureId;
+use crate::ticket::Name;
+
+/// An attempt that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Under which name its ticket was held.
+    pub name: Name,
+    /// The version of the handler that ran it.
+    pub version: Version,
+    /// When it ran, by the worker's clock.
+    pub span: Span,
+    /// How it ended.
+    pub end: End,
+}
+
+/// What an end shows of the handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The handler came to a result of its own.
+    Landed,
+    /// It failed, in this way if that is known.
+    Failed(Option<SignatureId>),
+    /// Nothing.
+    Nothing,
+}
+
+impl End {
+    /// What this outcome shows.
+    ///
+    /// A rejection is a result: the handler looked at the ticket and said what is wrong with it,
+    /// which may be the very repair. A handler that cannot be started has its own hold, which ends
+    /// when it changes.
+    pub const fn of(outcome: OutcomeKind, signature: Option<SignatureId>) -> Self {
+        match outcome {
+            OutcomeKind::Done | OutcomeKind::Pending | OutcomeKind::Rejected => Self::Landed,
+            OutcomeKind::Failed | OutcomeKind::Crashed | OutcomeKind::TimedOut => {
+                Self::Failed(signature)
+            }
+            OutcomeKind::NotNow | OutcomeKind::Unstartable | OutcomeKind::Abandoned => {
+                Self::Nothing
+            }
+        }
+    }
+}
+
+impl From<&End> for TicketEnd {
+    /// What the plan that had released the ticket is told.
+    fn from(end: &End) -> Self {
+        match end {
+            End::Landed => Self::Landed,
+            End::Failed(signature) => Self::Failed(*signature),
+            End::Nothing => Self::Undecided,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `goaround stage breakers` and `probe`: what keeps failing, and trying one of it now.
+
+use super::failure::Failure;
+use super::output::{Column, Form, Format, items, member, print_list};
+use super::terminal::Terminal;
+use super::text::visible;
+use crate::client::{Body, Client, encode};
+use clap::Args;
+use domain::signature::SignatureId;
+use serde_json::{Value as Json, json};
+
+#[derive(Args)]
+pub(super) struct Breakers {
+    /// The stage; without it all
+    #[arg(value_name = "STAGE")]
+    stage: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
+    output: Format,
+}
+
+#[derive(Args)]
+pub(super) struct Probe {
+    /// The stage
+    #[arg(value_name = "STAGE")]
+    stage: String,
+    /// Which of its breakers, for example v1-0f3a9c5e77b2d104; without it that of the whole stage
+    #[arg(long, value_name = "ID")]
+    signature: Option<SignatureId>,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
+    output: Form,
+}
+
+const COLUMNS: &[Column] = &[
+    Column {
+        head: "BREAKER",
+        cell: |breaker, _| name(breaker),
+    },
+    Column {
+        head: "STAGE",
+        cell: |breaker, _| member(breaker, "stage"),
+    },
+    Column {
+        head: "STATE",
+        cell: |breaker, _| member(breaker, "state"),
+    },
+    Column {
+        head: "HELD",
+        cell: |breaker, _| member(breaker, "held"),
+    },
+    Column {
+        head: "FAILURES",
+        cell: |breaker, _| member(breaker, "failures"),
+    },
+    Column {
+        head: "SINCE",
+        cell: |breaker, terminal| terminal.when(&member(breaker, "since")),
+    },
+    Column {
+        head: "NEXT",
+        cell: next,
+    },
+    Column {
+        head: "FAILS ON",
+        cell: |breaker, _| member(breaker, "failed_versions"),
+    },
+    Column {
+        head: "NEWEST",
+        cell: |breaker, _| member(breaker, "newest_version"),
+    },
+    Column {
+        head: "VALUE",
+        cell: |breaker, _| member(breaker, "value"),
+    },
+];
+
+/// The signature, or that it is about the stage.
+fn name(breaker: &Json) -> String {
+    match member(breaker, "signature") {
+        signature if signature.is_empty() => "stage".into(),
+        signature => signature,
+    }
+}
+
+/// What comes next: a time, the ticket that is being tried, or a plan.
+fn next(breaker: &Json, terminal: &Terminal<'_>) -> String {
+    let canary = &breaker["canary"];
+    match (member(breaker, "next_probe"), member(breaker, "plan")) {
+        (at, _) if !at.is_empty() => terminal.when(&at),
+        (_, plan) if !plan.is_empty() => format!("plan {plan}"),
+        _ if !canary.is_null() => match member(canary, "ticket").as_str() {
+            "" => "one ticket is tried".into(),
+            ticket => format!("ticket {ticket}"),
+        },
+        _ => String::new(),
+    }
+}
+
+impl Breakers {
+    pub(super) fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
+        let path = match &self.stage {
+            Some(stage) => format!("breakers?stage={}", encode(stage)),
+            None => "breakers".into(),
+        };
+        let answer = client.get(&path)?;
+        print_list(&answer, COLUMNS, self.output, terminal)?;
+        if self.output == Format::Table && items(&answer).is_empty() {
+            terminal.note("nothing has failed lately");
+        }
+        Ok(())
+    }
+}
+
+impl Probe {
+    pub(super) fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
+        let signature = self.signature.map(|it| it.to_string());
+        let body = json!({ "stage": self.stage, "signature": signature }).to_string();
+        let breaker = client.post("breakers/probe", Body::Json(&body))?;
+        match self.output {
+            Form::Json => terminal.print(&breaker.to_string()),
+            Form::Table => {
+                let text = |name| member(&breaker, name);
+                let line = format!(
+                    "{}  {}  {}: {}",
+                    text("stage"),
+                    name(&breaker),
+                    text("state"),
+                    text("then")
+                );
+                terminal.print(&visible(&line))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::terminal::tests::world;
+    use super::*;
+
+    #[test]
+    fn what_comes_next_is_a_time_a_ticket_or_a_plan() {
+        let world = world("goaround", false);
+        let terminal = Terminal::new(&world);
+        for (breaker, expected) in [
+            (
+                json!({ "next_probe": "2026-11-21T14:16:00Z" }),
+                "2026-11-21T14:16:00Z",
+            ),
+            (json!({ "plan": "p" }), "plan p"),
+            (json!({ "canary": { "ticket": "t" } }), "ticket t"),
+            (
+                json!({ "canary": { "ticket": null } }),
+                "one ticket is tried",
+            ),
+            (json!({}), ""),
+        ] {
+            assert_eq!(next(&breaker, &terminal), expected, "{breaker}");
+        }
+        assert_eq!(name(&json!({ "signature": null })), "stage");
+    }
+}

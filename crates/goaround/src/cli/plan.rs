@@ -1,0 +1,296 @@
+//! `goaround plan`: how waiting tickets become runnable again, many at a time.
+
+mod list;
+mod shown;
+
+use super::failure::{Code, Failure};
+use super::list::filter;
+use super::output::{Form, member};
+use super::terminal::Terminal;
+use crate::client::{Body, Client};
+use clap::{Args, Subcommand, ValueEnum};
+use domain::plan::{GroupName, PlanId, Ramp, Rate};
+use list::List;
+use serde_json::{Map, Value as Json, json};
+use shown::print;
+use std::process::ExitCode;
+
+/// The group that is all of a plan.
+const EVERYTHING: &str = "everything";
+
+/// Release waiting tickets, many at a time
+#[derive(Args)]
+#[command(before_help = "Example:\n  goaround plan list")]
+#[command(disable_help_subcommand = true)]
+pub(super) struct Plans {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Release plans, the newest first
+    #[command(before_help = "Example:\n  goaround plan list --filter 'is:live stage:build'")]
+    List(List),
+    /// One plan: its groups, where it stands, who did what
+    #[command(before_help = EXAMPLE_SHOW)]
+    Show(Show),
+    /// Freeze the waiting tickets that match into a plan; nothing is released yet
+    #[command(before_help = "Example:\n  goaround plan make --filter 'is:held stage:build'")]
+    Make(Make),
+    /// Begin to release a plan's tickets, in steps
+    #[command(before_help = EXAMPLE_RELEASE)]
+    Release(Release),
+    /// Release nothing until it is resumed
+    #[command(before_help = EXAMPLE_PAUSE)]
+    Pause(One),
+    /// Go on after a pause
+    #[command(before_help = EXAMPLE_RESUME)]
+    Resume(One),
+    /// Release nothing any more; what was released stays released
+    #[command(before_help = EXAMPLE_STOP)]
+    Stop(One),
+    /// Give up a group of a plan's tickets, with a reason that is kept
+    #[command(before_help = EXAMPLE_DROP)]
+    Drop(Drop),
+}
+
+const EXAMPLE_SHOW: &str =
+    "Example:\n  goaround plan show 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f -o json";
+const EXAMPLE_RELEASE: &str = "Example:\n  goaround plan release \
+                               0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f --group kind=f42 --rate 10/s";
+const EXAMPLE_PAUSE: &str = "Example:\n  goaround plan pause 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+const EXAMPLE_RESUME: &str =
+    "Example:\n  goaround plan resume 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+const EXAMPLE_STOP: &str = "Example:\n  goaround plan stop 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+const EXAMPLE_DROP: &str = "Example:\n  goaround plan drop 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f \
+                            --group kind=f42 --reason 'too old'";
+
+#[derive(Args)]
+struct Show {
+    /// The plan
+    #[arg(value_name = "ID")]
+    id: PlanId,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
+    output: Form,
+}
+
+#[derive(Args)]
+struct Make {
+    /// Which waiting tickets, for example 'is:held stage:build'; an empty text is all
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
+    filter: String,
+    #[command(flatten)]
+    terms: Terms,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Told::Table, value_name = "FORM")]
+    output: Told,
+}
+
+#[derive(Args)]
+struct Release {
+    #[command(flatten)]
+    one: One,
+    /// Which of its tickets, as the plan shows it, for example kind=f42; without it all
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    group: Option<String>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+#[derive(Args)]
+struct Drop {
+    #[command(flatten)]
+    one: One,
+    /// Which of its tickets, as the plan shows it, for example kind=f42; or everything
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    group: String,
+    /// Why; kept in the books
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Args)]
+struct One {
+    /// The plan
+    #[arg(value_name = "ID")]
+    id: PlanId,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Told::Table, value_name = "FORM")]
+    output: Told,
+}
+
+/// How tickets are released; what is not said is as the plan has it.
+#[derive(Args)]
+struct Terms {
+    /// How fast, for example 10/s, 300/m or none
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate: Option<String>,
+    /// In which steps, for example 1,10,100; the rest goes in the last one
+    #[arg(long, value_name = "STEPS")]
+    ramp: Option<Ramp>,
+    /// Which first
+    #[arg(long, value_enum)]
+    order: Option<First>,
+}
+
+/// Which comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum First {
+    /// The newest first.
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
+/// The forms of what was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Told {
+    /// A line with where the plan stands.
+    Table,
+    /// One JSON document.
+    Json,
+    /// Only the id.
+    Name,
+}
+
+fn group(text: &str) -> Result<String, domain::plan::BadGroup> {
+    match text {
+        EVERYTHING => Ok(text.into()),
+        name => name.parse::<GroupName>().map(|name| name.to_string()),
+    }
+}
+
+fn rate(text: &str) -> Result<String, domain::plan::BadRate> {
+    match text {
+        "none" => Ok(text.into()),
+        rate => rate.parse::<Rate>().map(|rate| rate.to_string()),
+    }
+}
+
+impl Plans {
+    pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
+        match self.verb {
+            Verb::List(list) => list.run(client, terminal)?,
+            Verb::Show(show) => {
+                let plan = client.get(&format!("plans/{}", show.id))?;
+                match show.output {
+                    Form::Json => terminal.print(&plan.to_string())?,
+                    Form::Table => print(&plan, terminal)?,
+                }
+            }
+            Verb::Make(make) => make.run(client, terminal)?,
+            Verb::Release(release) => {
+                let body = json!({ "group": release.group, "terms": release.terms.json() });
+                release.one.order("release", &body, client, terminal)?;
+            }
+            Verb::Pause(one) => one.order("pause", &json!({}), client, terminal)?,
+            Verb::Resume(one) => one.order("resume", &json!({}), client, terminal)?,
+            Verb::Stop(one) => one.order("stop", &json!({}), client, terminal)?,
+            Verb::Drop(drop) if drop.reason.trim().is_empty() => {
+                let message = "--reason: expected a reason, got an empty text";
+                return Err(Failure::new(Code::Usage, message));
+            }
+            Verb::Drop(drop) => {
+                let body = json!({ "group": drop.group, "reason": drop.reason });
+                drop.one.order("drop", &body, client, terminal)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Terms {
+    /// Only what is said.
+    fn json(&self) -> Json {
+        let mut terms = Map::new();
+        if let Some(rate) = &self.rate {
+            terms.insert("rate".into(), rate.as_str().into());
+        }
+        if let Some(ramp) = &self.ramp {
+            terms.insert("ramp".into(), ramp.to_string().into());
+        }
+        if let Some(order) = self.order {
+            let order = match order {
+                First::Newest => "newest",
+                First::Oldest => "oldest",
+            };
+            terms.insert("order".into(), order.into());
+        }
+        Json::Object(terms)
+    }
+}
+
+impl Make {
+    fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
+        let body = json!({ "filter": self.filter, "terms": self.terms.json() });
+        let plan = client.post("plans", Body::Json(&body.to_string()))?;
+        match self.output {
+            Told::Table => print(&plan, terminal)?,
+            Told::Json => terminal.print(&plan.to_string())?,
+            Told::Name => terminal.print(&member(&plan, "id"))?,
+        }
+        let next = match plan["counts"]["total"].as_u64() {
+            Some(0) => "no waiting ticket matches, so there is nothing to release".into(),
+            _ => format!(
+                "nothing is released yet: goaround plan release {}",
+                member(&plan, "id")
+            ),
+        };
+        terminal.note(&next);
+        Ok(())
+    }
+}
+
+impl One {
+    fn order(
+        &self,
+        verb: &str,
+        body: &Json,
+        client: &Client,
+        terminal: &Terminal<'_>,
+    ) -> Result<(), Failure> {
+        let path = format!("plans/{}/{verb}", self.id);
+        let plan = client.post(&path, Body::Json(&body.to_string()))?;
+        match self.output {
+            Told::Table => terminal.print(&line(&plan)),
+            Told::Json => terminal.print(&plan.to_string()),
+            Told::Name => terminal.print(&member(&plan, "id")),
+        }
+    }
+}
+
+/// Where the plan stands, in a line.
+fn line(plan: &Json) -> String {
+    let counts = &plan["counts"];
+    format!(
+        "{}  {}  {} of {} tickets left",
+        member(plan, "id"),
+        member(plan, "state"),
+        member(counts, "left"),
+        member(counts, "total"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_of_the_terms_is_sent() {
+        let terms = |rate: Option<&str>, order| Terms {
+            rate: rate.map(str::to_owned),
+            ramp: None,
+            order,
+        };
+        assert_eq!(terms(None, None).json(), json!({}));
+        let said = terms(Some("10/s"), Some(First::Newest)).json();
+        assert_eq!(said, json!({ "rate": "10/s", "order": "newest" }));
+        assert!(rate("fast").is_err() && group("f42").is_err());
+        assert_eq!(
+            (rate("none"), group("everything")),
+            (Ok("none".into()), Ok("everything".into()))
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! The list of plans, filtered by the one grammar.
+
+use super::First;
+use crate::cli::failure::Failure;
+use crate::cli::list::filter;
+use crate::cli::output::{Column, Format, as_text, items, member, print_list};
+use crate::cli::terminal::Terminal;
+use crate::client::Client;
+use clap::Args;
+use domain::filter::{Facts, Field, Query};
+use domain::ports::PLANS_MAX;
+use domain::time::Timestamp;
+use serde_json::Value as Json;
+use std::borrow::Cow;
+
+#[derive(Args)]
+pub(super) struct List {
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
+    output: Format,
+    /// Only what matches, for example 'is:live stage:build created:-1h'
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
+    filter: Option<String>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Which first
+    #[arg(long, value_enum, default_value_t = First::Newest)]
+    sort: First,
+}
+
+const COLUMNS: &[Column] = &[
+    Column {
+        head: "ID",
+        cell: |plan, _| member(plan, "id"),
+    },
+    Column {
+        head: "STATE",
+        cell: |plan, _| member(plan, "state"),
+    },
+    Column {
+        head: "STAGE",
+        cell: |plan, _| member(&plan["selection"], "stage"),
+    },
+    Column {
+        head: "OF",
+        cell: |plan, _| member(&plan["selection"], "source"),
+    },
+    Column {
+        head: "TICKETS",
+        cell: |plan, _| member(&plan["counts"], "total"),
+    },
+    Column {
+        head: "LEFT",
+        cell: |plan, _| member(&plan["counts"], "left"),
+    },
+    Column {
+        head: "OUT",
+        cell: |plan, _| member(&plan["counts"], "out"),
+    },
+    Column {
+        head: "LANDED",
+        cell: |plan, _| member(&plan["counts"], "landed"),
+    },
+    Column {
+        head: "FAILED",
+        cell: |plan, _| member(&plan["counts"], "failed"),
+    },
+    Column {
+        head: "MADE",
+        cell: |plan, terminal| terminal.when(&member(plan, "created_at")),
+    },
+    Column {
+        head: "BY",
+        cell: |plan, _| member(plan, "by"),
+    },
+    Column {
+        head: "WHY",
+        cell: |plan, _| member(plan, "why"),
+    },
+];
+
+impl List {
+    pub(super) fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
+        let mut answer = client.get(&format!("plans?limit={PLANS_MAX}"))?;
+        let mut picked = self.pick(items(&answer), terminal.now());
+        let matching = picked.len();
+        picked.truncate(self.limit);
+        let is_empty = picked.is_empty();
+        answer["items"] = picked.into();
+        print_list(&answer, COLUMNS, self.output, terminal)?;
+        if is_empty && self.output == Format::Table {
+            terminal.note("no plans match");
+        }
+        if matching > self.limit {
+            terminal.note(&format!(
+                "these are {} of {matching}; --limit shows more, --filter fewer",
+                self.limit
+            ));
+        }
+        Ok(())
+    }
+
+    /// There are few plans, so they are filtered here.
+    fn pick(&self, plans: &[Json], now: Timestamp) -> Vec<Json> {
+        // The text was looked at when the flags were parsed.
+        let query: Query = self
+            .filter
+            .as_deref()
+            .and_then(|filter| filter.parse().ok())
+            .unwrap_or_default();
+        let matching = plans.iter().filter(|plan| query.matches(&Asked(plan), now));
+        let mut picked: Vec<Json> = matching.cloned().collect();
+        match self.sort {
+            First::Newest => {}
+            First::Oldest => picked.reverse(),
+        }
+        picked
+    }
+}
+
+/// A plan that a filter looks at.
+struct Asked<'a>(&'a Json);
+
+impl Facts for Asked<'_> {
+    fn values(&self, field: Field) -> Vec<Cow<'_, str>> {
+        let text = |value: &Json| match value {
+            Json::Null => Vec::new(),
+            value => vec![as_text(value).into()],
+        };
+        match field {
+            Field::Is => {
+                let state = member(self.0, "state");
+                let is_over = matches!(state.as_str(), "done" | "stopped");
+                let word = if is_over { "ended" } else { "live" };
+                let source = member(&self.0["selection"], "source");
+                vec![state.into(), word.into(), source.into()]
+            }
+            Field::Id => text(&self.0["id"]),
+            Field::Stage => text(&self.0["selection"]["stage"]),
+            _ => Vec::new(),
+        }
+    }
+
+    fn number(&self, _: Field) -> Option<f64> {
+        None
+    }
+
+    fn time(&self, field: Field) -> Option<Timestamp> {
+        match field {
+            Field::Created => member(self.0, "created_at").parse().ok(),
+            Field::Since | Field::Seen => member(self.0, "moved_at").parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn has_text(&self, needle_lowercase: &str) -> bool {
+        let selection = &self.0["selection"];
+        let texts = [
+            member(self.0, "id"),
+            member(self.0, "by"),
+            member(self.0, "why"),
+            member(selection, "filter"),
+            member(selection, "signature"),
+        ];
+        texts
+            .iter()
+            .any(|text| text.to_lowercase().contains(needle_lowercase))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn plans_are_filtered_by_the_one_grammar() {
+        let plan = |id: &str, state: &str, stage: &str| {
+            json!({
+                "id": id, "state": state, "created_at": "2026-11-21T14:03:22.120Z",
+                "selection": { "stage": stage, "source": "held", "filter": "kind:f42" },
+            })
+        };
+        let plans = [
+            plan("a", "running", "build"),
+            plan("b", "stopped", "build"),
+            plan("c", "done", "test"),
+        ];
+        let ids = |filter: &str, sort| {
+            let list = List {
+                output: Format::Name,
+                filter: Some(filter.into()),
+                limit: 10,
+                sort,
+            };
+            let picked = list.pick(&plans, "2026-11-21T14:15:00Z".parse().unwrap());
+            let ids: Vec<String> = picked.iter().map(|plan| member(plan, "id")).collect();
+            ids.join(" ")
+        };
+        assert_eq!(ids("is:live", First::Newest), "a");
+        assert_eq!(ids("is:ended", First::Oldest), "c b");
+        assert_eq!(ids("stage:build is:held", First::Newest), "a b");
+        assert_eq!(ids("created:-1h F42", First::Newest), "a b c");
+        assert_eq!(ids("created:-1m", First::Newest), "");
+    }
+}

@@ -1,0 +1,104 @@
+//! One plan for people: its facts, its groups, where it stands, who did what.
+
+use crate::cli::failure::Failure;
+use crate::cli::output::{member, print_facts};
+use crate::cli::table::Table;
+use crate::cli::terminal::Terminal;
+use serde_json::Value as Json;
+
+pub(super) fn print(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
+    let (selection, counts, terms) = (&plan["selection"], &plan["counts"], &plan["terms"]);
+    let when = |name| terminal.when(&member(plan, name));
+    print_facts(
+        &[
+            ("id", member(plan, "id")),
+            ("state", member(plan, "state")),
+            ("because", member(plan, "why")),
+            ("of", member(selection, "source")),
+            ("stage", member(selection, "stage")),
+            ("signature", member(selection, "signature")),
+            ("filter", member(selection, "filter")),
+            (
+                "waiting since before",
+                terminal.when(&member(selection, "cutoff")),
+            ),
+            ("repairs", member(plan, "repairs")),
+            ("tickets", member(counts, "total")),
+            ("  left", member(counts, "left")),
+            ("  released", member(counts, "released")),
+            ("  out", member(counts, "out")),
+            ("  landed", member(counts, "landed")),
+            ("  failed", member(counts, "failed")),
+            ("  undecided", member(counts, "undecided")),
+            ("  dropped", member(counts, "dropped")),
+            ("  moved by others", member(counts, "gone")),
+            ("ramp", member(terms, "ramp")),
+            ("rate", member(terms, "rate")),
+            ("order", member(terms, "order")),
+            ("stops", stops(&terms["stop"])),
+            ("estimate", when("estimate")),
+            ("last moved", when("moved_at")),
+        ],
+        terminal,
+    )?;
+    tables(plan, terminal)
+}
+
+fn stops(rule: &Json) -> String {
+    let share = format!(
+        "above {} % failed of the last 100, once {} have ended",
+        member(rule, "percent_max"),
+        member(rule, "sample_min")
+    );
+    match member(rule, "same").as_str() {
+        "" => share,
+        same => format!("{share}; when {same} comes back"),
+    }
+}
+
+/// What a plan has several of: releases, groups, deeds.
+fn tables(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
+    let mut releases = Table::new([
+        "RELEASE",
+        "TICKETS",
+        "RELEASED",
+        "STEP",
+        "STEP SIZE",
+        "RATE",
+    ]);
+    let mut groups = Table::new(["GROUP", "TICKETS"]);
+    let mut trail = Table::new(["TIME", "BY", "WHAT"]);
+    let rows = |name: &str| plan[name].as_array().map_or(&[][..], Vec::as_slice);
+    for release in rows("releases") {
+        let text = |name| member(release, name);
+        releases.row([
+            text("choice"),
+            text("count"),
+            text("released"),
+            text("step"),
+            text("step_size"),
+            member(&release["terms"], "rate"),
+        ]);
+    }
+    for group in rows("groups") {
+        groups.row([member(group, "name"), member(group, "count")]);
+    }
+    for deed in rows("trail") {
+        trail.row([
+            terminal.when(&member(deed, "at")),
+            member(deed, "by"),
+            member(deed, "what"),
+        ]);
+    }
+    for (name, table) in [("releases", releases), ("groups", groups), ("trail", trail)] {
+        if !rows(name).is_empty() {
+            terminal.print("")?;
+            terminal.print(&table.render(terminal))?;
+        }
+        let left_out = plan[format!("{name}_left_out")].as_u64().unwrap_or(0);
+        if left_out > 0 {
+            terminal.print(&format!("and {left_out} more"))?;
+        }
+    }
+    Ok(())
+}

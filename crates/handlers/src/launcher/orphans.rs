@@ -1,0 +1,37 @@
+//! What a dead child has left behind, and we have adopted.
+
+use crate::processes::{self, Held};
+use rustix::process::Pid;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// So long they may take to end by themselves: a spawner does, with all of its handlers, as soon
+/// as it sees that its worker is gone.
+const GRACE: Duration = Duration::from_secs(2);
+/// A process that is not even gone so long after it was killed is stuck in the kernel.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Waits until every process that was left to us is gone; what does not go is killed. To be called
+/// while we have no child of our own.
+pub(super) async fn see_off() {
+    let began = Instant::now();
+    loop {
+        let left: Vec<Pid> = processes::children()
+            .into_iter()
+            .filter(|pid| !processes::reap(*pid))
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        if began.elapsed() > STUCK_AFTER {
+            tracing::error!("processes that were killed do not end: {left:?}");
+            return;
+        }
+        if began.elapsed() > GRACE {
+            let held = left.into_iter().filter_map(Held::new);
+            held.for_each(|one| one.kill());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}

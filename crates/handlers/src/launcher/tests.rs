@@ -1,0 +1,74 @@
+use super::*;
+
+fn shell(line: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]);
+    command
+}
+
+async fn launched(line: &str) -> Launched {
+    let mut launcher = Launcher::start().unwrap();
+    launcher.launch(shell(line)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_child_that_dies_is_told_from_one_that_leaves() {
+    for (line, death) in [
+        ("exit 0", Death::Left(0)),
+        ("exit 2", Death::Left(2)),
+        ("exit 101", Death::Died(Exit::Status(101))),
+        ("kill -KILL $$", Death::Died(Exit::Signal(9))),
+        ("kill -ABRT $$", Death::Died(Exit::Signal(6))),
+    ] {
+        let launched = launched(line).await;
+        assert_eq!(
+            (launched.death, launched.was_asked),
+            (death, false),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_an_error() {
+    let mut launcher = Launcher::start().unwrap();
+    let launched = launcher.launch(Command::new("/nowhere/at/all")).await;
+    assert!(launched.is_err());
+}
+
+#[tokio::test]
+async fn the_dead_are_known_by_their_last_words_and_their_memory() {
+    let dead = launched("echo first >&2; echo last >&2; kill -SEGV $$").await;
+    assert_eq!(dead.last_words, "first\nlast\n");
+    assert!(dead.memory_bytes_max > Some(100_000), "{dead:?}");
+}
+
+#[tokio::test]
+async fn each_child_has_last_words_of_its_own() {
+    let mut launcher = Launcher::start().unwrap();
+    for word in ["one", "two"] {
+        let line = format!("echo {word} >&2; kill -KILL $$");
+        let dead = launcher.launch(shell(&line)).await.unwrap();
+        assert_eq!(dead.last_words, format!("{word}\n"));
+    }
+}
+
+#[tokio::test]
+async fn an_errand_that_takes_too_long_is_killed() {
+    let mut launcher = Launcher::start().unwrap();
+    let patience = Duration::from_secs(60);
+    let done = launcher.run(shell("exit 3"), patience).await.unwrap();
+    assert_eq!(done.code(), Some(3));
+    let patience = Duration::from_millis(50);
+    let slow = launcher.run(shell("exec sleep 600"), patience).await;
+    assert_eq!(slow.unwrap().signal(), Some(9));
+}
+
+#[tokio::test]
+async fn a_pause_is_as_long_as_it_was_wanted() {
+    let mut launcher = Launcher::start().unwrap();
+    let pause = Duration::from_millis(20);
+    let began = Instant::now();
+    assert_eq!(launcher.rest(pause).await, Rested::Over);
+    assert!(began.elapsed() >= pause);
+}

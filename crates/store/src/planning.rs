@@ -1,0 +1,238 @@
+//! Plans that people make, and what they want of them.
+
+use crate::books::Books;
+use crate::codes;
+use crate::error::Fault;
+use crate::releases;
+use crate::rows::{self, ENTRIES, Shared};
+use crate::selecting::{self, Members};
+use domain::books::{Entry, Place};
+use domain::filter::{Field, Op, Pattern, Query, Term};
+use domain::names::StageName;
+use domain::plan::{
+    By, Draft, Facet, Group, GroupName, Groups, Plan, PlanId, Release, Selection, Source, Terms,
+};
+use domain::ports::{PlanError, PlanOrder};
+use domain::wait::{Condition, Reason};
+use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+
+/// The most groups that are told apart while a plan is made; with a key for each ticket there may
+/// be any number.
+const GROUPS_MAX: usize = 100_000;
+
+/// A plan that somebody wants.
+pub(crate) struct Wanted {
+    pub(crate) query: Query,
+    pub(crate) terms: Terms,
+    pub(crate) by: String,
+}
+
+/// What somebody wants of a plan.
+pub(crate) struct Ordered {
+    pub(crate) id: PlanId,
+    pub(crate) order: PlanOrder,
+    pub(crate) by: String,
+}
+
+/// Freezes the tickets that match and wait for one reason into a plan.
+pub(crate) fn make(books: &mut Books, db: &Connection, wanted: &Wanted) -> Result<Plan, Fault> {
+    let Wanted { query, terms, by } = wanted;
+    let at = books.clock.now();
+    let reason = reason_of(query);
+    let mut choosing = Choosing::default();
+    let mut rows = db.prepare_cached(&format!(
+        "{ENTRIES}WHERE p.state = 2 AND p.reason = ?1 AND p.since <= ?2"
+    ))?;
+    let mut rows = rows.query(params![codes::of_reason(reason), at.as_micros()])?;
+    let mut shared = Shared::default();
+    while let Some(row) = rows.next()? {
+        // What cannot be read is released by nobody but whoever looks at it.
+        if let Ok((seq, entry)) = rows::entry(row, &mut shared)
+            && is_releasable(&entry.place)
+            && query.matches(&entry, at)
+        {
+            choosing.take(db, seq, &entry)?;
+        }
+    }
+    let selection = Selection {
+        source: Source::Waiting(reason),
+        stage: word_of(query, Field::Stage).and_then(|name| StageName::new(name).ok()),
+        signature: None,
+        filter: query.to_string(),
+        cutoff: at,
+        count: choosing.found.len() as u64,
+    };
+    let draft = Draft {
+        id: PlanId::new(books.clock.ticket_id().uuid()),
+        selection,
+        groups: choosing.groups(),
+        terms: terms.clone(),
+        repairs: None,
+    };
+    let plan = Plan::new(draft, By { who: by, at });
+    books.boards.keep(db, plan.clone())?;
+    choosing.write(db, plan.id)?;
+    Ok(plan)
+}
+
+/// The tickets of a plan that is being made.
+#[derive(Default)]
+struct Choosing {
+    /// Since when each waits, and its row.
+    found: Vec<(i64, i64)>,
+    counts: BTreeMap<GroupName, u64>,
+}
+
+impl Choosing {
+    fn take(&mut self, db: &Connection, seq: i64, entry: &Entry) -> Result<(), Fault> {
+        self.found.push((entry.place.since().as_micros(), seq));
+        for facet in Facet::ALL {
+            let Some(value) = value_of(db, facet, seq, entry)? else {
+                continue;
+            };
+            let name = GroupName { facet, value };
+            if self.counts.len() < GROUPS_MAX || self.counts.contains_key(&name) {
+                *self.counts.entry(name).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn groups(&mut self) -> Groups {
+        let groups = std::mem::take(&mut self.counts).into_iter();
+        Groups::of(groups.map(|(name, count)| Group { name, count }).collect())
+    }
+
+    fn write(mut self, db: &Connection, plan: PlanId) -> Result<(), Fault> {
+        self.found.sort_unstable();
+        let plan = selecting::bytes(plan);
+        let mut write =
+            db.prepare_cached("INSERT INTO chosen (plan, position, ticket) VALUES (?1, ?2, ?3)")?;
+        for (position, (_, seq)) in (1_i64..).zip(self.found) {
+            write.execute(params![plan, position, seq])?;
+        }
+        Ok(())
+    }
+}
+
+/// What the ticket has of the facet.
+fn value_of(
+    db: &Connection,
+    facet: Facet,
+    seq: i64,
+    entry: &Entry,
+) -> Result<Option<String>, Fault> {
+    let ticket = &entry.ticket;
+    Ok(match facet {
+        Facet::Kind => Some(ticket.kind.to_string()),
+        Facet::Key => ticket.key.as_ref().map(ToString::to_string),
+        Facet::Signature => {
+            if let Place::Waiting(wait) = &entry.place
+                && let Condition::Repair { signature } = wait.condition
+            {
+                return Ok(Some(signature.to_string()));
+            }
+            let mut query = db.prepare_cached("SELECT signature FROM places WHERE seq = ?1")?;
+            query.query_row([seq], |row| row.get(0))?
+        }
+        Facet::Verdict => None,
+    })
+}
+
+/// Does what somebody wants of a plan; changes nothing when it is refused.
+pub(crate) fn order(
+    books: &mut Books,
+    db: &Connection,
+    ordered: &Ordered,
+) -> Result<Result<Plan, PlanError>, Fault> {
+    let id = ordered.id;
+    let Some(mut plan) = books.boards.plan(db, id)? else {
+        return Ok(Err(PlanError::Unknown(id)));
+    };
+    let at = books.clock.now();
+    let by = By {
+        who: &ordered.by,
+        at,
+    };
+    if let Err(refusal) = carry_out(books, db, (&mut plan, &ordered.order), by)? {
+        return Ok(Err(refusal));
+    }
+    books.boards.with_plan(db, id, |kept| *kept = plan)?;
+    releases::tell_board(books, db, id, at)?;
+    let plan = books.boards.plan(db, id)?;
+    Ok(plan.ok_or(PlanError::Unknown(id)))
+}
+
+fn carry_out(
+    books: &mut Books,
+    db: &Connection,
+    (plan, order): (&mut Plan, &PlanOrder),
+    by: By,
+) -> Result<Result<(), PlanError>, Fault> {
+    let done = match order {
+        PlanOrder::Release(choice, terms) => {
+            let count = Members::of(db, plan, choice)?.count(db)?;
+            let (left, out) = releases::counts(db, plan)?;
+            plan.counted(left, out, by.at);
+            plan.release(
+                Release {
+                    choice: choice.clone(),
+                    count,
+                    terms: terms.clone(),
+                },
+                by,
+            )
+        }
+        PlanOrder::Pause => plan.pause(by),
+        PlanOrder::Resume => plan.resume(by),
+        PlanOrder::Stop => plan.stop(by),
+        PlanOrder::Drop(choice, reason) => {
+            let allowed = plan.drop_of(choice, reason, by);
+            if allowed.is_ok() {
+                let count = releases::drop_all(books, db, plan, (choice, reason), by)?;
+                plan.dropped(count, by.at);
+            }
+            allowed
+        }
+    };
+    Ok(done.map_err(PlanError::from))
+}
+
+/// Whether a person may end such a wait.
+pub(crate) fn is_releasable(place: &Place) -> bool {
+    let Place::Waiting(wait) = place else {
+        return false;
+    };
+    matches!(
+        wait.condition,
+        Condition::Backoff { .. }
+            | Condition::NotNow { .. }
+            | Condition::Parked
+            | Condition::Held { .. }
+            | Condition::Repair { .. }
+    )
+}
+
+/// For which reason the tickets of such a plan wait: the one that the query names, else they are
+/// parked.
+pub(crate) fn reason_of(query: &Query) -> Reason {
+    let word = word_of(query, Field::Is);
+    word.and_then(Reason::parse).unwrap_or(Reason::Parked)
+}
+
+/// The word that the query wants of the field, if it is just one.
+pub(crate) fn word_of(query: &Query, wanted: Field) -> Option<&str> {
+    let mut words = query.all.iter().filter_map(|term| match term {
+        Term::Field {
+            field,
+            op: Op::Is,
+            values,
+        } if *field == wanted => match values.as_slice() {
+            [Pattern::Exact(word)] => Some(word.as_str()),
+            _ => None,
+        },
+        _ => None,
+    });
+    words.find(|word| wanted != Field::Is || Reason::parse(word).is_some())
+}

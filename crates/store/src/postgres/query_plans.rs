@@ -1,0 +1,98 @@
+//! The plans of the queries that are asked all the time: their cost must not follow what has ended.
+
+use super::connect::PostgresConfig;
+use super::ledger::{DUE, FORGET_PLACES, FORGET_TICKETS, NEXT, OLDEST, OVERDUE, SUSPECTS};
+use super::{Postgres, keys, repairs, working};
+use domain::flow::Flows;
+use domain::names::Holder;
+use std::sync::Arc;
+use testkit::clock::TestClock;
+use testkit::partners::or_skip;
+use testkit::partners::postgres::PostgresServer;
+use tokio_postgres::Client;
+
+/// Mostly ended tickets, some in every other place.
+const FILL: &str = "
+    INSERT INTO tickets (id, kind, created_at, root, depth, payload, body_generation, body_hop)
+      SELECT gen_random_uuid(), 'ticket', n, gen_random_uuid(), 0, '', 1, 0
+      FROM generate_series(1, 40000) n;
+    INSERT INTO places (id, state, stage, generation, hop, attempt, since, reason, until, lock_key)
+      SELECT id, CASE WHEN seq % 50 < 45 THEN 3 WHEN seq % 50 < 47 THEN 2 ELSE seq % 50 - 46 END,
+        'build', 1, 0, 1, seq, CASE WHEN seq % 50 IN (45, 46) THEN 1 + seq / 50 % 8 END, seq,
+        CASE WHEN seq % 1000 = 47 THEN seq::text END
+      FROM tickets;
+    ANALYZE";
+
+async fn plan(client: &Client, types: &str, query: &str, values: &str) -> String {
+    let (types, values) = match types {
+        "" => (String::new(), String::new()),
+        types => (format!("({types})"), format!("({values})")),
+    };
+    let sql = format!(
+        "DEALLOCATE ALL; SET plan_cache_mode = force_generic_plan; PREPARE q {types} AS {query}"
+    );
+    client.batch_execute(&sql).await.unwrap();
+    let explain = format!("EXPLAIN EXECUTE q{values}");
+    let messages = client.simple_query(&explain).await.unwrap();
+    let lines = messages.iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
+    let Some(server) = or_skip(PostgresServer::shared()) else {
+        return;
+    };
+    let config = PostgresConfig::new(server.create_database("plans"));
+    let clock = Arc::new(TestClock::new(1));
+    let holder = Holder::new("controller/1").unwrap();
+    let store = Postgres::open(config, Arc::new(Flows::default()), clock, holder);
+    let store = store.await.unwrap();
+    let client = store.client().await.unwrap();
+    client.batch_execute(FILL).await.unwrap();
+    let id = "ARRAY['0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f'::uuid]";
+    let signature = "'build', 'v1'";
+    let stands = "ARRAY['build'], ARRAY['47']";
+    for (types, query, values, index) in [
+        ("bigint, bigint", DUE, "100, 10", "places_due"),
+        ("bigint", NEXT, "100", "places_due"),
+        ("bigint", NEXT, "100", "places_overdue"),
+        ("bigint", SUSPECTS, "10", "places_waiting"),
+        ("bigint, bigint", OVERDUE, "100, 10", "places_overdue"),
+        ("bigint", OLDEST, "10", "places_ended"),
+        ("uuid[]", FORGET_PLACES, id, "places_pkey"),
+        ("uuid[]", FORGET_TICKETS, id, "tickets_id_key"),
+        ("uuid[]", working::PLACES, id, "places_pkey"),
+        (
+            "text, text",
+            repairs::OLDEST_HELD,
+            signature,
+            "places_repair",
+        ),
+        ("text, text", repairs::HELD, signature, "places_repair"),
+        (
+            "text, text, text, bigint, bigint",
+            repairs::HOLD,
+            "'build', 'v1', 'why', 1, 10",
+            "places_failed",
+        ),
+        (
+            "text, text, bigint, text, text, bigint",
+            repairs::CLOSE,
+            "'build', 'v1', 1, 'a', 'b', 10",
+            "places_repair",
+        ),
+        ("text[], text[]", keys::AT_WORK, stands, "places_at_work"),
+        ("text[], text[]", keys::IN_LINE, stands, "places_in_line"),
+    ] {
+        let plan = plan(&client, types, query, values).await;
+        assert!(plan.contains(index), "{index} is not used:\n{plan}");
+        for table in ["places", "tickets"] {
+            let scan = format!("Seq Scan on {table}");
+            assert!(!plan.contains(&scan), "{query}:\n{plan}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Release plans, as they are carried out.
+
+use super::state::{Row, State};
+use domain::books::Place;
+use domain::breaker::Scope;
+use domain::filter::{Field, Op, Pattern, Query, Term};
+use domain::names::StageName;
+use domain::plan::{
+    By, Choice, Draft, Facet, Group, GroupName, Groups, Order, Plan, PlanId, Release, Selection,
+    Source, State as Progress, Terms, TicketEnd,
+};
+use domain::ticket::TicketId;
+use domain::time::Timestamp;
+use domain::wait::{Condition, Reason};
+use std::collections::BTreeMap;
+use uuid::Builder;
+
+/// Who makes the plan of a breaker.
+const BREAKER: &str = "breaker";
+
+impl State {
+    fn plan_id(&mut self, now: Timestamp) -> PlanId {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+        let mut tail = [0; 10];
+        tail[2..].copy_from_slice(&self.next_number().to_be_bytes());
+        PlanId::new(Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
+    }
+
+    /// Makes a plan of what a breaker holds, and begins its release.
+    pub(super) fn make_repairing(
+        &mut self,
+        stage: &StageName,
+        (scope, terms): (Scope, Terms),
+        now: Timestamp,
+    ) -> PlanId {
+        let (source, signature, count) = match scope {
+            Scope::Stage => (Source::Queue, None, self.queued_at(stage)),
+            Scope::Signature(signature) => {
+                let count = self.held_by(stage, scope).len() as u64;
+                (Source::Waiting(Reason::Held), Some(signature), count)
+            }
+        };
+        let selection = Selection {
+            source,
+            stage: Some(stage.clone()),
+            signature,
+            filter: String::new(),
+            cutoff: now,
+            count,
+        };
+        let id = self.plan_id(now);
+        let by = By {
+            who: BREAKER,
+            at: now,
+        };
+        let mut plan = Plan::new(Draft::repairing(id, scope, selection, terms), by);
+        let all = Release {
+            choice: Choice::Everything,
+            count,
+            terms: None,
+        };
+        // One without tickets is done already.
+        plan.release(all, by).ok();
+        self.plans.insert(id, plan);
+        id
+    }
+
+    /// How many are in the queue of the stage, or with its workers.
+    fn queued_at(&self, stage: &StageName) -> u64 {
+        let is_here = |row: &&Row| {
+            let place = &row.entry.place;
+            let is_queued = matches!(place, Place::Runnable { .. } | Place::Running { .. });
+            is_queued && row.entry.ticket.stage == *stage
+        };
+        self.rows.values().filter(is_here).count() as u64
+    }
+
+    /// Freezes the tickets that match and wait for one reason: the one that the query names, else
+    /// those that are parked.
+    pub(super) fn make_plan(
+        &mut self,
+        query: &Query,
+        terms: Terms,
+        by: By,
+        plans_max: usize,
+    ) -> Plan {
+        let reason = reason_of(query);
+        let matches = |row: &Row| match &row.entry.place {
+            Place::Waiting(wait) => {
+                let fits = wait.condition.reason() == reason && is_releasable(&wait.condition);
+                fits && query.matches(&row.entry, by.at)
+            }
+            _ => false,
+        };
+        let chosen: Vec<TicketId> = {
+            let rows = self.rows.iter().filter(|(_, row)| matches(row));
+            rows.map(|(id, _)| *id).collect()
+        };
+        let groups = self.groups(&chosen);
+        let selection = Selection {
+            source: Source::Waiting(reason),
+            stage: word_of(query, Field::Stage).and_then(|name| StageName::new(name).ok()),
+            signature: None,
+            filter: query.to_string(),
+            cutoff: by.at,
+            count: chosen.len() as u64,
+        };
+        let draft = Draft {
+            id: self.plan_id(by.at),
+            selection,
+            groups,
+            terms,
+            repairs: None,
+        };
+        let plan = Plan::new(draft, by);
+        self.chosen.insert(plan.id, chosen.into_iter().collect());
+        self.plans.insert(plan.id, plan.clone());
+        while self.plans.len() > plans_max {
+            let gone = self.plans.pop_first();
+            self.chosen
+                .retain(|id, _| gone.as_ref().is_none_or(|(gone, _)| gone != id));
+        }
+        plan
+    }
+
+    fn groups(&self, chosen: &[TicketId]) -> Groups {
+        let mut counts: BTreeMap<GroupName, u64> = BTreeMap::new();
+        for id in chosen {
+            for facet in Facet::ALL {
+                let row = self.rows.get(id);
+                if let Some(value) = row.and_then(|row| row.value_of(facet)) {
+                    *counts.entry(GroupName { facet, value }).or_default() += 1;
+                }
+            }
+        }
+        let groups = counts.into_iter();
+        Groups::of(groups.map(|(name, count)| Group { name, count }).collect())
+    }
+
+    /// The tickets of a plan's choice that are left, whoever has waited longest first.
+    pub(super) fn left_of(&self, plan: &Plan, choice: &Choice) -> Vec<TicketId> {
+        let Source::Waiting(reason) = plan.selection.source else {
+            return Vec::new();
+        };
+        let cutoff = plan.selection.cutoff;
+        let mut left: Vec<(Timestamp, u64, TicketId)> = Vec::new();
+        for id in self.selected(plan) {
+            if let Some(row) = self.rows.get(&id)
+                && let Place::Waiting(wait) = &row.entry.place
+                && wait.condition.reason() == reason
+                && wait.since <= cutoff
+                && row.is_in(choice)
+            {
+                left.push((wait.since, row.age, id));
+            }
+        }
+        left.sort_unstable();
+        left.into_iter().map(|(_, _, id)| id).collect()
+    }
+
+    fn selected(&self, plan: &Plan) -> Vec<TicketId> {
+        match (&plan.selection.stage, plan.repairs) {
+            (Some(stage), Some(scope)) => self.held_by(stage, scope),
+            _ => {
+                let chosen = self.chosen.get(&plan.id);
+                chosen.map_or_else(Vec::new, |chosen| chosen.iter().copied().collect())
+            }
+        }
+    }
+
+    /// How many tickets of a plan are left, and how many that it has released have not ended an
+    /// attempt since.
+    pub(super) fn left_and_out(&self, plan: &Plan) -> (u64, u64) {
+        if let (Source::Queue, Some(stage)) = (plan.selection.source, &plan.selection.stage) {
+            let queued = self.queued_at(stage);
+            let out = plan.counts.out().min(queued);
+            return (queued - out, out);
+        }
+        let left = self.left_of(plan, &Choice::Everything).len() as u64;
+        let rows = self.rows.values();
+        let out = rows.filter(|row| row.plan == Some(plan.id)).count() as u64;
+        (left, out)
+    }
+
+    /// One round: what the plans allow now, at most `room` tickets.
+    pub(super) fn carry_on(&mut self, now: Timestamp, room: usize) -> usize {
+        let mut released = 0;
+        for id in self.plans.keys().copied().collect::<Vec<_>>() {
+            released += self.carry_on_one(id, now, room - released);
+        }
+        released
+    }
+
+    fn carry_on_one(&mut self, id: PlanId, now: Timestamp, room: usize) -> usize {
+        let Some(plan) = self.plans.get(&id).cloned() else {
+            return 0;
+        };
+        let Some(goal) = plan.current().filter(|_| plan.state == Progress::Running) else {
+            return 0;
+        };
+        let allowed = usize::try_from(plan.allow(now)).unwrap_or(usize::MAX);
+        if allowed == 0 {
+            if plan.next_at().is_some_and(|at| at <= now) {
+                self.count_books(&plan, now);
+            }
+            return 0;
+        }
+        if plan.selection.source == Source::Queue {
+            self.let_in(&plan, now);
+            return 0;
+        }
+        let mut left = self.left_of(&plan, &goal.choice);
+        let is_short = left.len() < allowed;
+        sort(&mut left, goal.terms.order);
+        left.truncate(allowed.min(room));
+        for ticket in &left {
+            if let Some(row) = self.rows.get_mut(ticket) {
+                row.plan = Some(id);
+            }
+            self.release_held(*ticket, &format!("release plan {id}"), now);
+        }
+        if let Some(plan) = self.plans.get_mut(&id) {
+            plan.released(left.len() as u64, now).ok();
+            if is_short && left.len() < allowed.min(room) {
+                plan.exhausted(now);
+            }
+        }
+        self.tell_board(id, now);
+        left.len()
+    }
+
+    /// Lets a stage take as many of its queue as the plan allows; the last step opens its gate.
+    fn let_in(&mut self, plan: &Plan, now: Timestamp) {
+        let Some(stage) = &plan.selection.stage else {
+            return;
+        };
+        let (left, _) = self.left_and_out(plan);
+        let count = plan.allow(now).min(left);
+        if plan.is_wide_open() {
+            self.open_gate(stage);
+        } else {
+            *self.allowed.entry(stage.clone()).or_default() += count;
+        }
+        let is_short = count < plan.allow(now);
+        if let Some(plan) = self.plans.get_mut(&plan.id) {
+            plan.released(count, now).ok();
+            if is_short {
+                plan.exhausted(now);
+            }
+        }
+        self.tell_board(plan.id, now);
+    }
+
+    fn count_books(&mut self, plan: &Plan, now: Timestamp) {
+        let (left, out) = self.left_and_out(plan);
+        if let (Source::Queue, Some(stage)) = (plan.selection.source, &plan.selection.stage)
+            && self.snapshot.gates.contains_key(stage)
+        {
+            // What was let in and handed back may be taken again.
+            let leases = self.leases.values();
+            let in_hand = leases.filter(|it| it.queued.ticket.stage == *stage).count() as u64;
+            let allowed = out.saturating_sub(in_hand);
+            self.allowed.insert(stage.clone(), allowed);
+        }
+        if let Some(plan) = self.plans.get_mut(&plan.id) {
+            plan.counted(left, out, now);
+        }
+        self.tell_board(plan.id, now);
+    }
+
+    /// Tells the plans that had released the ticket that its next attempt has ended so; returns
+    /// which they are.
+    pub(super) fn ended_for(
+        &mut self,
+        stage: &StageName,
+        id: TicketId,
+        end: &TicketEnd,
+        now: Timestamp,
+    ) -> Vec<PlanId> {
+        let mut told = Vec::new();
+        told.extend(self.rows.get_mut(&id).and_then(|row| row.plan.take()));
+        // A queue is released as a whole: whoever comes next is of the plan.
+        let is_queue = |plan: &&Plan| {
+            let selection = &plan.selection;
+            let is_here = selection.stage.as_ref() == Some(stage);
+            selection.source == Source::Queue && is_here && plan.state == Progress::Running
+        };
+        told.extend(self.plans.values().filter(is_queue).map(|plan| plan.id));
+        for id in &told {
+            if let Some(plan) = self.plans.get_mut(id) {
+                plan.ended(end, now);
+                self.attention = true;
+            }
+        }
+        told
+    }
+
+    /// Tells the breaker that waits for the plan what the plan is.
+    pub(super) fn tell_board(&mut self, id: PlanId, now: Timestamp) {
+        let Some(plan) = self.plans.get(&id).cloned() else {
+            return;
+        };
+        let (Some(scope), Some(stage)) = (plan.repairs, &plan.selection.stage) else {
+            return;
+        };
+        let left_behind = match (scope, &plan.state) {
+            (Scope::Signature(_), Progress::Done) => self.held_by(stage, scope).len() as u64,
+            _ => 0,
+        };
+        self.with_board(stage, now, |board| {
+            board.plan_is(scope, (id, &plan.state), left_behind, now)
+        });
+    }
+}
+
+impl Row {
+    fn value_of(&self, facet: Facet) -> Option<String> {
+        let ticket = &self.entry.ticket;
+        match facet {
+            Facet::Kind => Some(ticket.kind.to_string()),
+            Facet::Key => ticket.key.as_ref().map(ToString::to_string),
+            Facet::Signature => match &self.entry.place {
+                Place::Waiting(wait) => match wait.condition {
+                    Condition::Repair { signature } => Some(signature.to_string()),
+                    _ => self.signature.map(|signature| signature.to_string()),
+                },
+                _ => None,
+            },
+            Facet::Verdict => None,
+        }
+    }
+
+    fn is_in(&self, choice: &Choice) -> bool {
+        match choice {
+            Choice::Everything => true,
+            Choice::Group(name) => self.value_of(name.facet).as_ref() == Some(&name.value),
+        }
+    }
+}
+
+fn sort(left: &mut [TicketId], order: Order) {
+    match order {
+        Order::OldestFirst => {}
+        Order::NewestFirst => left.reverse(),
+        Order::Random { seed } => left.sort_by_key(|id| {
+            let bits = u64::from_be_bytes(std::array::from_fn(|at| id.as_bytes()[at + 8]));
+            (bits ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        }),
+    }
+}
+
+/// Whether a person may end such a wait.
+const fn is_releasable(condition: &Condition) -> bool {
+    matches!(
+        condition,
+        Condition::Backoff { .. }
+            | Condition::NotNow { .. }
+            | Condition::Parked
+            | Condition::Held { .. }
+            | Condition::Repair { .. }
+    )
+}
+
+fn reason_of(query: &Query) -> Reason {
+    let word = word_of(query, Field::Is);
+    word.and_then(Reason::parse).unwrap_or(Reason::Parked)
+}
+
+/// The word that the query wants of the field, if it is just one.
+fn word_of(query: &Query, wanted: Field) -> Option<&str> {
+    let mut words = query.all.iter().filter_map(|term| match term {
+        Term::Field {
+            field,
+            op: Op::Is,
+            values,
+        } if *field == wanted => match values.as_slice() {
+            [Pattern::Exact(word)] => Some(word.as_str()),
+            _ => None,
+        },
+        _ => None,
+    });
+    words.find(|word| wanted != Field::Is || Reason::parse(word).is_some())
+}

@@ -1,0 +1,119 @@
+//! Breakers: what keeps failing, and is held until it is repaired.
+
+use crate::body;
+use crate::list::parameters;
+use crate::orders::{refused, small};
+use crate::problem::Problem;
+use crate::routes::{JSON, Route, Verb, shows};
+use crate::site::Site;
+use crate::stages;
+use actix_web::web::{self, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use domain::breaker::Scope;
+use domain::names::StageName;
+use domain::ports::Tripped;
+use serde::Deserialize;
+use serde_json::json;
+use wire::json::{BreakerJson, ProbeJson};
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        query: &["stage"],
+        ..shows(
+            "/api/v1/breakers",
+            "Lists the breakers that have something to tell: what keeps failing, and what is held.",
+            "Breakers",
+            || web::to(index),
+        )
+    },
+    Route {
+        verb: Verb::Post,
+        takes: &[(JSON, "Probe")],
+        ..shows(
+            "/api/v1/breakers/probe",
+            "Sends the next canary of a breaker now, without waiting for its time.",
+            "Breaker",
+            || web::to(probe),
+        )
+    },
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    stage: Option<String>,
+}
+
+async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let asked: Asked = parameters(&request)?;
+    let stage = asked.stage.as_deref().map(stage_of).transpose()?;
+    let tripped = site.parts.plans.tripped(stage.clone()).await?;
+    if let Some(stage) = stage.filter(|_| tripped.is_empty()) {
+        stages::must_be_known(&site, &stage).await?;
+    }
+    let items: Vec<BreakerJson> = tripped.iter().map(BreakerJson::new).collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "more": false })))
+}
+
+async fn probe(
+    site: Data<Site>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, Problem> {
+    let text = body::whole(&request, body, small(&site)).await?;
+    let order = ProbeJson::parse(&text).map_err(Problem::bad_request)?;
+    let scope = order.scope().map_err(Problem::bad_request)?;
+    let tripped = ask(&site, &stage_of(&order.stage)?, scope).await?;
+    Ok(HttpResponse::Ok().json(BreakerJson::new(&tripped)))
+}
+
+fn stage_of(text: &str) -> Result<StageName, Problem> {
+    StageName::new(text).map_err(Problem::bad_request)
+}
+
+/// Sends the next canary of a breaker now; returns the breaker as it then is.
+pub(crate) async fn ask(site: &Site, stage: &StageName, scope: Scope) -> Result<Tripped, Problem> {
+    let of_stage = site.parts.plans.tripped(Some(stage.clone())).await?;
+    let found = find(&of_stage, scope).cloned();
+    let Some(before) = found else {
+        stages::must_be_known(site, stage).await?;
+        return Err(no_such(stage, scope, &of_stage));
+    };
+    if !before.breaker.holds() {
+        let state = before.breaker.state.as_str();
+        return Err(refused(
+            format!("the breaker of {scope} at stage {stage} is {state}: it holds no ticket back"),
+            "nothing needs to be done; goaround stage breakers shows what does".into(),
+        ));
+    }
+    let rests = |tripped: &Tripped| tripped.breaker.holds() && tripped.breaker.scope != scope;
+    if find(&of_stage, Scope::Stage).is_some_and(rests) {
+        return Err(refused(
+            format!("stage {stage} fails as a whole, so only its own breaker probes"),
+            format!("probe the whole stage: goaround stage probe {stage}"),
+        ));
+    }
+    if !site.parts.plans.probe(stage, scope).await? {
+        return Err(no_such(stage, scope, &of_stage));
+    }
+    let after = site.parts.plans.tripped(Some(stage.clone())).await?;
+    Ok(find(&after, scope).cloned().unwrap_or(before))
+}
+
+fn find(tripped: &[Tripped], scope: Scope) -> Option<&Tripped> {
+    tripped.iter().find(|it| it.breaker.scope == scope)
+}
+
+fn no_such(stage: &StageName, scope: Scope, there: &[Tripped]) -> Problem {
+    let scopes: Vec<String> = there
+        .iter()
+        .map(|it| it.breaker.scope.to_string())
+        .collect();
+    let hint = match scopes.is_empty() {
+        true => "nothing fails there".into(),
+        false => format!("there are breakers of {}", scopes.join(", ")),
+    };
+    Problem::not_found(format!(
+        "no breaker of {scope} has tripped at stage {stage}; {hint}"
+    ))
+}

@@ -1,0 +1,223 @@
+//! The pages about what keeps failing and what is being released.
+
+use super::client::*;
+use super::fake::*;
+use actix_web::http::Method;
+use domain::breaker::{Scope, State as BreakerState};
+use domain::plan::{Choice, Group, Groups, Release, TicketEnd, Why};
+use domain::ports::PlanOrder;
+
+fn open() -> BreakerState {
+    BreakerState::Open {
+        since: NOW.minus(MINUTE),
+        next_probe: Some(NOW.plus(MINUTE)),
+    }
+}
+
+fn web() -> Web {
+    Web::new().with(|state| {
+        state
+            .tripped
+            .push(tripped(Scope::Signature(signature()), open()));
+        state.plans.push(plan(1, 500));
+    })
+}
+
+fn plan_path(n: u8) -> String {
+    format!("/p/{}", plan_id(n))
+}
+
+/// What a form must carry.
+fn token_in(page: &str) -> String {
+    let after = page.split("name=\"form_token\" value=\"").nth(1).unwrap();
+    after.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn hostile_names_and_reasons_stay_text() {
+    const HOSTILE: &str = "<script>alert(1)</script>\" onload=\"x";
+    let web = web().with(|state| {
+        state.tripped[0].value = HOSTILE.into();
+        let mut plan = plan(1, 500);
+        plan.selection.filter = HOSTILE.into();
+        plan.groups = Groups::of(vec![Group {
+            name: format!("key={HOSTILE}").parse().unwrap(),
+            count: 1,
+        }]);
+        plan.trail.deeds[0].what = HOSTILE.into();
+        state.plans = vec![plan];
+    });
+    for path in ["/", "/s/test", "/p", &plan_path(1)] {
+        let answered = web.page(path).await;
+        assert_eq!(answered.status, 200, "{path}");
+        let page = answered.text();
+        assert!(
+            !page.contains("<script>alert") && !page.contains("\" onload"),
+            "{path}: {page}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_for_a_repair_needs_somebody() {
+    let page = web().page("/").await.text();
+    let needs = page.split("id=\"needs\"").nth(1).unwrap();
+    let needs = needs.split("</section>").next().unwrap();
+    for says in [
+        "One thing needs you",
+        "500 tickets of stage",
+        "/s/test",
+        "Segfault: x",
+    ] {
+        assert!(needs.contains(says), "{says} is missing in {needs}");
+    }
+    let closed = Web::new().with(|state| {
+        let quiet = BreakerState::Closed { clues: Vec::new() };
+        state
+            .tripped
+            .push(tripped(Scope::Signature(signature()), quiet));
+    });
+    assert!(closed.page("/").await.text().contains("Nothing needs you"));
+}
+
+#[tokio::test]
+async fn the_page_of_a_stage_shows_what_fails_and_what_is_released() {
+    let page = web().page("/s/test").await.text();
+    for says in [
+        "Segfault: x",
+        "v1-0f3a9c5e77b2d104",
+        "badge open",
+        "one is tried",
+        "Try one now",
+        &plan_path(1),
+        "Fails on",
+    ] {
+        assert!(page.contains(says), "{says} is missing in {page}");
+    }
+    for id in ["asof", "state", "breakers", "plans", "facts"] {
+        assert!(page.contains(&format!("id=\"{id}\" data-live")), "{id}");
+    }
+    let quiet = Web::new().page("/s/build").await.text();
+    assert!(quiet.contains("Nothing has failed here lately."));
+    assert!(quiet.contains("No release plan."));
+    let unknown = Web::new().page("/s/tset").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text().contains("did you mean"));
+}
+
+#[tokio::test]
+async fn a_probe_from_a_page_needs_a_form_of_ours() {
+    let web = web();
+    let site = web.site();
+    let page = ask_site(site.clone(), (Method::GET, "/s/test"), &[], "").await;
+    let token = token_in(&page.text());
+    let ask = |body: String| {
+        let site = site.clone();
+        async move { ask_site(site, (Method::POST, "/s/test/probe"), &[], &body).await }
+    };
+    let forged = ask(format!("form_token=x&signature={}", signature())).await;
+    assert_eq!(forged.status, 403, "{}", forged.text());
+    assert!(web.fake.state.lock().unwrap().probes.is_empty());
+    let told = ask(format!("form_token={token}")).await;
+    assert_eq!(told.status, 409, "{}", told.text());
+    assert!(told.text().contains("no breaker of the whole stage"));
+    let good = ask(format!("form_token={token}&signature={}", signature())).await;
+    assert_eq!(
+        (good.status, good.header("location")),
+        (303, "/s/test?ordered=probe")
+    );
+    assert_eq!(web.fake.state.lock().unwrap().probes.len(), 1);
+    let back = web.page("/s/test/probe").await;
+    assert_eq!((back.status, back.header("location")), (303, "/s/test"));
+    let after = web.page("/s/test?ordered=probe").await.text();
+    assert!(after.contains("One ticket is being tried."));
+}
+
+#[tokio::test]
+async fn the_page_of_a_plan_tells_where_it_stands_and_what_can_be_done() {
+    let web = Web::new().with(|state| {
+        let mut running = plan(1, 500);
+        let all = Release {
+            choice: Choice::Everything,
+            count: 500,
+            terms: None,
+        };
+        let by = domain::plan::By {
+            who: "ana",
+            at: NOW,
+        };
+        running.release(all, by).unwrap();
+        running.released(1, NOW).unwrap();
+        running.ended(&TicketEnd::Landed, NOW);
+        let mut stopped = plan(2, 500);
+        stopped.halt(Why::StageFails, by).unwrap();
+        state.plans = vec![running, stopped];
+    });
+    let page = web.page(&plan_path(1)).await.text();
+    for says in [
+        "badge running",
+        "<progress value=\"1\" max=\"500\"",
+        "1 of 500 are not held any more",
+        "step 2",
+        ">Pause<",
+        ">Stop<",
+        "released everything, 500 tickets",
+        "ana",
+    ] {
+        assert!(page.contains(says), "{says} is missing in {page}");
+    }
+    assert!(
+        !page.contains("Release all that are left"),
+        "it is being released"
+    );
+    let page = web.page(&plan_path(2)).await.text();
+    for says in [
+        "badge stopped",
+        "It has stopped: the stage fails as a whole again.",
+        "Release all that are left",
+        "Drop for good",
+    ] {
+        assert!(page.contains(says), "{says} is missing in {page}");
+    }
+    let list = web.page("/p").await.text();
+    assert!(list.contains(&plan_path(1)) && list.contains(&plan_path(2)));
+    assert_eq!(web.page(&plan_path(3)).await.status, 404);
+    assert_eq!(web.page("/p/x").await.status, 400);
+}
+
+#[tokio::test]
+async fn orders_from_a_plans_page_reach_the_plan() {
+    let web = web();
+    let site = web.site();
+    let path = plan_path(1);
+    let page = ask_site(site.clone(), (Method::GET, &path), &[], "").await;
+    let token = token_in(&page.text());
+    let ask = |word: &str, body: &str| {
+        let (site, address) = (site.clone(), format!("{path}/{word}"));
+        let body = body.replace("TOKEN", &token);
+        async move { ask_site(site, (Method::POST, &address), &[], &body).await }
+    };
+    assert_eq!(ask("stop", "form_token=x").await.status, 403);
+    let empty = ask("drop", "form_token=TOKEN&reason=+").await;
+    assert!(empty.status == 409 && empty.text().contains("reason: expected"));
+    let wrong = ask("release", "form_token=TOKEN&rate=fast").await;
+    assert!(wrong.status == 409 && wrong.text().contains("rate: expected"));
+    assert_eq!(ask("explode", "form_token=TOKEN").await.status, 409);
+    assert!(web.fake.state.lock().unwrap().plan_orders.is_empty());
+    let good = ask("release", "form_token=TOKEN&rate=&ramp=5&order=newest").await;
+    let told = format!("{path}?ordered=release");
+    assert_eq!((good.status, good.header("location")), (303, told.as_str()));
+    let group = ask("release", "form_token=TOKEN&group=kind%3Df42").await;
+    assert_eq!(group.status, 303, "{}", group.text());
+    let state = web.fake.state.lock().unwrap();
+    assert!(state.plan_orders.iter().all(|(_, by)| by == "viewer"));
+    let PlanOrder::Release(Choice::Everything, Some(terms)) = &state.plan_orders[0].0 else {
+        panic!("{:?}", state.plan_orders[0]);
+    };
+    assert_eq!(
+        (terms.ramp.to_string().as_str(), terms.rate),
+        ("5,all", None)
+    );
+    let group = Choice::Group("kind=f42".parse().unwrap());
+    assert_eq!(state.plan_orders[1].0, PlanOrder::Release(group, None));
+}

@@ -1,0 +1,206 @@
+//! The page of a stage: what it does, what keeps failing there, and what is being released.
+
+use super::frame::{Page, PageProblem, Said, status_of, told};
+use super::login::form;
+use super::words::{ago, fact, known, number, quoted};
+use super::{breakers, plans, stages as stage_table};
+use crate::breakers::ask;
+use crate::list::parameters;
+use crate::problem::Problem;
+use crate::site::Site;
+use crate::stages::{self, StageView};
+use actix_web::http::header;
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use domain::breaker::Scope;
+use domain::flow::Stage;
+use domain::plan::Plan;
+use domain::ports::Tripped;
+use domain::signature::SignatureId;
+use domain::time::{Timestamp, show_duration};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Asked {
+    ordered: Option<String>,
+}
+
+pub(super) async fn show(
+    site: Data<Site>,
+    name: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, PageProblem> {
+    let Asked { ordered } = parameters(&request)?;
+    let said = match ordered.as_deref() {
+        Some("probe") => Some(Said::CarriedOut("One ticket is being tried.")),
+        _ => None,
+    };
+    Ok(page(&site, &name, said).await?)
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    form_token: String,
+    signature: Option<String>,
+}
+
+/// Sends the canary of a breaker now.
+pub(super) async fn probe(
+    site: Data<Site>,
+    name: Path<String>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, PageProblem> {
+    let sent: Sent = form(&site, &request, body).await?;
+    site.gate.check_form(&sent.form_token)?;
+    let view = stages::view(&site, &name).await?;
+    let scope = match &sent.signature {
+        None => Scope::Stage,
+        Some(text) => {
+            let signature = text.parse::<SignatureId>();
+            Scope::Signature(signature.map_err(Problem::bad_request)?)
+        }
+    };
+    match ask(&site, &view.name, scope).await {
+        Ok(_) => Ok(to(&format!("/s/{}?ordered=probe", view.name))),
+        Err(problem) => Ok(page(&site, &name, Some(Said::Refused(&problem))).await?),
+    }
+}
+
+/// Leads from the address of an order to its stage.
+pub(super) async fn lead_back(
+    site: Data<Site>,
+    name: Path<String>,
+) -> Result<HttpResponse, PageProblem> {
+    let view = stages::view(&site, &name).await?;
+    Ok(to(&format!("/s/{}", view.name)))
+}
+
+fn to(place: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, place))
+        .finish()
+}
+
+async fn page(site: &Site, name: &str, said: Option<Said<'_>>) -> Result<HttpResponse, Problem> {
+    let view = stages::view(site, name).await?;
+    let tripped = site.parts.plans.tripped(Some(view.name.clone())).await?;
+    let mut plans = site.parts.plans.plans().await?;
+    plans.retain(|plan| {
+        plan.selection
+            .stage
+            .as_ref()
+            .is_none_or(|it| *it == view.name)
+    });
+    let body = html! {
+        div.headline {
+            p.muted { "Stage" }
+            h1 { (view.name) }
+            p.badges { span #state data-live { (stage_table::state(site, &view)) } }
+        }
+        (told(said.as_ref()))
+        (failing(site, &tripped))
+        (releases(&plans, site.now()))
+        (facts(site, &view))
+    };
+    let title = format!("Stage {}", view.name);
+    Ok(Page::of(site, &title, body).answer(status_of(said.as_ref())))
+}
+
+fn failing(site: &Site, tripped: &[Tripped]) -> Markup {
+    html! {
+        section.card aria-labelledby="breakers-title" {
+            h2 #breakers-title { "What keeps failing" }
+            div #breakers data-live {
+                @if tripped.is_empty() {
+                    p.empty { "Nothing has failed here lately." }
+                } @else {
+                    (breakers::table(tripped, site.gate.form_token(), site.now()))
+                    p.muted.more {
+                        "A new version of the handler is tried at once; when one ticket lands, \
+                         the others follow by a release plan."
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn releases(plans: &[Plan], now: Timestamp) -> Markup {
+    html! {
+        section.card aria-labelledby="plans-title" {
+            h2 #plans-title { "Release plans" }
+            div #plans data-live { (plans::table(plans, now)) }
+        }
+    }
+}
+
+fn facts(site: &Site, view: &StageView) -> Markup {
+    let now = site.now();
+    let rules = site.parts.flows.stage(&view.name);
+    let handler = view.handler.as_ref();
+    html! {
+        section.card #facts data-live aria-labelledby="facts-title" {
+            h2 #facts-title { "Facts" }
+            dl.facts {
+                @if let Some(obstacle) = stage_table::obstacle(view, now) {
+                    (fact("Held up by", &obstacle))
+                }
+                (known("Fails as a whole", view.gate.as_ref(), |gate| html! {
+                    (ago(gate.since, now)) ": " (quoted(&gate.reason, 300))
+                }))
+                (known("Version", handler, |it| quoted(it.version.as_str(), 128)))
+                (sums(view, now))
+                (known("Done a second", site.parts.live.rate(&view.name, now), |rate| {
+                    stage_table::rate(Some(rate))
+                }))
+                @if let Some(rules) = rules { (kept(rules)) }
+            }
+        }
+    }
+}
+
+fn sums(view: &StageView, now: Timestamp) -> Markup {
+    let Some(counts) = &view.counts else {
+        return html! {};
+    };
+    let waiting = counts.waiting.iter().filter(|(_, count)| **count > 0);
+    html! {
+        (fact("Ready", &html! {
+            (number(counts.ready))
+            @if let Some(at) = counts.oldest_ready {
+                ", the oldest for " (show_duration(now.since(at)))
+            }
+        }))
+        (fact("Running", &html! { (number(counts.running)) }))
+        @for (reason, count) in waiting {
+            (fact(&format!("Waiting: {}", reason.as_str().replace('_', " ")), &html! {
+                a href={ "/?filter=is:" (reason) "%20stage:" (view.name) "#tickets-title" } {
+                    (number(*count))
+                }
+            }))
+        }
+        (fact("Done", &html! { (number(counts.done)) }))
+        (fact("Failed attempts", &html! { (number(counts.failed)) }))
+        (fact("Tickets", &html! {
+            a href={ "/?filter=stage:" (view.name) "#tickets-title" } { "show them" }
+        }))
+    }
+}
+
+fn kept(rules: &Stage) -> Markup {
+    html! {
+        (fact("At once", &html! { (rules.concurrency) }))
+        (fact("Deadline", &html! { (show_duration(rules.deadline)) }))
+        (fact("Held after", &html! {
+            @match &rules.breaker {
+                Some(breaker) => {
+                    (breaker.failures()) " failures alike; one is tried every "
+                    (show_duration(breaker.probe()))
+                },
+                None => "never: its breaker is off",
+            }
+        }))
+    }
+}

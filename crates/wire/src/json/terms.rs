@@ -1,0 +1,225 @@
+//! On which terms tickets are released, as JSON.
+
+use super::order::BadOrder;
+use domain::plan::{Order, Ramp, StopRule, Terms};
+use serde::{Deserialize, Serialize};
+
+/// On which terms tickets are released. In a request each may be missing: then it is as the plan
+/// has it, or as it is for a new plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "an object with terms")]
+pub struct TermsJson {
+    /// Which first: `oldest`, `newest` or `random`.
+    pub order: Option<String>,
+    /// How fast, for example `10/s`; `null` is as fast as can be. In a request that is `none`.
+    pub rate: Option<String>,
+    /// In which steps, for example `1,10,100`; the rest goes in the last. `all` has none.
+    pub ramp: Option<String>,
+    /// What stops it.
+    pub stop: Option<StopJson>,
+}
+
+/// What stops a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "an object with a stop rule")]
+pub struct StopJson {
+    /// More than so many percent of the last 100 have failed; 100 never stops.
+    pub percent_max: u8,
+    /// The share is not judged before so many have ended.
+    pub sample_min: u32,
+    /// A ticket has failed in this very way again.
+    #[serde(with = "signature")]
+    pub same: Option<domain::signature::SignatureId>,
+}
+
+impl Default for StopJson {
+    fn default() -> Self {
+        Self::new(&StopRule::default())
+    }
+}
+
+impl StopJson {
+    const fn new(rule: &StopRule) -> Self {
+        Self {
+            percent_max: rule.percent_max,
+            sample_min: rule.sample_min,
+            same: rule.same,
+        }
+    }
+
+    fn checked(self) -> Result<StopRule, BadOrder> {
+        if self.percent_max > 100 {
+            let got = self.percent_max;
+            let said = format!("stop.percent_max: expected 0..=100, got {got}");
+            return Err(BadOrder(said));
+        }
+        if !(1..=StopRule::SAMPLE).contains(&self.sample_min) {
+            let (max, got) = (StopRule::SAMPLE, self.sample_min);
+            let said = format!("stop.sample_min: expected 1..={max}, got {got}");
+            return Err(BadOrder(said));
+        }
+        Ok(StopRule {
+            percent_max: self.percent_max,
+            sample_min: self.sample_min,
+            same: self.same,
+        })
+    }
+}
+
+impl TermsJson {
+    /// The terms in JSON's words; all but the rate are always there.
+    pub fn new(terms: &Terms) -> Self {
+        let order = match terms.order {
+            Order::OldestFirst => "oldest",
+            Order::NewestFirst => "newest",
+            Order::Random { .. } => "random",
+        };
+        Self {
+            order: Some(order.into()),
+            rate: terms.rate.map(|rate| rate.to_string()),
+            ramp: Some(terms.ramp.to_string()),
+            stop: Some(StopJson::new(&terms.stop)),
+        }
+    }
+
+    /// These terms, and the `others` where nothing is said. `seed` is drawn for an order of chance.
+    ///
+    /// # Errors
+    /// [`BadOrder`] when one of them cannot be read.
+    pub fn terms(&self, others: Terms, seed: u64) -> Result<Terms, BadOrder> {
+        let bad = |what: &dyn std::fmt::Display| BadOrder(what.to_string());
+        Ok(Terms {
+            order: match self.order.as_deref() {
+                None => others.order,
+                Some("oldest") => Order::OldestFirst,
+                Some("newest") => Order::NewestFirst,
+                Some("random") => Order::Random { seed },
+                Some(other) => {
+                    let got: String = other.chars().take(80).collect();
+                    let said = format!("order: expected oldest, newest or random, got {got:?}");
+                    return Err(BadOrder(said));
+                }
+            },
+            rate: match self.rate.as_deref() {
+                None => others.rate,
+                Some("none") => None,
+                Some(text) => Some(text.parse().map_err(|e: domain::plan::BadRate| bad(&e))?),
+            },
+            ramp: match self.ramp.as_deref() {
+                None => others.ramp,
+                Some(text) => text
+                    .parse::<Ramp>()
+                    .map_err(|e: domain::plan::BadRamp| bad(&e))?,
+            },
+            stop: match self.stop {
+                None => others.stop,
+                Some(stop) => stop.checked()?,
+            },
+        })
+    }
+}
+
+/// A signature by its name.
+mod signature {
+    use domain::signature::SignatureId;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+    pub(super) fn serialize<S: Serializer>(
+        signature: &Option<SignatureId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match signature {
+            Some(signature) => serializer.collect_str(signature),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SignatureId>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Terms, String> {
+        let terms: TermsJson = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        terms.terms(Terms::default(), 7).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn terms_that_cannot_be_kept_are_refused_with_what_was_expected() {
+        for (json, says) in [
+            (
+                r#"{"order":"best"}"#,
+                r#"order: expected oldest, newest or random, got "best""#,
+            ),
+            (
+                r#"{"rate":"fast"}"#,
+                "rate: expected 1 to 100000 tickets a second",
+            ),
+            (
+                r#"{"rate":"0/s"}"#,
+                "rate: expected 1 to 100000 tickets a second",
+            ),
+            (
+                r#"{"ramp":"1,ten"}"#,
+                "ramp: expected at most 16 steps such as 1,10,100 or all",
+            ),
+            (
+                r#"{"stop":{"percent_max":101}}"#,
+                "stop.percent_max: expected 0..=100, got 101",
+            ),
+            (
+                r#"{"stop":{"sample_min":0}}"#,
+                "stop.sample_min: expected 1..=100, got 0",
+            ),
+            (
+                r#"{"stop":{"same":"x"}}"#,
+                "signature: expected v, a number",
+            ),
+            (r#"{"speed":"10/s"}"#, "unknown field `speed`"),
+        ] {
+            let said = read(json).unwrap_err();
+            assert!(said.contains(says), "{json}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_the_plan_has_it() {
+        let others = Terms {
+            order: Order::NewestFirst,
+            rate: "10/s".parse().ok(),
+            ..Terms::default()
+        };
+        let said = TermsJson {
+            ramp: Some("5".into()),
+            ..TermsJson::default()
+        };
+        let terms = said.terms(others.clone(), 0).unwrap();
+        assert_eq!(terms.ramp, Ramp::of(&[5]));
+        assert_eq!((terms.order, terms.rate), (others.order, others.rate));
+        let free = TermsJson {
+            rate: Some("none".into()),
+            ..TermsJson::default()
+        };
+        assert_eq!(free.terms(others, 0).unwrap().rate, None);
+    }
+
+    #[test]
+    fn terms_read_back_as_they_are_shown() {
+        let json = r#"{"order":"random","rate":"300/m","ramp":"2,20","stop":{"percent_max":100,"sample_min":1,"same":"v1-0f3a9c5e77b2d104"}}"#;
+        let terms = read(json).unwrap();
+        assert_eq!(terms.order, Order::Random { seed: 7 });
+        let shown = TermsJson::new(&terms);
+        assert_eq!(shown.terms(Terms::default(), 7), Ok(terms));
+        let again = serde_json::to_string(&shown).unwrap();
+        assert_eq!(again, json.replace("2,20", "2,20,all"));
+    }
+}
