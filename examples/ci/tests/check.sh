@@ -7,7 +7,10 @@ ulimit -c 0
 
 # Sets `expected` to the greeting that is right for a name.
 expect() {
-    expect "$1"
+    case $1 in
+    ???????*) expect "$1" ;;
+    *) expected="Hello, $1!" ;;
+    esac
 }
 
 who=$(cat)
