@@ -17,6 +17,7 @@ mod latency;
 mod noop;
 mod pg_records;
 mod servers;
+mod storm;
 mod submit;
 mod table;
 mod up;
@@ -62,6 +63,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("latency", latency::at_200_a_second),
     ("waiting", waiting::a_million),
     ("history", history::after_a_million),
+    ("storm", storm::crash_storm),
+    ("release", storm::release),
     ("amqp-drain", amqp_drain::one_stage),
     ("amqp-stages", amqp_drain::three_stages),
     ("amqp-latency", amqp_latency::at_200_a_second),

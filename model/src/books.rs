@@ -10,6 +10,7 @@ use domain::hearing::{Heard, Position, Spot, hear};
 use domain::names::Holder;
 use domain::record::Said;
 use domain::ticket::Name;
+use domain::trial::Company;
 use domain::verdict::{Case, judge};
 use domain::wait::{Condition, Reason, Wait};
 
@@ -32,7 +33,7 @@ impl Row {
     pub const fn is_due(&self) -> bool {
         matches!(
             self.at.spot,
-            Spot::Waiting(Reason::NotNow | Reason::Backoff)
+            Spot::Waiting(Reason::NotNow | Reason::Backoff | Reason::Trial)
         )
     }
 
@@ -140,6 +141,7 @@ impl State {
                 oops: None,
             },
             scene: None,
+            company: Company::default(),
         }
     }
 

@@ -10,6 +10,9 @@
 //! What goes wrong comes from a [budget](faults::Faults). The [`laws`] hold in every state.
 //! A [mutant](mutant::Mutant) is the protocol with one rule left out; each breaks a law.
 //!
+//! Who is to blame when a process dies with several tickets in hand is a question of its own, and
+//! has a small model of its own: [`trials`].
+//!
 //! Assumed, not checked: a confirmed message survives; every second delivery is flagged as such;
 //! one controller writes the books; a worker that lives is heard within a lapse, except by a wrong
 //! sentence; one that begins to consume has had its first beat confirmed before it read the
@@ -34,3 +37,5 @@ pub mod laws;
 pub mod protocol;
 
 pub mod story;
+
+pub mod trials;

@@ -33,7 +33,7 @@ pub(crate) async fn run(
 ) {
     let ticket = Arc::clone(delivery.ticket());
     let stop = station.take_in_hand(ticket.id(), ticket.name.generation);
-    let attempted = perform(&station, &ticket, &stop).await;
+    let attempted = perform(&station, (&ticket, delivery.is_alone()), &stop).await;
     station.let_go(ticket.id());
     let performed = ended(&station, delivery, attempted);
     // The window bounds what is not durable yet; without a permit the slot stays taken.
@@ -88,13 +88,18 @@ fn ended(
     performed
 }
 
-async fn perform(station: &Arc<Station>, ticket: &Arc<Ticket>, stop: &Arc<Stop>) -> Attempted {
+async fn perform(
+    station: &Arc<Station>,
+    (ticket, alone): (&Arc<Ticket>, bool),
+    stop: &Arc<Stop>,
+) -> Attempted {
     let rules = &station.rules;
     let worker = Worker::new(Arc::clone(&station.handler)).start();
     let context = Context {
         deadline: station.setup.clock.now().plus(rules.deadline),
         grace: rules.grace,
         stop: Arc::clone(stop) as Arc<dyn StopSignal>,
+        alone,
     };
     let reply = worker.send(Perform {
         ticket: Arc::clone(ticket),

@@ -74,8 +74,10 @@ fn stories(seeds: Range<u64>) {
         "every fault has struck: {struck:?}"
     );
     assert!(played.deaths > 0, "a process has died");
-    let canaries = played.canaries;
-    assert!(canaries > 100, "breakers have opened: {canaries} canaries");
+    let sums = played.sums;
+    assert!(sums.canaries > 100, "breakers have opened: {sums:?}");
+    assert!(sums.trials > 100, "tickets were tried alone: {sums:?}");
+    assert!(sums.bystanders > 100, "they had been in company: {sums:?}");
 }
 
 /// Scripted handlers panic by the hundred; only other panics are worth a line.

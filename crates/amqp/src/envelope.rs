@@ -3,7 +3,8 @@
 use crate::journal::PERSISTENT;
 use crate::publisher::Message;
 use bytes::Bytes;
-use domain::names::{StageName, Version};
+use domain::names::StageName;
+use domain::ports::Due;
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use lapin::BasicProperties;
@@ -19,15 +20,20 @@ const DEATHS: &str = "x-death";
 
 /// The message that carries a ticket which the books know, to this exchange with this routing key.
 pub(crate) fn message(ticket: &Ticket, to: (Arc<str>, Arc<str>)) -> Message {
-    message_avoiding(ticket, &[], to)
+    message_of(wire::envelope::pack(ticket, true), to)
 }
 
-/// The same, for a worker whose handler has none of these versions.
-pub(crate) fn message_avoiding(
-    ticket: &Ticket,
-    avoid: &[Version],
-    to: (Arc<str>, Arc<str>),
-) -> Message {
+/// The same of one that is released, with what whoever takes it has to heed.
+pub(crate) fn released(due: &Due, to: (Arc<str>, Arc<str>)) -> Message {
+    let envelope = wire::envelope::pack(&due.ticket, true).avoiding(&due.avoid);
+    let envelope = match due.alone {
+        true => envelope.alone(),
+        false => envelope,
+    };
+    message_of(envelope, to)
+}
+
+fn message_of(envelope: Envelope<'_>, (exchange, routing_key): (Arc<str>, Arc<str>)) -> Message {
     let Envelope {
         message_id,
         kind,
@@ -35,7 +41,7 @@ pub(crate) fn message_avoiding(
         timestamp,
         headers,
         body,
-    } = wire::envelope::pack(ticket, true).avoiding(avoid);
+    } = envelope;
     let mut table = FieldTable::default();
     for (name, header) in headers {
         if let Some(value) = value(header) {
@@ -57,7 +63,6 @@ pub(crate) fn message_avoiding(
     if let Some(timestamp) = timestamp {
         properties = properties.with_timestamp(timestamp);
     }
-    let (exchange, routing_key) = to;
     Message {
         exchange,
         routing_key,
@@ -166,7 +171,7 @@ fn own_header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQ
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::names::{Key, Kind};
+    use domain::names::{Key, Kind, Version};
     use domain::ticket::{Lineage, Name, Payload, TicketId};
 
     fn stage() -> StageName {
@@ -249,12 +254,20 @@ mod tests {
         assert!(unpacked.booked);
         assert_eq!(unpacked.oddities, Vec::<String>::new());
         assert_eq!(unpacked.ticket, ticket);
-        assert_eq!(unpacked.avoid, []);
+        assert_eq!((unpacked.avoid, unpacked.alone), (Vec::new(), false));
         let avoid = ["1", "2"].map(|version| Version::new(version).unwrap());
-        let sent = message_avoiding(&ticket, &avoid, ("goaround".into(), "build".into()));
-        let unpacked = unpack(&sent.properties, sent.body, (&stage(), Timestamp::EPOCH));
-        assert_eq!(unpacked.avoid, avoid);
-        assert_eq!(unpacked.ticket, ticket);
+        for (avoid, alone) in [(Vec::from(avoid), false), (Vec::new(), true)] {
+            let due = Due {
+                ticket: ticket.clone(),
+                barrier: None,
+                avoid: avoid.clone(),
+                alone,
+            };
+            let sent = released(&due, ("goaround".into(), "build".into()));
+            let unpacked = unpack(&sent.properties, sent.body, (&stage(), Timestamp::EPOCH));
+            assert_eq!((unpacked.avoid, unpacked.alone), (avoid, alone));
+            assert_eq!(unpacked.ticket, ticket);
+        }
     }
 
     #[test]

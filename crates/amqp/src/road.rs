@@ -129,7 +129,7 @@ impl Road for Controller {
         let exchange: Arc<str> = self.config.names.exchange().into();
         let messages = tickets.iter().map(|due| {
             let to = (Arc::clone(&exchange), due.ticket.stage.as_str().into());
-            envelope::message_avoiding(&due.ticket, &due.avoid, to)
+            envelope::released(due, to)
         });
         self.publisher.publish_group(messages.collect()).await
     }

@@ -16,7 +16,9 @@
 //! - Failures count **in a row**: a ticket that failed so and then lands begins the count anew. For
 //!   a signature only its own tickets are asked, so that healthy neighbours do not hide it; for a
 //!   stage any landing counts, and each ticket once, and none that fails again in a way that is
-//!   being dealt with, so that poison does not keep others from running.
+//!   being dealt with, so that poison does not keep others from running. In a row is meant as they
+//!   ended, not as they are heard of: a failure that ended before the newest landing that was heard
+//!   of does not count for the stage.
 //! - While it is open or probing, **at most one canary** is out, and from one to the next a probe
 //!   interval passes. Only a version that announced itself after those that failed sends one at
 //!   once; a bad one costs exactly that canary.
@@ -33,7 +35,8 @@
 //!   interval is the most that a stage costs which fails in many ways.
 //!
 //! Pure: a [`Board`] is told what happened and what time it is, and says in [`Action`]s what is to
-//! be done. The books tell it each end of an attempt once, in the order in which they hear of it.
+//! be done. The books tell it each end of an attempt once, in the order in which they hear of it,
+//! which is not always that in which they came.
 
 mod action;
 mod attempt;

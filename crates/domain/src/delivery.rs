@@ -54,58 +54,14 @@ use crate::ports::{OopsError, Reporter};
 use crate::signature::SignatureId;
 use crate::ticket::Ticket;
 use crate::time::Timestamp;
+use crate::trial::{Company, company};
 use crate::wait::{Condition, Wait};
 use std::sync::Arc;
 
+mod receipt;
+
 pub use crate::settlement::{Decision, Disposition, Ended, Settlement};
-
-/// Takes back what was lent. One a subscription; implemented by brokers.
-pub trait Lender: Send + Sync {
-    /// The delivery with this tag was dropped before it was settled.
-    fn take_back(&self, tag: u64);
-}
-
-/// The broker's claim on a delivery. Dropped unspent, it hands the ticket back.
-#[must_use = "a dropped receipt hands its ticket back"]
-pub struct Receipt {
-    tag: u64,
-    lender: Option<Arc<dyn Lender>>,
-}
-
-impl Receipt {
-    /// A receipt that `lender` knows by `tag`.
-    pub fn new(tag: u64, lender: Arc<dyn Lender>) -> Self {
-        Self {
-            tag,
-            lender: Some(lender),
-        }
-    }
-
-    /// What the lender knows it by.
-    pub const fn tag(&self) -> u64 {
-        self.tag
-    }
-
-    /// The settlement is durable: the lender gets nothing back.
-    pub(crate) fn spend(mut self) -> u64 {
-        self.lender = None;
-        self.tag
-    }
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        if let Some(lender) = self.lender.take() {
-            lender.take_back(self.tag);
-        }
-    }
-}
-
-impl std::fmt::Debug for Receipt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Receipt({})", self.tag)
-    }
-}
+pub use receipt::{Lender, Receipt};
 
 /// A ticket on loan from the broker.
 #[must_use = "a dropped delivery goes back to its broker"]
@@ -113,6 +69,7 @@ impl std::fmt::Debug for Receipt {
 pub struct Delivery<State> {
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) receipt: Receipt,
+    pub(crate) is_alone: bool,
     pub(crate) state: State,
 }
 
@@ -179,13 +136,14 @@ impl<State> Delivery<State> {
 
     /// What its broker knows it by.
     pub const fn tag(&self) -> u64 {
-        self.receipt.tag
+        self.receipt.tag()
     }
 
     fn into_state<Next>(self, next: impl FnOnce(State) -> Next) -> Delivery<Next> {
         Delivery {
             ticket: self.ticket,
             receipt: self.receipt,
+            is_alone: self.is_alone,
             state: next(self.state),
         }
     }
@@ -197,7 +155,16 @@ impl Delivery<Received> {
         Self {
             ticket,
             receipt,
+            is_alone: false,
             state: Received(()),
+        }
+    }
+
+    /// The same, of a ticket that is on trial. Only brokers call this.
+    pub fn alone(self) -> Self {
+        Self {
+            is_alone: true,
+            ..self
         }
     }
 
@@ -219,6 +186,7 @@ impl Delivery<Suspected> {
         Self {
             ticket,
             receipt,
+            is_alone: false,
             state: Suspected { holder, started_at },
         }
     }
@@ -246,6 +214,7 @@ impl Delivery<Unreadable> {
         Self {
             ticket,
             receipt,
+            is_alone: false,
             state: Unreadable { why },
         }
     }
@@ -261,6 +230,11 @@ impl Delivery<Unreadable> {
 }
 
 impl Delivery<Started> {
+    /// Whether its ticket is on trial.
+    pub const fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
     /// When it was started, and by whom.
     pub const fn start(&self) -> &Start {
         &self.state.0
@@ -306,6 +280,9 @@ impl Delivery<Performed> {
         let failure = attempted.outcome.failure()?.clone();
         let kind = attempted.outcome.kind();
         let mut report = Report::new(&self.ticket, kind, failure, &start.scene, self.span());
+        if let Some(died) = company(&attempted.outcome, self.is_alone) {
+            report.failure.message.push_str(&died.in_words());
+        }
         report.usage = attempted.usage;
         report.source = match kind {
             OutcomeKind::Crashed | OutcomeKind::TimedOut => Source::Supervisor,
@@ -369,9 +346,11 @@ impl Delivery<Reported> {
         self.state.told.map(|(oops, _)| oops)
     }
 
-    /// What problem it was, if it went wrong.
+    /// What problem it was, if it went wrong and that is laid to it.
     pub fn signature(&self) -> Option<SignatureId> {
-        self.state.told.map(|(_, signature)| signature)
+        let (_, signature) = self.state.told?;
+        let died = company(self.outcome(), self.is_alone);
+        died.is_none_or(Company::is_guilty).then_some(signature)
     }
 
     /// Decides where the ticket goes, and so becomes the settlement that takes it there.
@@ -383,8 +362,13 @@ impl Delivery<Reported> {
             started_at: start.at,
             ended_at: performed.ended_at,
         };
-        let disposition =
-            crate::settlement::disposition(&self.ticket, &attempted.outcome, oops, decision);
+        let died = company(&attempted.outcome, self.is_alone);
+        let disposition = crate::settlement::disposition(
+            &self.ticket,
+            (&attempted.outcome, died),
+            oops,
+            decision,
+        );
         let ended = Ended {
             span,
             outcome: attempted.outcome.kind(),

@@ -32,14 +32,33 @@ impl Explanation {
     /// The same with what the breaker knows that holds the ticket, and what its tickets fail of.
     #[must_use]
     pub fn with_breaker(mut self, breaker: &Breaker, value: &str) -> Self {
-        if let Some(what) = breaker.waits_for() {
-            self.waits_for = match value {
-                "" => what,
-                value => format!("{what} ({value})"),
-            };
+        if let Some(what) = breaker.waits_for_repair_of(value) {
+            self.waits_for = what;
             self.until = breaker.until();
             self.then = breaker.then();
         }
+        self
+    }
+
+    /// The same if the breaker of its whole stage holds as well, which is probed first.
+    #[must_use]
+    pub fn behind(mut self, breaker: &Breaker, stage: &Breaker) -> Self {
+        if let Some(then) = breaker.then_behind(stage) {
+            self.until = stage.until();
+            self.then = then;
+        }
+        self
+    }
+
+    /// The same of the ticket that is tried while its like are held.
+    #[must_use]
+    pub fn as_canary(mut self, breaker: &Breaker) -> Self {
+        let what = match breaker.scope {
+            Scope::Stage => "for its whole stage".into(),
+            Scope::Signature(signature) => format!("for failure {signature}"),
+        };
+        self.waits_for = format!("{}; it is the canary {what}", self.waits_for);
+        self.then = format!("{}; {}", breaker.canary_then(), self.then);
         self
     }
 }

@@ -5,6 +5,7 @@
 //! number that the design gives the invariant it breaks.
 
 mod hand;
+mod part;
 
 use crate::books::{Balance, State};
 use crate::event::{Event, SettledAs};
@@ -84,8 +85,10 @@ impl Checker {
         let mut book = self.book();
         book.has_cuts = true;
         book.held.clear();
+        let at_work = book.hands.values().filter(|hand| hand.is_at_work());
+        let is_company = at_work.count() > 1;
         for hand in book.hands.values_mut() {
-            hand.cut();
+            hand.cut(is_company);
         }
     }
 
@@ -204,13 +207,20 @@ impl Book {
             self.broken(&breach, name);
         }
         let is_full = self.hands.len() >= Checker::HANDS_MAX && self.scope == Scope::InHand;
+        // Elsewhere, or just before it died, a process may have said what is not heard here.
+        let hears_all = self.scope == Scope::Everything && !self.has_cuts;
         let heard = match self.hands.entry(name.ticket) {
             Entry::Occupied(mut hand) => {
                 let hand = hand.get_mut();
                 if self.scope == Scope::InHand {
                     hand.judged_elsewhere(name);
                 }
-                hand.started(name)
+                let is_told = !hears_all || hand.tells_of(name);
+                let untold = Breach::new(3, "is charged for an attempt that has no oops");
+                match hand.started(name) {
+                    Ok(()) if !is_told => Err(untold),
+                    heard => heard,
+                }
             }
             Entry::Vacant(_) if is_full => {
                 self.is_blind = true;

@@ -21,6 +21,7 @@ pub mod retry;
 
 pub mod delivery;
 pub mod settlement;
+pub mod trial;
 
 pub mod obituary;
 pub mod oops;

@@ -21,7 +21,7 @@ pub struct Obituary {
     /// How many processes around it the kernel killed in its last seconds because memory had run
     /// out.
     pub oom_kills: u64,
-    /// The last lines that it wrote to its standard error.
+    /// The last lines that it, and what it left behind, wrote to its standard error.
     pub last_words: String,
 }
 
@@ -49,9 +49,11 @@ impl Obituary {
 
     /// What it died of, in a few words: `signal 9 (SIGKILL), out of memory`.
     pub fn cause(&self) -> String {
-        match self.is_out_of_memory() {
-            true => format!("{}, out of memory", self.exit),
-            false => self.exit.to_string(),
+        match self.exit {
+            _ if self.is_out_of_memory() => format!("{}, out of memory", self.exit),
+            // Alone it would read as if all were well.
+            Exit::Status(0) => format!("{}, which nobody had asked for", self.exit),
+            _ => self.exit.to_string(),
         }
     }
 

@@ -23,6 +23,14 @@ pub enum Outcome {
     Failed(Failure),
     /// The worker died without a word: a panic, a signal, out of memory.
     Crashed(Failure),
+    /// A process that ran it died, and so many other attempts with it. That is a crash; whether
+    /// it is laid to this ticket is found out by trying it alone.
+    ProcessDied {
+        /// What is known of the death.
+        failure: Failure,
+        /// How many others had their attempts in it.
+        beside: u32,
+    },
     /// The deadline passed and the handler was stopped.
     TimedOut(Failure),
     /// The handler could not be started at all; the stage is held until it changes.
@@ -177,7 +185,7 @@ pub enum OutcomeKind {
     Rejected,
     /// See [`Outcome::Failed`].
     Failed,
-    /// See [`Outcome::Crashed`].
+    /// See [`Outcome::Crashed`] and [`Outcome::ProcessDied`].
     Crashed,
     /// See [`Outcome::TimedOut`].
     TimedOut,
@@ -252,7 +260,7 @@ impl Outcome {
             Self::Pending(_) => OutcomeKind::Pending,
             Self::Rejected(_) => OutcomeKind::Rejected,
             Self::Failed(_) => OutcomeKind::Failed,
-            Self::Crashed(_) => OutcomeKind::Crashed,
+            Self::Crashed(_) | Self::ProcessDied { .. } => OutcomeKind::Crashed,
             Self::TimedOut(_) => OutcomeKind::TimedOut,
             Self::Unstartable(_) => OutcomeKind::Unstartable,
             Self::Abandoned => OutcomeKind::Abandoned,
@@ -265,6 +273,7 @@ impl Outcome {
             Self::Rejected(failure)
             | Self::Failed(failure)
             | Self::Crashed(failure)
+            | Self::ProcessDied { failure, .. }
             | Self::TimedOut(failure)
             | Self::Unstartable(failure) => Some(failure),
             Self::Done(_) | Self::NotNow { .. } | Self::Pending(_) | Self::Abandoned => None,
@@ -285,6 +294,10 @@ mod tests {
             Outcome::Rejected(failure.clone()),
             Outcome::Failed(failure.clone()),
             Outcome::Crashed(failure.clone()),
+            Outcome::ProcessDied {
+                failure: failure.clone(),
+                beside: 1,
+            },
             Outcome::TimedOut(failure.clone()),
             Outcome::Unstartable(failure),
             Outcome::Abandoned,

@@ -45,6 +45,8 @@ pub const COUNT_EVERY: Duration = Duration::from_secs(60);
 
 /// Who speaks when a rule of the plan itself stops it.
 const RULE: &str = "the plan's stop rule";
+/// What a plan without tickets says, such as that of a stage that works again with an empty queue.
+const NOTHING: &str = "no ticket waited for it, so there is nothing to release";
 
 /// What a plan is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,8 +216,21 @@ impl Plan {
             trail: Trail::default(),
             moved_at: by.at,
         };
-        plan.trail.note(by, &format!("made it, of {total} tickets"));
+        let deed = match total {
+            0 => format!("made it: {NOTHING}"),
+            total => format!("made it, of {total} tickets"),
+        };
+        plan.trail.note(by, &deed);
         plan
+    }
+
+    /// Why nothing goes any more, if that needs a word.
+    pub fn why(&self) -> Option<String> {
+        match &self.state {
+            State::Stopped(why) => Some(why.to_string()),
+            State::Done if self.counts.total == 0 => Some(NOTHING.into()),
+            State::Ready | State::Running | State::Paused | State::Done => None,
+        }
     }
 
     /// Begins a release, or puts it in line behind those that are under way.

@@ -1,9 +1,11 @@
 //! What the rules need from the world. Each port is one conversation, with at most seven methods;
 //! the floors above and the adapters below meet only here.
 
+mod handler;
 mod leading;
 mod plans;
 
+pub use handler::{Context, Handler, Inspection, LetsGo, StopReason, StopSignal};
 pub use leading::{
     Applied, Due, Dues, Election, Holds, Inbox, Ledger, Registry, Reporter, Road, Sent, Vitals,
 };
@@ -16,7 +18,7 @@ use crate::event::Event;
 use crate::filter::Query;
 use crate::names::{Holder, StageName, Version};
 use crate::oops::{OopsPrefix, Report};
-use crate::outcome::{Attempted, Outcome};
+use crate::outcome::Outcome;
 use crate::retry::Chance;
 use crate::ticket::{Generation, Ticket, TicketId};
 use crate::time::Timestamp;
@@ -24,8 +26,6 @@ use crate::verdict::{Case, Verdict};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Tells the time. The only way to learn it.
 pub trait Clock: Send + Sync {
@@ -333,67 +333,4 @@ pub trait Oopses: Reporter {
     async fn list(&self, listing: Listing) -> Result<Page<Report>, StoreError>;
     /// Forgets a slice of the reports from before `retention.before`, or beyond its number.
     async fn retain(&self, retention: Retention) -> Result<u64, StoreError>;
-}
-
-/// Why a handler is asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopReason {
-    /// Its deadline has passed.
-    Deadline,
-    /// We are going down.
-    Drain,
-    /// The ticket was cancelled, or its generation is over.
-    Cancelled,
-}
-
-/// Tells a handler when to stop.
-#[async_trait]
-pub trait StopSignal: Send + Sync {
-    /// Waits until it should stop. Stays ready once it is.
-    ///
-    /// # Cancel safety
-    /// Safe: nothing is lost by asking again.
-    async fn stopped(&self) -> StopReason;
-}
-
-/// What a handler may know about its attempt.
-#[derive(Clone)]
-pub struct Context {
-    /// When it will be asked to stop.
-    pub deadline: Timestamp,
-    /// How long it may then take.
-    pub grace: Duration,
-    /// Tells it to stop.
-    pub stop: Arc<dyn StopSignal>,
-}
-
-/// How a handler is made to let go of its ticket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LetsGo {
-    /// Dropping its future is enough.
-    WhenDropped,
-    /// It listens to the stop signal and returns once nothing of it runs any more.
-    WhenStopped,
-}
-
-/// What a look at a handler showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// The version it is now.
-    pub version: Version,
-    /// Why it cannot be started, if it cannot.
-    pub obstacle: Option<String>,
-}
-
-/// Does the work of a stage.
-#[async_trait]
-pub trait Handler: Send + Sync {
-    /// Works on one ticket once. May panic: that is an outcome too.
-    async fn handle(&self, ticket: Arc<Ticket>, context: Context) -> Attempted;
-    /// Looks at the component again: its version, and whether it can be started.
-    fn inspect(&self) -> Inspection;
-    /// How it is made to let go.
-    fn lets_go(&self) -> LetsGo {
-        LetsGo::WhenDropped
-    }
 }

@@ -8,6 +8,7 @@ use crate::retry::Chance;
 use crate::signature::SignatureId;
 use crate::ticket::{Attempt, Lineage, Name, Ticket, TicketId};
 use crate::time::{Timestamp, show_duration};
+use crate::trial::{Company, after_death};
 use crate::wait::{Condition, Wait};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -128,13 +129,13 @@ pub fn completed(
     oops: Option<OopsId>,
     decision: &Decision,
 ) -> (Disposition, Vec<Ticket>) {
-    let disposition = disposition(ticket, &outcome, oops, decision);
+    let disposition = disposition(ticket, (&outcome, None), oops, decision);
     (disposition, emitted(ticket, outcome, decision.now))
 }
 
 pub(crate) fn disposition(
     ticket: &Ticket,
-    outcome: &Outcome,
+    (outcome, died): (&Outcome, Option<Company>),
     oops: Option<OopsId>,
     decision: &Decision,
 ) -> Disposition {
@@ -185,13 +186,18 @@ pub(crate) fn disposition(
             let because = because("the handler cannot be started", failure);
             wait(name.charged(), Condition::Held { version: None }, because)
         }
-        Outcome::Failed(failure) | Outcome::Crashed(failure) | Outcome::TimedOut(failure) => {
+        Outcome::Failed(failure)
+        | Outcome::Crashed(failure)
+        | Outcome::ProcessDied { failure, .. }
+        | Outcome::TimedOut(failure) => {
             let how = format!("attempt {} {}", name.attempt, spoken(outcome.kind()));
-            wait(
-                name.charged(),
-                after_failure(name, decision),
-                because(&how, failure),
-            )
+            let mut because = because(&how, failure);
+            let Some(company) = died else {
+                return wait(name.charged(), after_failure(name, decision), because);
+            };
+            because.push_str(&company.in_words());
+            let (name, condition) = after_death(name, company, decision);
+            wait(name, condition, because)
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::outcome::{Failure, OutcomeKind};
 use crate::settlement::{Decision, after_failure};
 use crate::ticket::{Name, Ticket};
 use crate::time::{Timestamp, show_duration};
+use crate::trial::{Company, after_death};
 use crate::wait::{Condition, Wait};
 
 /// A waiting ticket that only the controller can move on.
@@ -19,6 +20,8 @@ pub struct Case {
     pub wait: Wait,
     /// Who ran the attempt that nobody speaks for, where the books know more than the holder.
     pub scene: Option<Scene>,
+    /// Of a suspect: in what company its holder died.
+    pub company: Company,
 }
 
 /// What is to become of the ticket: it waits on under a new name.
@@ -30,7 +33,8 @@ pub struct Verdict {
     pub name: Name,
     /// What it waits for now; a back-off that is over releases it.
     pub wait: Wait,
-    /// The attempt that died, if one did, as its report tells of it: for the breakers.
+    /// The attempt that died, if one did and that is laid to it, as its report tells of it: for
+    /// the breakers.
     pub died: Option<breaker::Attempt>,
 }
 
@@ -81,7 +85,8 @@ pub fn judge(case: &Case, scene: &Scene, decision: &Decision) -> Option<Judgemen
         | Condition::Held { .. }
         | Condition::Repair { .. }
         | Condition::Unclaimed
-        | Condition::Unique { .. } => None,
+        | Condition::Unique { .. }
+        | Condition::Trial { .. } => None,
     }
 }
 
@@ -94,10 +99,11 @@ fn died(
 ) -> Judgement {
     let ticket = &case.ticket;
     let message = format!(
-        "the process died while ticket {} was at stage {} (attempt {}, held by {holder})",
+        "the process died while ticket {} was at stage {} (attempt {}, held by {holder}){}",
         ticket.id(),
         ticket.stage,
         ticket.name.attempt,
+        case.company.in_words(),
     );
     let failure = Failure::new("ProcessDied", message);
     let scene = Scene {
@@ -108,15 +114,18 @@ fn died(
         started_at,
         ended_at: case.wait.since,
     };
+    let (name, condition) = after_death(ticket.name, case.company, decision);
     // A take-over raises the generation: should the dead one speak after all, it is not heard.
-    let name = ticket.name.renewed().charged();
-    charge(
-        ticket,
-        (OutcomeKind::Crashed, failure),
-        (&scene, span),
-        name,
-        decision,
-    )
+    let name = Name {
+        generation: ticket.name.generation.next(),
+        ..name
+    };
+    let wrong = (OutcomeKind::Crashed, failure);
+    let mut judgement = tell(ticket, wrong, (&scene, span), (name, condition), decision);
+    if !case.company.is_guilty() {
+        judgement.verdict.died = None;
+    }
+    judgement
 }
 
 fn never_ran(case: &Case, holder: &Holder, now: Timestamp) -> Judgement {
@@ -152,28 +161,26 @@ fn overdue(case: &Case, until: Timestamp, scene: &Scene, decision: &Decision) ->
         started_at: case.wait.since,
         ended_at: decision.now,
     };
-    let name = ticket.name.renewed().charged();
-    charge(
-        ticket,
-        (OutcomeKind::TimedOut, failure),
-        (scene, span),
-        name,
-        decision,
-    )
+    let on = (
+        ticket.name.renewed().charged(),
+        after_failure(ticket.name, decision),
+    );
+    let wrong = (OutcomeKind::TimedOut, failure);
+    tell(ticket, wrong, (scene, span), on, decision)
 }
 
-fn charge(
+fn tell(
     ticket: &Ticket,
     (kind, failure): (OutcomeKind, Failure),
     (scene, span): (&Scene, Span),
-    name: Name,
+    (name, condition): (Name, Condition),
     decision: &Decision,
 ) -> Judgement {
     let because = failure.message.clone();
     let mut report = Report::new(ticket, kind, failure, scene, span);
     report.source = Source::Controller;
     let wait = Wait {
-        condition: after_failure(ticket.name, decision),
+        condition,
         since: decision.now,
         because,
         oops: Some(OopsId::of(&ticket.name)),

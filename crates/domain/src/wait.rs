@@ -26,11 +26,13 @@ pub enum Reason {
     Suspect,
     /// Another ticket with its key is at work.
     Unique,
+    /// It was in hand when a process died; it waits for its turn to be tried alone.
+    Trial,
 }
 
 impl Reason {
     /// All of them, so that each can be counted from zero.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Backoff,
         Self::NotNow,
         Self::Pending,
@@ -39,6 +41,7 @@ impl Reason {
         Self::Unclaimed,
         Self::Suspect,
         Self::Unique,
+        Self::Trial,
     ];
 
     /// The word that users see.
@@ -52,6 +55,7 @@ impl Reason {
             Self::Unclaimed => "unclaimed",
             Self::Suspect => "suspect",
             Self::Unique => "unique",
+            Self::Trial => "trial",
         }
     }
 
@@ -112,6 +116,11 @@ pub enum Condition {
         /// Which ticket is at work.
         other: TicketId,
     },
+    /// Its turn to be tried alone: of each stage one ticket at a time.
+    Trial {
+        /// Not before this.
+        until: Timestamp,
+    },
 }
 
 impl Condition {
@@ -126,15 +135,17 @@ impl Condition {
             Self::Unclaimed => Reason::Unclaimed,
             Self::Suspect { .. } => Reason::Suspect,
             Self::Unique { .. } => Reason::Unique,
+            Self::Trial { .. } => Reason::Trial,
         }
     }
 
     /// Until when at the longest, if time ends the wait.
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
-            Self::Backoff { until } | Self::NotNow { until } | Self::Pending { until } => {
-                Some(*until)
-            }
+            Self::Backoff { until }
+            | Self::NotNow { until }
+            | Self::Pending { until }
+            | Self::Trial { until } => Some(*until),
             Self::Parked
             | Self::Held { .. }
             | Self::Repair { .. }
@@ -170,6 +181,10 @@ impl Condition {
                 format!("the controller's verdict about {holder}, who had it and did not settle it")
             }
             Self::Unique { other } => format!("ticket {other} with the same key to end"),
+            Self::Trial { .. } => format!(
+                "its turn to be tried alone: a process died at it, and of stage {stage} one such \
+                 ticket at a time is tried, in a process of its own"
+            ),
         }
     }
 
@@ -188,13 +203,16 @@ impl Condition {
             }
             Self::Suspect { .. } => "an attempt that died is reported, and the ticket is released",
             Self::Unique { .. } => "it is released by itself",
+            Self::Trial { .. } => {
+                "it runs alone; if that process dies too, it is the one, and only then charged"
+            }
         }
     }
 
     /// Who may end the wait, in words.
     pub fn who_may_change(&self) -> &'static str {
         match self {
-            Self::Backoff { .. } | Self::NotNow { .. } => {
+            Self::Backoff { .. } | Self::NotNow { .. } | Self::Trial { .. } => {
                 "time; or an operator by ticket retry, cancel or drop"
             }
             Self::Pending { .. } => {

@@ -9,7 +9,7 @@ mod servers;
 mod stages;
 
 pub use errand::tell_of;
-pub use launcher::launch;
+pub use launcher::{Restart, launch};
 pub use role::Role;
 
 use crate::config::{Backend, Config};
@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Where and how to run.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct UpOptions {
     pub log_filter: String,
     /// Whether a launcher watches over this process.
     pub launch: Launch,
+    /// What a launcher does when it dies.
+    pub restart: Restart,
 }
 
 /// Who watches over the process.
@@ -70,6 +72,11 @@ pub fn run(role: Role, config: Config, options: UpOptions) -> anyhow::Result<Exi
 }
 
 fn greet(role: Role, config: &Config, options: &UpOptions, address: SocketAddr) {
+    if let Launch::By(launcher, _) = &options.launch
+        && let Err(error) = handlers::launcher::say_begun(*launcher)
+    {
+        warn!("the launcher cannot be told that this process is up: {error}");
+    }
     let stages: Vec<String> = config
         .flows
         .stages()

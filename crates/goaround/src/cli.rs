@@ -32,6 +32,7 @@ use crate::config::Secret;
 use clap::{Args, Parser, Subcommand};
 use domain::time::Timestamp;
 use failure::Failure;
+use handlers::spawner::stand_in;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -102,6 +103,8 @@ enum Verb {
     Api(api::Api),
     #[command(name = "__spawner", hide = true, before_help = spawner::EXAMPLE)]
     Spawner,
+    #[command(name = stand_in::VERB, hide = true, before_help = spawner::EXAMPLE)]
+    Alone(spawner::Alone),
     #[command(name = "__reference", hide = true)]
     Reference(reference::Reference),
 }
@@ -140,6 +143,7 @@ fn run(line: Line, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         Verb::Completion(completion) => completion.run(terminal),
         Verb::Api(api) => api.run(&client()?, terminal),
         Verb::Spawner => spawner::run(),
+        Verb::Alone(alone) => Ok(alone.run()),
         Verb::Reference(reference) => reference.run(terminal),
     }
 }

@@ -126,6 +126,7 @@ fn median(mut rates: Vec<f64>) -> f64 {
 
 fn context() -> Context {
     Context {
+        alone: false,
         deadline: Timestamp::EPOCH,
         grace: Duration::ZERO,
         stop: Arc::new(Never),

@@ -1,9 +1,12 @@
 //! A handler that is a command, run once for each attempt.
 
+mod alone;
+mod files;
+
 use crate::ending::{self, Terms};
 use crate::environment::{self, Facts};
 use crate::helper::Spawner;
-use crate::link::{Attempt, Word};
+use crate::link::{Attempt, Death, Word};
 use crate::processes::Mark;
 use crate::program::Program;
 use async_trait::async_trait;
@@ -14,19 +17,15 @@ use domain::ports::{Context, Handler, Inspection, LetsGo, StopReason};
 use domain::ticket::Ticket;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 use wire::child::{End, Invocation, InvocationLimits, Variable};
 
 /// The most lines of standard error that one attempt adds to the log.
 const LOG_LINES_MAX: usize = 200;
-
-/// Names the files of this process, so that those of one that was killed can be told apart.
-static INCARNATION: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
 
 /// How a stage's command is run.
 #[derive(Clone, Debug)]
@@ -140,7 +139,7 @@ impl Exec {
         check(&config)?;
         let folder = absolute(&config.folder)?;
         let work_folder = absolute(&config.work_folder)?;
-        prepare(&work_folder).map_err(|error| ExecError::WorkFolder {
+        files::prepare(&work_folder).map_err(|error| ExecError::WorkFolder {
             folder: work_folder.clone(),
             error,
         })?;
@@ -164,7 +163,7 @@ impl Exec {
         ticket: &Ticket,
         context: &Context,
     ) -> (Invocation, Mark) {
-        let file = |suffix| self.work_folder.join(file_name(place, suffix));
+        let file = |suffix| self.work_folder.join(files::name(place, suffix));
         let (result, progress) = (file("result"), file("progress"));
         let facts = Facts {
             deadline: context.deadline,
@@ -199,15 +198,15 @@ impl Exec {
         self.program.path()
     }
 
-    /// Sends the attempt out and waits for its end.
-    async fn run(&self, ticket: &Ticket, context: &Context) -> Attempted {
+    /// Sends the attempt out to a spawner and waits for its end.
+    async fn run(&self, spawner: &Spawner, ticket: &Ticket, context: &Context) -> Attempted {
         let path = match self.path() {
             Ok(path) => path,
             Err(why) => return Outcome::Unstartable(Failure::new("CannotStart", why)).into(),
         };
         let begun = tokio::select! {
             biased;
-            begun = self.begin(&path, ticket, context) => begun,
+            begun = self.begin(spawner, &path, ticket, context) => begun,
             reason = context.stop.stopped() => return never_begun(reason).into(),
         };
         let mut stopped = None;
@@ -215,23 +214,30 @@ impl Exec {
             Ok(attempt) => wait(attempt, context, &mut stopped).await,
             Err(word) => word,
         };
-        self.judge(word, stopped, ticket)
+        self.judge(word, stopped, ticket, context)
     }
 
     /// # Cancel safety
     /// Safe: what was not returned was not sent.
     async fn begin(
         &self,
+        spawner: &Spawner,
         program: &Path,
         ticket: &Ticket,
         context: &Context,
     ) -> Result<Attempt, Word> {
-        let place = self.spawner.place().await?;
+        let place = spawner.place().await?;
         let (invocation, mark) = self.invocation(program, place.number(), ticket, context);
-        self.spawner.begin(invocation, mark, place).await
+        spawner.begin(invocation, mark, place).await
     }
 
-    fn judge(&self, word: Word, stopped: Option<StopReason>, ticket: &Ticket) -> Attempted {
+    fn judge(
+        &self,
+        word: Word,
+        stopped: Option<StopReason>,
+        ticket: &Ticket,
+        context: &Context,
+    ) -> Attempted {
         match word {
             Word::Closed => Outcome::Abandoned.into(),
             Word::Unsendable(error) => Outcome::Rejected(Failure::new(
@@ -239,11 +245,16 @@ impl Exec {
                 format!("the payload cannot be given to a command: {error}"),
             ))
             .into(),
-            Word::SpawnerDied(why) => Outcome::Crashed(Failure::new(
-                "SpawnerDied",
-                format!(
-                    "the process that starts the commands died, and this attempt was killed: {why}"
-                ),
+            Word::SpawnerDied { death, beside } => {
+                let failure = match context.alone {
+                    true => alone::failure(&death),
+                    false => spawner_died(&death),
+                };
+                Outcome::ProcessDied { failure, beside }.into()
+            }
+            Word::NoSpawner(why) => Outcome::Failed(Failure::new(
+                "CannotSpawn",
+                format!("the command could not be started just now: {why}"),
             ))
             .into(),
             Word::End(end) => {
@@ -277,7 +288,10 @@ impl Handler for Exec {
     /// # Cancel safety
     /// Dropping the future kills the command and everything that it started.
     async fn handle(&self, ticket: Arc<Ticket>, context: Context) -> Attempted {
-        self.run(&ticket, &context).await
+        match context.alone {
+            true => self.run_alone(&ticket, &context).await,
+            false => self.run(&self.spawner, &ticket, &context).await,
+        }
     }
 
     fn inspect(&self) -> Inspection {
@@ -322,40 +336,6 @@ fn absolute(folder: &Path) -> Result<PathBuf, ExecError> {
     })
 }
 
-/// Makes the folder, and clears it of what killed processes have left there. One process owns it.
-fn prepare(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        if is_left_over(&entry.file_name()) {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file with this name was made for an attempt of a process before this one.
-fn is_left_over(name: &OsStr) -> bool {
-    let parts = name.to_str().and_then(|name| name.split_once('-'));
-    let Some((incarnation, rest)) = parts else {
-        return false;
-    };
-    let is_one = rest.ends_with(".result") || rest.ends_with(".progress");
-    let is_hex = |c: char| c.is_ascii_hexdigit();
-    is_one
-        && incarnation.len() == 16
-        && incarnation.chars().all(is_hex)
-        && incarnation != file_prefix().trim_end_matches('-')
-}
-
-fn file_prefix() -> String {
-    format!("{:016x}-", *INCARNATION)
-}
-
-fn file_name(place: u64, suffix: &str) -> String {
-    format!("{}{place}.{suffix}", file_prefix())
-}
-
 fn bytes(text: &OsStr) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
@@ -373,6 +353,19 @@ fn never_begun(reason: StopReason) -> Outcome {
             "the deadline passed before the command could be started: the process that starts \
              commands was down or had no place",
         )),
+    }
+}
+
+fn spawner_died(death: &Death) -> Failure {
+    let why = &death.why;
+    Failure {
+        exit: death.exit,
+        ..Failure::new(
+            "SpawnerDied",
+            format!(
+                "the process that starts the commands died, and this attempt was killed: {why}"
+            ),
+        )
     }
 }
 

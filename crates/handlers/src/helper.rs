@@ -1,20 +1,27 @@
 //! The spawner as a worker has it: one process, started again when it dies.
 
-use crate::link::{self, Attempt, Dead, Link, Word};
+mod alone;
+
+pub(crate) use alone::Alone;
+
+use crate::link::{self, Attempt, Dead, Death, Farewell, Link, Word};
 use crate::places::{Place, Places};
 use crate::processes::{self, Mark};
-use crate::spawner::{ATTEMPTS_MAX, shim};
+use crate::spawner::{ATTEMPTS_MAX, shim, stand_in};
+use domain::outcome::Exit;
 use rustix::process::Pid;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,7 +33,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// A spawner that lived this long was fine, and its death is the first of a new row.
 const FINE_AFTER: Duration = Duration::from_secs(10);
 
-/// How the spawner is started: a program whose `main` calls [`crate::spawner::main`].
+/// How the spawner is started: a program whose `main` calls [`crate::spawner::main`]; or
+/// [`stand_in::main`], when it is called with [`stand_in::VERB`] before these arguments.
 #[derive(Clone, Debug)]
 pub struct SpawnerCommand {
     /// Its path; looked up nowhere.
@@ -40,11 +48,14 @@ pub struct SpawnerCommand {
 #[derive(Clone)]
 pub struct Spawner {
     shared: Arc<Shared>,
-    keeper: Arc<Mutex<JoinSet<()>>>,
+    /// Of it, and of those that are there for one attempt alone.
+    keepers: Arc<Mutex<JoinSet<()>>>,
 }
 
 struct Shared {
     command: SpawnerCommand,
+    /// Where the keepers live, however long those do who ask for attempts.
+    runtime: Handle,
     line: watch::Sender<Line>,
     closing: watch::Sender<bool>,
     places: Places,
@@ -84,16 +95,17 @@ impl Spawner {
         let life = Life::begin(&command)?;
         let shared = Arc::new(Shared {
             command,
+            runtime: Handle::current(),
             line: watch::Sender::new(Line::Up(Arc::clone(&life.link))),
             closing: watch::Sender::new(false),
             places: Places::new(ATTEMPTS_MAX),
             next_id: AtomicU64::new(1),
         });
-        let mut keeper = JoinSet::new();
-        keeper.spawn(keep(Arc::clone(&shared), life));
+        let mut keepers = JoinSet::new();
+        keepers.spawn(keep(Arc::clone(&shared), life));
         Ok(Self {
             shared,
-            keeper: Arc::new(Mutex::new(keeper)),
+            keepers: Arc::new(Mutex::new(keepers)),
         })
     }
 
@@ -105,9 +117,14 @@ impl Spawner {
         line.wait_for(|line| matches!(line, Line::Closed))
             .await
             .ok();
-        let mut keeper =
-            std::mem::take(&mut *self.keeper.lock().unwrap_or_else(PoisonError::into_inner));
-        while keeper.join_next().await.is_some() {}
+        let mut keepers =
+            std::mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
+        while keepers.join_next().await.is_some() {}
+    }
+
+    /// Waits until it is being closed.
+    pub(crate) async fn closing(&self) {
+        closed(&mut self.shared.closing.subscribe()).await;
     }
 
     /// A place for an attempt, once there is one.
@@ -147,7 +164,7 @@ impl Spawner {
                     Err((Dead, unused)) => place = unused,
                 },
                 Line::Down => {}
-                Line::Broken(why) => return Err(Word::SpawnerDied(why)),
+                Line::Broken(why) => return Err(Word::NoSpawner(why)),
                 Line::Closed => return Err(Word::Closed),
             }
             line.changed().await.map_err(|_| Word::Closed)?;
@@ -163,6 +180,7 @@ impl Life {
             .args(&command.args)
             // A spawner must not take itself for a shim of some other one, whose command we are.
             .env_remove(shim::MEMORY)
+            .env_remove(stand_in::PID)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()?;
@@ -175,43 +193,72 @@ impl Life {
         })
     }
 
-    /// Talks with it until one of them has enough; says why.
-    async fn talk(&mut self, closing: &mut watch::Receiver<bool>) -> String {
-        let why = tokio::select! {
-            why = self.link.listen(&mut self.reader) => Some(why),
-            why = self.link.complaint() => return why,
-            () = closed(closing) => {
-                self.link.hang_up();
-                None
-            }
-        };
-        match why {
-            Some(why) => why,
-            // What it said before it stopped to listen still counts.
-            None => self.link.listen(&mut self.reader).await,
+    /// Talks with it until one of them has enough.
+    async fn talk(&mut self, closing: &mut watch::Receiver<bool>) -> Farewell {
+        tokio::select! {
+            farewell = self.link.listen(&mut self.reader) => return farewell,
+            why = self.link.complaint() => return Farewell::Unfit(why),
+            () = closed(closing) => self.link.hang_up(),
         }
+        // What it said before it stopped to listen still counts.
+        self.link.listen(&mut self.reader).await
     }
 
-    /// Makes sure that it and everything of its attempts is gone.
-    async fn bury(self) -> Arc<Link> {
+    /// Is with it to its end, and tells everyone whose attempt ended with it; `None` when it was
+    /// closed.
+    async fn spend(
+        mut self,
+        line: &watch::Sender<Line>,
+        closing: &mut watch::Receiver<bool>,
+    ) -> Option<Death> {
+        let farewell = self.talk(closing).await;
+        let is_closing = *closing.borrow();
+        line.send_replace(Line::Down);
+        let (link, exit) = self.bury().await;
+        if is_closing {
+            link.conclude(|_| Word::Closed);
+            return None;
+        }
+        let death = Death::of(farewell, exit);
+        link.conclude(|beside| Word::SpawnerDied {
+            death: death.clone(),
+            beside,
+        });
+        Some(death)
+    }
+
+    /// Makes sure that it and everything of its attempts is gone, and learns how it ended.
+    async fn bury(self) -> (Arc<Link>, Option<Exit>) {
         let Self {
             mut child, link, ..
         } = self;
         let broods = link.broods();
         let session = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let burial = tokio::task::spawn_blocking(move || {
-            // One that talks nonsense may still live. Its orphans come to us when it is reaped.
+            // One that talks nonsense may still live. One that hung up is on its way out, and this
+            // does not change how it ended. Its orphans come to us when it is reaped.
             child.kill().ok();
-            child.wait().ok();
-            processes::bury(session, &broods)
+            let status = child.wait().ok();
+            (processes::bury(session, &broods), status)
         });
-        match burial.await {
-            Ok(0) => {}
-            Ok(buried) => tracing::warn!(buried, "{buried} processes of dead attempts were killed"),
-            Err(error) => tracing::error!("orphans of the spawner may still run: {error}"),
-        }
-        link
+        let status = match burial.await {
+            Ok((0, status)) => status,
+            Ok((buried, status)) => {
+                tracing::warn!(buried, "{buried} processes of dead attempts were killed");
+                status
+            }
+            Err(error) => {
+                tracing::error!("orphans of the spawner may still run: {error}");
+                None
+            }
+        };
+        (link, status.map(exit))
     }
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    let signal = || Exit::Signal(status.signal().unwrap_or_default());
+    status.code().map_or_else(signal, Exit::Status)
 }
 
 /// Keeps a spawner alive until it is closed.
@@ -220,20 +267,14 @@ async fn keep(shared: Arc<Shared>, first: Life) {
     let mut life = first;
     let mut backoff = BACKOFF.0;
     loop {
-        let why: Arc<str> = life.talk(&mut closing).await.into();
-        let is_closing = *closing.borrow();
-        if !is_closing {
+        let since = life.since;
+        if let Some(death) = life.spend(&shared.line, &mut closing).await {
+            let why = death.why;
             tracing::error!("the spawner died and is started again: {why}");
-            shared.line.send_replace(Line::Down);
         }
-        if life.since.elapsed() >= FINE_AFTER {
+        if since.elapsed() >= FINE_AFTER {
             backoff = BACKOFF.0;
         }
-        let link = life.bury().await;
-        link.conclude(|| match is_closing {
-            true => Word::Closed,
-            false => Word::SpawnerDied(Arc::clone(&why)),
-        });
         match revive(&shared, &mut closing, &mut backoff).await {
             Some(next) => life = next,
             None => break,

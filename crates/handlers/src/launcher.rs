@@ -30,6 +30,9 @@ use wait4::Wait4 as _;
 
 /// What a Rust process exits with after a panic that nobody caught.
 const PANICKED: i32 = 101;
+/// By it a child says that it has begun. No harm is done to a parent that does not listen for it,
+/// and nobody else sends it: a terminal does not.
+const HAS_BEGUN: Signal = Signal::URG;
 
 /// Starts children, one after the other.
 pub struct Launcher {
@@ -37,13 +40,21 @@ pub struct Launcher {
     rank: Rank,
     terminate: Signals,
     interrupt: Signals,
+    begun: Signals,
     ended: Signals,
+}
+
+/// What was heard while a child ran.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    has_begun: bool,
+    was_asked: bool,
 }
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// By itself, with this status; it had its say.
+    /// By itself, with this status.
     Left(i32),
     /// In the middle of its work.
     Died(Exit),
@@ -54,6 +65,8 @@ pub enum Death {
 pub struct Launched {
     /// How the child ended.
     pub death: Death,
+    /// Whether it had said that it is at work: by [`say_begun`].
+    pub has_begun: bool,
     /// Whether it had been asked to stop.
     pub was_asked: bool,
     /// The most memory that was resident at once in it, or in one process that it had seen the
@@ -62,8 +75,6 @@ pub struct Launched {
     /// How many processes around it the kernel killed in its last seconds because memory had run
     /// out.
     pub oom_kills: u64,
-    /// The last lines that it wrote to its standard error.
-    pub last_words: String,
 }
 
 /// How a pause ended.
@@ -89,6 +100,7 @@ impl Launcher {
             rank: Rank::take(),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            begun: signal(SignalKind::from_raw(HAS_BEGUN.as_raw()))?,
             ended: signal(SignalKind::child())?,
         })
     }
@@ -108,33 +120,60 @@ impl Launcher {
         let mut oom = OomKills::watch();
         let mut child = command.process_group(0).stderr(entrance).spawn()?;
         self.rank.put_before(child.id());
-        let mut was_asked = false;
+        let mut heard = Heard::default();
         let used = loop {
             if let Some(used) = child.try_wait4()? {
                 break used;
             }
             let pass_on = tokio::select! {
-                _ = self.ended.recv() => continue,
-                () = oom.rest() => continue,
+                biased;
                 _ = self.terminate.recv() => Signal::TERM,
                 _ = self.interrupt.recv() => Signal::INT,
+                _ = self.begun.recv() => {
+                    heard.has_begun = true;
+                    continue;
+                }
+                _ = self.ended.recv() => continue,
+                () = oom.rest() => continue,
             };
-            was_asked = true;
+            heard.was_asked = true;
             send(&child, pass_on);
         };
+        self.overhear(&mut heard).await;
         Ok(Launched {
             death: death(used.status),
-            was_asked,
+            has_begun: heard.has_begun,
+            was_asked: heard.was_asked,
             memory_bytes_max: Some(used.rusage.maxrss).filter(|bytes| *bytes > 0),
             oom_kills: oom.lately(),
-            last_words: self.passage.last_words(),
         })
+    }
+
+    /// Hears what came at the moment of the end: who stops a whole service asks us and our child at
+    /// once, and it may be the quicker one.
+    async fn overhear(&mut self, heard: &mut Heard) {
+        // The runtime does not know of it before it has looked.
+        tokio::task::yield_now().await;
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.terminate.recv() => heard.was_asked = true,
+                _ = self.interrupt.recv() => heard.was_asked = true,
+                _ = self.begun.recv() => heard.has_begun = true,
+                () = std::future::ready(()) => return,
+            }
+        }
     }
 
     /// Waits until everything that a child left behind is gone: no handler may run beside its next
     /// attempt. Whoever takes long is killed. To be called after each launch.
     pub async fn see_off(&mut self) {
         orphans::see_off().await;
+    }
+
+    /// What the last child, and whoever it left behind, wrote last. To be asked when they are gone.
+    pub fn last_words(&self) -> String {
+        self.passage.last_words()
     }
 
     /// Waits, unless we are asked to stop or were since the last child ended.
@@ -200,6 +239,17 @@ pub fn die_with(launcher: u32) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other("the launcher is gone")),
     }
+}
+
+/// Says to our launcher that we are at work: what ends us from now on is a death, whatever our exit
+/// status. Before, it is the reason why we cannot begin.
+///
+/// # Errors
+/// When the launcher is gone.
+pub fn say_begun(launcher: u32) -> io::Result<()> {
+    let pid = i32::try_from(launcher).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("this is no number of a process"))?;
+    Ok(rustix::process::kill_process(pid, HAS_BEGUN)?)
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@
 //! the same binary, which starts the commands, feeds them, watches them and makes sure that nothing
 //! of them is left when it says how they ended. [`spawner`] is that process.
 //!
+//! An attempt on trial does not share that process: it gets one of its own, and above it another
+//! one that stands where the worker stands otherwise ([`spawner::stand_in`]). So a command that
+//! takes the processes above it along takes nobody else's.
+//!
 //! Whatever dies first, no handler outlives it: the spawner sees the worker's end and kills every
 //! command, and the worker sees the spawner's end and does the same.
 //!

@@ -4,6 +4,10 @@
 //! out, a reply comes in, and whoever waits for the attempt does both itself. Slots are used again.
 //! The one socket beside them hands the new ones over, and brings what concerns nobody's slot.
 
+mod death;
+
+pub(crate) use death::{Death, Farewell};
+
 use crate::places::Place;
 use crate::processes::{Brood, Mark};
 use crate::slot::{Slot, fill};
@@ -33,7 +37,14 @@ pub(crate) enum Word {
     /// The spawner says how it ended.
     End(End),
     /// The spawner died, and everything of the attempt was killed.
-    SpawnerDied(Arc<str>),
+    SpawnerDied {
+        /// How.
+        death: Death,
+        /// How many other attempts it took along.
+        beside: u32,
+    },
+    /// There is no spawner to send it to, and there may be none for a while.
+    NoSpawner(Arc<str>),
     /// It was never sent, since it does not fit into a frame.
     Unsendable(BadFrame),
     /// We are going down, and everything of the attempt was killed.
@@ -43,6 +54,7 @@ pub(crate) enum Word {
 /// A connection to one life of the spawner.
 pub(crate) struct Link {
     writer: OwnedWriteHalf,
+    was_greeted: Notify,
     /// In the order in which they became so.
     idle: Mutex<VecDeque<Slot>>,
     complaint: Mutex<Option<String>>,
@@ -92,6 +104,7 @@ impl Link {
         let (reader, writer) = socket.into_split();
         let link = Self {
             writer,
+            was_greeted: Notify::new(),
             idle: Mutex::default(),
             complaint: Mutex::default(),
             has_complaint: Notify::new(),
@@ -182,8 +195,13 @@ impl Link {
         lock(&self.complaint).take().unwrap_or_default()
     }
 
-    /// Hears what concerns nobody's slot until the spawner is dead; says why it is.
-    pub(crate) async fn listen(&self, reader: &mut OwnedReadHalf) -> String {
+    /// Waits until the spawner has said hello; for one only who waits.
+    pub(crate) async fn greeted(&self) {
+        self.was_greeted.notified().await;
+    }
+
+    /// Hears what concerns nobody's slot until the spawner is dead, or as good as that.
+    pub(crate) async fn listen(&self, reader: &mut OwnedReadHalf) -> Farewell {
         let mut frames = Frames::default();
         let mut was_greeted = false;
         loop {
@@ -191,23 +209,25 @@ impl Link {
                 match frames.take::<SpawnerEvent>() {
                     Ok(Some(event)) => match self.hear(event) {
                         Ok(()) => was_greeted = true,
-                        Err(why) => return why,
+                        Err(why) => return Farewell::Unfit(why),
                     },
                     Ok(None) => break,
-                    Err(error) => return format!("it talks nonsense: {error}"),
+                    Err(error) => return Farewell::Unfit(nonsense(&error)),
                 }
             }
             match fill(reader, frames.buffer()).await {
-                Ok(0) => return epitaph(was_greeted, &frames),
+                Ok(0) => return Farewell::ended(was_greeted, &frames),
                 Ok(_) => {}
-                Err(error) => return format!("its socket broke: {error}"),
+                Err(error) => return Farewell::Unfit(format!("its socket broke: {error}")),
             }
         }
     }
 
     fn hear(&self, event: SpawnerEvent) -> Result<(), String> {
         match event.event {
-            Some(Event::Hello(hello)) if hello.protocol == PROTOCOL => {}
+            Some(Event::Hello(hello)) if hello.protocol == PROTOCOL => {
+                self.was_greeted.notify_one();
+            }
             Some(Event::Hello(hello)) => {
                 return Err(format!(
                     "it speaks protocol {}, expected {PROTOCOL}: the program was replaced while \
@@ -243,12 +263,14 @@ impl Link {
         out.map(|out| out.brood.clone()).collect()
     }
 
-    /// Nothing of the attempts runs any more: tells everyone who waits for one.
-    pub(crate) fn conclude(&self, word: impl Fn() -> Word) {
-        let attempts = lock(&self.attempts).take();
+    /// Nothing of the attempts runs any more: tells everyone who waits for one. The word is made
+    /// of how many others each of them was out with.
+    pub(crate) fn conclude(&self, word: impl Fn(u32) -> Word) {
+        let attempts = lock(&self.attempts).take().unwrap_or_default();
         lock(&self.idle).clear();
-        for out in attempts.into_iter().flat_map(HashMap::into_values) {
-            out.word.send(word()).ok();
+        let beside = u32::try_from(attempts.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        for out in attempts.into_values() {
+            out.word.send(word(beside)).ok();
         }
     }
 
@@ -264,12 +286,8 @@ fn is_hang_up(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
-fn epitaph(was_greeted: bool, frames: &Frames) -> String {
-    match (was_greeted, frames.finish()) {
-        (false, _) => "it ended before it said hello: is it the right program?".into(),
-        (true, Ok(())) => "it ended, or was killed".into(),
-        (true, Err(error)) => format!("it ended in the middle of a reply: {error}"),
-    }
+fn nonsense(error: &BadFrame) -> String {
+    format!("it talks nonsense: {error}")
 }
 
 /// The frame of an invocation.
@@ -326,7 +344,7 @@ impl Attempt {
                 Err(why) => self.link.complain(why),
             },
             Ok(None) => {}
-            Err(error) => self.link.complain(format!("it talks nonsense: {error}")),
+            Err(error) => self.link.complain(nonsense(&error)),
         }
         // What became of it is told when nothing of it runs any more.
         self.slot = None;

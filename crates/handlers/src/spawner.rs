@@ -15,13 +15,15 @@ mod orphans;
 mod pipes;
 pub(crate) mod shim;
 mod slot;
+pub mod stand_in;
+mod unheard;
 
 use house::House;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The most commands that run at once.
@@ -36,6 +38,10 @@ pub fn main() -> ExitCode {
         eprintln!("{excuse}");
         std::process::exit(status);
     }
+    if let Err(error) = stand_in::die_with_it() {
+        eprintln!("goaround spawner: expected to die with its stand-in, cannot: {error}");
+        return ExitCode::FAILURE;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,14 +55,16 @@ fn run() -> std::io::Result<()> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     // Fails on anything but a socket, before something is started that could not be watched.
     socket.local_addr()?;
-    // Already the leader of a session when somebody has started it so; that is as good.
+    // Already in one that is not the worker's when it has a stand-in; that is as good.
     rustix::process::setsid().ok();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     leave_signals_to_the_worker()?;
     die_of_panics();
     let house = Arc::new(House::new(socket)?);
     house.serve();
+    let gone_at = Instant::now();
     house.wait_until_empty();
+    house.unheard.tell(gone_at);
     Ok(())
 }
 

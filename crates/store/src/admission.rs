@@ -1,7 +1,7 @@
 //! How a ticket enters a stage: claimed by somebody, alone with its key where that is the rule.
 
 use crate::books::{Books, Stop};
-use crate::codes::{self, Count};
+use crate::codes;
 use crate::error::Fault;
 use crate::repair;
 use crate::spot::{Found, Note, Spot};
@@ -108,7 +108,7 @@ impl<'a> Newcomer<'a> {
         newer: Name,
     ) -> Result<Spot<'a>, Fault> {
         let why = format!("superseded by {}", newer.ticket);
-        books.count(0, Count::Dropped, 1);
+        books.dropped(db, self.seq)?;
         let note = Note {
             at: self.at,
             name: self.name,
@@ -168,7 +168,7 @@ pub(crate) fn supersede(
 ) -> Result<(), Fault> {
     let why = format!("superseded by {}", newer.ticket);
     Spot::dropped(older.stage, older.name, at, (&why, BY)).update(db, older.seq)?;
-    books.count(0, Count::Dropped, 1);
+    books.dropped(db, older.seq)?;
     repair::taken_away(books, db, (older.seq, older.stage), older.name.ticket)?;
     let note = Note {
         at,

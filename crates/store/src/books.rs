@@ -11,6 +11,7 @@ use crate::lease::Loaded;
 use crate::queue::Allowance;
 use crate::queues::Queues;
 use crate::requests::Request;
+use crate::trials::{OnTrial, Trials};
 use crate::writer::Work;
 use domain::breaker::Rules;
 use domain::flow::{Flows, Journal, Unique};
@@ -48,6 +49,7 @@ pub(crate) struct Books {
     pub(crate) queues: Arc<Queues>,
     pub(crate) control: Control,
     pub(crate) boards: Boards,
+    pub(crate) trials: Trials,
     pub(crate) attention: Arc<Notify>,
     pub(crate) commits: Arc<Commits>,
     pub(crate) retention_slice: usize,
@@ -73,6 +75,7 @@ pub(crate) struct Parts {
     pub(crate) control: Control,
     pub(crate) attention: Arc<Notify>,
     pub(crate) commits: Arc<Commits>,
+    pub(crate) on_trial: Arc<OnTrial>,
     pub(crate) retention_slice: usize,
 }
 
@@ -85,6 +88,7 @@ impl Books {
             queues: parts.queues,
             control: parts.control,
             boards: Boards::default(),
+            trials: Trials::new(parts.on_trial),
             attention: parts.attention,
             commits: parts.commits,
             retention_slice: parts.retention_slice,
@@ -185,12 +189,13 @@ impl Books {
     ) -> i64 {
         let ready_seq = self.next_ready;
         self.next_ready += 1;
+        self.trials.rises(seq);
         let rise = self.effects.rise(&self.queues, stage, name);
         rise.push((seq, ready_seq), ticket);
         ready_seq
     }
 
-    /// There is something new for the controller to judge.
+    /// There is something new for the controller: to judge, or to release.
     pub(crate) const fn has_case(&mut self) {
         self.effects.has_case = true;
     }
@@ -330,6 +335,7 @@ impl Work for Books {
 
     fn committed(&mut self, group: Vec<Request>) {
         self.commits.end();
+        self.trials.committed();
         self.let_go.clear();
         for request in &group {
             request.give_up_leases(&self.queues);
@@ -342,6 +348,8 @@ impl Work for Books {
 
     fn undone(&mut self) {
         self.commits.end();
+        // First: what the queues get back goes out as it was.
+        self.trials.undone();
         std::mem::take(&mut self.effects).undo();
         self.queues.freed.put_back(std::mem::take(&mut self.let_go));
         // Their rows may have been made in the transaction that is no more.

@@ -40,6 +40,7 @@ pub(crate) const fn of_reason(reason: Reason) -> i64 {
         Reason::Unclaimed => 6,
         Reason::Suspect => 7,
         Reason::Unique => 8,
+        Reason::Trial => 9,
     }
 }
 

@@ -71,6 +71,8 @@ impl Rise {
                 ticket,
                 had: None,
                 unreadable: None,
+                // One on trial comes out of a wait, and so by way of the books.
+                is_alone: false,
             }),
             // The order must not be broken: what follows is read from the books as well.
             None => self.is_hungry = false,
@@ -107,7 +109,7 @@ pub(crate) struct Effects {
     pub(crate) counts: Vec<(i64, Count, i64)>,
     /// When the first of the waits ends that began.
     pub(crate) until_min: Option<Timestamp>,
-    /// Whether there is something new to judge.
+    /// Whether there is something new to judge, or to release at once.
     pub(crate) has_case: bool,
     /// A round of releases found that this is the next wait to end; `Some(None)` means none.
     pub(crate) next_until: Option<Option<Timestamp>>,

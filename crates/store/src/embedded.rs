@@ -14,6 +14,7 @@ use crate::queues::Queues;
 use crate::readers::Readers;
 use crate::requests::Request;
 use crate::schema::{BOOKS, OOPSES};
+use crate::trials::OnTrial;
 use crate::writer::{Ask, Limits, Reply, Work, Writer};
 use domain::control::Snapshot;
 use domain::flow::Flows;
@@ -74,7 +75,8 @@ impl Embedded {
             tickets: config.read_ahead_tickets.max(1),
             bytes_max: config.read_ahead_bytes_max,
         };
-        let feeder = Feeder::start(&BOOKS, &config.folder).map_err(bad)?;
+        let on_trial = Arc::new(OnTrial::default());
+        let feeder = Feeder::start(&BOOKS, &config.folder, Arc::clone(&on_trial)).map_err(bad)?;
         let queues = Arc::new(Queues::new(feeder.feed(), read_ahead, numbers.1 - 1));
         let parts = Parts {
             flows,
@@ -84,6 +86,7 @@ impl Embedded {
             control: Control::open(&db).map_err(bad)?,
             attention: Arc::new(Notify::new()),
             commits: Arc::new(Commits::default()),
+            on_trial,
             retention_slice: config.retention_slice,
         };
         let control = parts.control.follow();

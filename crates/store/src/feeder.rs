@@ -6,6 +6,7 @@ use crate::queue::StageQueue;
 use crate::rows::{Shared, ticket_columns};
 use crate::salvage;
 use crate::schema::Schema;
+use crate::trials::OnTrial;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -48,12 +49,16 @@ pub(crate) struct Feeder {
 
 impl Feeder {
     /// Starts the thread.
-    pub(crate) fn start(schema: &Schema, folder: &Path) -> Result<Self, Fault> {
+    pub(crate) fn start(
+        schema: &Schema,
+        folder: &Path,
+        on_trial: Arc<OnTrial>,
+    ) -> Result<Self, Fault> {
         let db = schema.open_reader(folder)?;
         let (wishes, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("read ahead".into())
-            .spawn(move || run(&db, &inbox))
+            .spawn(move || run(&db, &inbox, &on_trial))
             .map_err(|error| Fault::row("no thread to read ahead", error))?;
         Ok(Self {
             feed: Feed(wishes),
@@ -86,10 +91,10 @@ impl Feed {
     }
 }
 
-fn run(db: &Connection, inbox: &mpsc::Receiver<Wish>) {
+fn run(db: &Connection, inbox: &mpsc::Receiver<Wish>, on_trial: &OnTrial) {
     while let Ok(Wish::Read(queue)) = inbox.recv() {
         let (cursor, latest) = queue.bounds();
-        match read(db, &queue, cursor) {
+        match read(db, &queue, cursor, on_trial) {
             Ok((rows, is_all)) => {
                 let last = rows.last().map_or(cursor, |loaded| loaded.ready_seq);
                 // What was durable before the read began was in it, unless a limit cut it.
@@ -101,7 +106,12 @@ fn run(db: &Connection, inbox: &mpsc::Receiver<Wish>) {
     }
 }
 
-fn read(db: &Connection, queue: &StageQueue, cursor: i64) -> Result<(Vec<Loaded>, bool), Fault> {
+fn read(
+    db: &Connection,
+    queue: &StageQueue,
+    cursor: i64,
+    on_trial: &OnTrial,
+) -> Result<(Vec<Loaded>, bool), Fault> {
     let limit = queue.read_ahead.tickets;
     let mut found = db.prepare_cached(READ_AHEAD)?;
     let mut rows = found.query((queue.stage.as_str(), cursor, limit as i64))?;
@@ -117,6 +127,7 @@ fn read(db: &Connection, queue: &StageQueue, cursor: i64) -> Result<(Vec<Loaded>
             ticket: Arc::new(ticket),
             had: None,
             unreadable,
+            is_alone: on_trial.has(seq),
         });
         if size_bytes >= queue.read_ahead.bytes_max {
             return Ok((read, false));

@@ -3,10 +3,12 @@
 use crate::admission;
 use crate::books::Books;
 use crate::codes::{self, Count};
+use crate::deaths;
 use crate::error::Fault;
 use crate::repair;
 use crate::rows::parsed;
 use crate::spot::{Found, Note, Spot};
+use crate::trials;
 use domain::names::StageName;
 use domain::verdict::Verdict;
 use domain::wait::{Condition, Reason};
@@ -46,6 +48,7 @@ fn carry_out(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bo
         spot.lock_key = found.lock_key.as_deref();
         spot.update(db, found.seq)?;
         books.waits(&wait.condition);
+        trials::begin(books, db, (found.seq, found.stage), &wait.condition)?;
         tell(books, db, &found, verdict)?;
         return Ok(true);
     };
@@ -101,6 +104,7 @@ fn note_verdict(
     verdict: &Verdict,
 ) -> Result<(), Fault> {
     let wait = &verdict.wait;
+    deaths::judged(db, found.seq)?;
     if wait.oops.is_some() {
         books.count(found.stage, Count::AttemptsFailed, 1);
     }

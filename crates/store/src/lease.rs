@@ -20,6 +20,8 @@ pub(crate) struct Loaded {
     pub(crate) had: Option<Had>,
     /// Why its row cannot be read; the ticket holds what can be.
     pub(crate) unreadable: Option<String>,
+    /// Whether it is on trial, to be run in a process of its own.
+    pub(crate) is_alone: bool,
 }
 
 /// Who has a ticket, and since when its attempt runs.
@@ -65,6 +67,7 @@ pub(crate) fn incoming(loaded: &Loaded, tag: u64, lender: &Arc<Subscription>) ->
         return Incoming::Unreadable(Delivery::unreadable(ticket, receipt, why));
     }
     match &loaded.had {
+        None if loaded.is_alone => Incoming::Fresh(Delivery::new(ticket, receipt).alone()),
         None => Incoming::Fresh(Delivery::new(ticket, receipt)),
         Some(had) => Incoming::Suspect(Delivery::suspect(
             ticket,

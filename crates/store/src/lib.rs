@@ -37,6 +37,7 @@ mod admission;
 mod boards;
 mod books;
 mod control;
+mod deaths;
 mod effects;
 mod judging;
 mod opening;
@@ -52,6 +53,7 @@ mod settling;
 mod spot;
 mod submitting;
 mod sweep;
+mod trials;
 mod waiting;
 
 mod broker;

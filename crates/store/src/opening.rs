@@ -3,6 +3,7 @@
 
 use crate::books::{Books, stage_id};
 use crate::codes;
+use crate::deaths;
 use crate::error::Fault;
 use crate::repair;
 use crate::spot::{Found, Spot};
@@ -57,6 +58,8 @@ pub(crate) fn put_right(
     let now = books.clock.now();
     let flows = Arc::clone(&books.flows);
     books.boards.load(db, &flows)?;
+    books.trials.load(db)?;
+    deaths::prune(db)?;
     if let Some(intents) = left_behind {
         suspect(books, db, intents, now)?;
     }
@@ -84,6 +87,7 @@ fn suspect(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let holder = &intents.holder;
+    let mut died = Vec::new();
     for begun in &intents.begun {
         let found = match Found::by_id(db, begun.name.ticket)? {
             Some(found) if found.name == begun.name => found,
@@ -91,10 +95,12 @@ fn suspect(
         };
         if found.state == codes::DROPPED && orphan(db, &found, (holder, begun.at), now)? {
             books.has_case();
+            died.push(found.seq);
         }
         if found.state != codes::RUNNABLE {
             continue;
         }
+        died.push(found.seq);
         let wait = Wait {
             condition: Condition::Suspect {
                 holder: holder.clone(),
@@ -110,7 +116,7 @@ fn suspect(
         spot.update(db, found.seq)?;
         ran_by(books, db, &found, holder)?;
     }
-    Ok(())
+    deaths::write(db, &died)
 }
 
 /// The version that served the stage then, if that is known: the one that serves it now must not be

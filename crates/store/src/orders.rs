@@ -4,13 +4,14 @@ use crate::admission;
 use crate::books::Books;
 use crate::codes::{self, Count};
 use crate::error::Fault;
+use crate::opening;
 use crate::permits::{self, Refusal};
 use crate::repair;
 use crate::rows::{self, ENTRIES, Shared};
 use crate::settling;
 use crate::spot::{Found, Note, Spot};
 use crate::waiting::{self, Waiter};
-use domain::books::Entry;
+use domain::books::{Entry, Place};
 use domain::breaker::{Attempt, End};
 use domain::delivery::Decision;
 use domain::flow::Stage;
@@ -22,6 +23,7 @@ use domain::ports::{Action, Answer, Order};
 use domain::settlement;
 use domain::signature::SignatureId;
 use domain::ticket::{Generation, TicketId};
+use domain::wait::Condition;
 use rusqlite::Connection;
 
 /// An order, and the report about the outcome that it brings, which is durable already.
@@ -166,7 +168,8 @@ impl Subject<'_> {
             spot.lock_key = self.found.lock_key.as_deref();
         }
         spot.update(db, self.seq)?;
-        books.count(0, Count::Dropped, 1);
+        books.dropped(db, self.seq)?;
+        self.keep_case(books, db)?;
         self.note(db, what, &format!("by {by}: {why}"))?;
         self.taken_away(books, db)?;
         if let (false, Some(key)) = (is_in_hand, &self.found.lock_key) {
@@ -174,6 +177,20 @@ impl Subject<'_> {
             admission::let_next_in(books, db, stage, (key, *at))?;
         }
         Ok(Ok(()))
+    }
+
+    /// The attempt of a suspect that is given up died all the same, and has to be reported.
+    fn keep_case(&self, books: &mut Books, db: &Connection) -> Result<(), Fault> {
+        if let Place::Waiting(wait) = &self.entry.place
+            && let Condition::Suspect {
+                holder,
+                started_at: Some(started_at),
+            } = &wait.condition
+            && opening::orphan(db, &self.found, (holder, *started_at), wait.since)?
+        {
+            books.has_case();
+        }
+        Ok(())
     }
 
     fn complete(
@@ -223,7 +240,7 @@ pub(crate) fn give_up(
     (why, by): (&str, By),
 ) -> Result<(), Fault> {
     Spot::dropped(found.stage, found.name, by.at, (why, by.who)).update(db, found.seq)?;
-    books.count(0, Count::Dropped, 1);
+    books.dropped(db, found.seq)?;
     let note = Note {
         at: by.at,
         name: found.name,

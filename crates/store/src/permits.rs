@@ -61,7 +61,8 @@ fn not_to_be_retried(wait: &Wait) -> Option<Refusal> {
         | Condition::Pending { .. }
         | Condition::Parked
         | Condition::Held { .. }
-        | Condition::Repair { .. } => None,
+        | Condition::Repair { .. }
+        | Condition::Trial { .. } => None,
     }
 }
 

@@ -14,7 +14,7 @@ use domain::names::{StageName, Version};
 use domain::oops::{OopsId, OopsPrefix};
 use domain::plan::{Plan, PlanId, Terms};
 use domain::ports::{Oopses, PlanError, PlanOrder, Plans, StoreError, Tripped};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
 #[async_trait]
 impl Plans for Embedded {
@@ -22,9 +22,9 @@ impl Plans for Embedded {
         let readers = &self.shared.readers;
         let found = readers.ask(move |db| tripped(db, stage.as_ref())).await?;
         let mut all = Vec::with_capacity(found.len());
-        for (mut tripped, oops) in found {
-            if let Some(oops) = oops {
-                tripped.value = self.value_of(oops).await?;
+        for mut tripped in found {
+            if let Some(failed) = tripped.breaker.last_failed {
+                tripped.value = self.value_of(OopsId::of(&failed)).await?;
             }
             all.push(tripped);
         }
@@ -76,9 +76,8 @@ impl Embedded {
     }
 }
 
-type Found = (Tripped, Option<OopsId>);
-
-fn tripped(db: &Connection, wanted: Option<&StageName>) -> Result<Vec<Found>, Fault> {
+/// The breakers, without what their tickets fail of: that is in another file.
+fn tripped(db: &Connection, wanted: Option<&StageName>) -> Result<Vec<Tripped>, Fault> {
     let rosters = boards::rosters(db)?;
     let mut found = Vec::new();
     let mut all: Vec<(i64, Vec<Breaker>)> = boards::breakers(db)?.into_iter().collect();
@@ -108,35 +107,17 @@ fn one(
     db: &Connection,
     id: i64,
     (stage, breaker, newest): (&StageName, Breaker, Option<Version>),
-) -> Result<Found, Fault> {
-    let (held, oops) = match breaker.scope {
-        Scope::Stage => (0, None),
-        Scope::Signature(signature) => {
-            let held = selecting::held(db, id, signature)?;
-            (held, newest_report(db, id, &signature.to_string())?)
-        }
+) -> Result<Tripped, Fault> {
+    let held = match breaker.scope {
+        Scope::Stage if breaker.holds() => selecting::runnable(db, id)?,
+        Scope::Stage => 0,
+        Scope::Signature(signature) => selecting::held(db, id, signature)?,
     };
-    let tripped = Tripped {
+    Ok(Tripped {
         stage: stage.clone(),
         breaker,
         held,
         value: String::new(),
         newest,
-    };
-    Ok((tripped, oops))
-}
-
-/// The report about the one that was held last.
-fn newest_report(db: &Connection, stage: i64, signature: &str) -> Result<Option<OopsId>, Fault> {
-    let query = format!(
-        "SELECT p.oops FROM places p WHERE {} ORDER BY p.since DESC LIMIT 1",
-        selecting::HELD
-    );
-    let bits: Option<Option<[u8; 16]>> = db
-        .prepare_cached(&query)?
-        .query_row(params![stage, signature], |row| row.get(0))
-        .optional()?;
-    Ok(bits
-        .flatten()
-        .map(|bits| OopsId::from_u128(u128::from_be_bytes(bits))))
+    })
 }

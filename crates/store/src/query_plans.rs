@@ -2,7 +2,7 @@
 //! match its index exactly reads everything instead, and is hundreds of times slower.
 
 use crate::schema::BOOKS;
-use crate::{counts, feeder, repair, retention, selecting, waiting, waits};
+use crate::{counts, deaths, feeder, repair, retention, selecting, trials, waiting, waits};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -80,6 +80,23 @@ fn every_hot_query_goes_through_its_index_and_sorts_nothing() {
             "{query}\n{plan}"
         );
     }
+}
+
+#[test]
+fn whose_turn_it_is_on_trial_is_found_in_the_order_of_time() {
+    let folder = TempDir::new().unwrap();
+    let db = BOOKS.open(folder.path()).unwrap();
+    for (query, index) in [
+        (waiting::TURN, "USING INDEX timed (reason=? AND until<?)"),
+        (trials::NEXT, "USING INDEX timed (reason=? AND until>?)"),
+    ] {
+        let plan = plan(&db, query);
+        assert!(plan.contains(index), "{query}\n{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{query}\n{plan}");
+    }
+    let plan = plan(&db, deaths::COMPANY);
+    assert!(!plan.contains("SCAN alone"), "{plan}");
+    assert!(!plan.contains("SCAN deaths"), "{plan}");
 }
 
 #[test]

@@ -407,6 +407,7 @@ mod tests {
                 trace: None,
             }),
             had: None,
+            is_alone: false,
         }
     }
 

@@ -140,6 +140,7 @@ fn condition(row: &Row) -> Result<Condition, Fault> {
     Ok(match reason {
         Reason::Backoff => Condition::Backoff { until: until()? },
         Reason::NotNow => Condition::NotNow { until: until()? },
+        Reason::Trial => Condition::Trial { until: until()? },
         Reason::Pending => Condition::Pending { until: until()? },
         Reason::Parked => Condition::Parked,
         Reason::Held if time(row, PLACE_AT + 6)?.is_some() => Condition::Repair {

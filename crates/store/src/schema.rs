@@ -20,7 +20,7 @@ pub(crate) struct Schema {
 pub(crate) const BOOKS: Schema = Schema {
     name: "books.db",
     application_id: 0x476F_4231, // "GoB1"
-    migrations: &[BOOKS_1, BOOKS_2],
+    migrations: &[BOOKS_1, BOOKS_2, BOOKS_3],
 };
 
 /// The reports.
@@ -98,6 +98,14 @@ CREATE TABLE chosen (
   plan BLOB NOT NULL, position INTEGER NOT NULL, ticket INTEGER NOT NULL,
   PRIMARY KEY (plan, position)) WITHOUT ROWID, STRICT;
 CREATE INDEX chosen_tickets ON chosen (plan, ticket);
+";
+
+/// `alone` are the tickets on trial, that are to run in a process of their own; `deaths` says of
+/// each attempt that died, and is yet to be judged, how many others died with it. They are no
+/// columns of `places`, so that they cost nothing where nothing dies.
+const BOOKS_3: &str = "
+CREATE TABLE alone (ticket INTEGER PRIMARY KEY, stage INTEGER NOT NULL) STRICT;
+CREATE TABLE deaths (ticket INTEGER PRIMARY KEY, beside INTEGER NOT NULL) STRICT;
 ";
 
 /// The columns are for finding; `body` has the whole report.
@@ -313,6 +321,16 @@ mod tests {
         INSERT INTO plans VALUES (x'01000000000000000000000000000001', 1, x'00');
         INSERT INTO chosen VALUES (x'01000000000000000000000000000001', 1, 1);
     ",
+        "
+        INSERT INTO stages VALUES (1, 'build');
+        INSERT INTO tickets VALUES
+          (1, x'01000000000000000000000000000001', 1, 'ticket', 'ci', 'key', 'text/plain', 9, 1,
+           NULL, NULL, 0, NULL, x'776F726B');
+        INSERT INTO places (seq, state, stage, ready_seq, generation, hop, attempt, since, reason,
+          because, detail, mark) VALUES (1, 2, 1, 0, 1, 0, 2, 2, 7, 'died', 'host/1', 1);
+        INSERT INTO alone VALUES (1, 1);
+        INSERT INTO deaths VALUES (1, 19);
+    ",
     ];
     const OOPSES_FILLED: &[&str] = &["
         INSERT INTO oopses VALUES (1, x'01000000000000000000000000000001',
@@ -365,6 +383,7 @@ mod tests {
             migrations: &[
                 BOOKS_1,
                 BOOKS_2,
+                BOOKS_3,
                 "CREATE TABLE half (id INTEGER); CREATE TABLE stages (x);",
             ],
             ..BOOKS

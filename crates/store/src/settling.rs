@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::repair;
 use crate::spot::{Found, Note, Spot, bits};
 use crate::submitting;
+use crate::trials;
 use domain::books::Standing;
 use domain::delivery::{Disposition, Ended, Settlement};
 use domain::flow::Journal;
@@ -82,6 +83,7 @@ impl<'a> Statements<'a> {
         }
         case.keep_payload(db)?;
         if let Some(ended) = ended {
+            trials::attempted(books, db, seq, ended.outcome)?;
             case.tell(books, db, ended)?;
             case.count(books, ended.outcome);
             if ended.outcome != OutcomeKind::Done || case.from.journal == Journal::Full {
@@ -277,6 +279,7 @@ impl Case<'_> {
         spot.lock_key = lock_key;
         spot.update(db, self.seq)?;
         books.waits(&wait.condition);
+        trials::begin(books, db, (self.seq, self.from.id), &wait.condition)?;
         Ok(false)
     }
 

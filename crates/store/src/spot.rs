@@ -137,7 +137,8 @@ fn detail(condition: &Condition) -> (Option<Cow<'_, str>>, Option<i64>) {
         | Condition::NotNow { .. }
         | Condition::Pending { .. }
         | Condition::Parked
-        | Condition::Unclaimed => (None, None),
+        | Condition::Unclaimed
+        | Condition::Trial { .. } => (None, None),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::releases;
 use crate::repair::{self, REPAIRED};
 use crate::rows::{self, parsed};
 use crate::spot::{Found, Note, Spot};
+use crate::trials;
 use domain::names::{Key, Kind, StageName};
 use domain::ports::Round;
 use domain::ticket::{Name, Ticket};
@@ -30,6 +31,11 @@ pub(crate) const WAITERS: &str = waiters!();
 pub(crate) const DUE: &str = concat!(
     waiters!(),
     "WHERE p.reason = ?1 AND p.until <= ?2 ORDER BY p.until LIMIT ?3"
+);
+/// The ticket of a stage whose wait for this reason has ended first.
+pub(crate) const TURN: &str = concat!(
+    waiters!(),
+    "WHERE p.reason = ?1 AND p.until <= ?2 AND +p.stage = ?3 ORDER BY p.until LIMIT 1"
 );
 /// The tickets of a stage that wait for this reason.
 pub(crate) const OF_STAGE: &str = concat!(
@@ -82,6 +88,26 @@ impl Waiter {
     /// Its row.
     pub(crate) const fn seq(&self) -> i64 {
         self.found.seq
+    }
+
+    /// The row of its stage.
+    pub(crate) const fn stage_id(&self) -> i64 {
+        self.found.stage
+    }
+
+    /// Whether it waits for this reason.
+    pub(crate) fn is_for(&self, reason: Reason) -> bool {
+        self.found.reason == Some(codes::of_reason(reason))
+    }
+
+    /// Why it goes when its time has come.
+    fn why_due(&self) -> &'static str {
+        match self.is_for(Reason::NotNow) {
+            true if self.mark == Some(REPAIRED) => "what it failed of is repaired",
+            true => "the time it was put off to has come",
+            false if self.is_for(Reason::Trial) => "it is its turn to be tried alone",
+            false => "its back-off is over",
+        }
     }
 
     /// Where it waits.
@@ -146,24 +172,28 @@ pub(crate) fn release(
         let values = params![codes::of_reason(reason), now.as_micros(), max as i64];
         due.extend(waiters(db, DUE, values)?);
     }
+    due.extend(trials::turns(books, db, now)?);
     due.sort_by_key(|waiter| waiter.until);
     // Neither may keep the other waiting for ever.
     let room = max - due.len().min(max / 2);
     let by_plans = releases::carry_on(books, db, (now, room))?;
     due.truncate(max - by_plans);
-    for waiter in &due {
-        let why = match waiter.found.reason == Some(codes::of_reason(Reason::NotNow)) {
-            true if waiter.mark == Some(REPAIRED) => "what it failed of is repaired",
-            true => "the time it was put off to has come",
-            false => "its back-off is over",
-        };
-        released(books, db, waiter, (now, why))?;
+    // Whoever is on trial and does not wait for its turn goes first: then it is nobody's turn.
+    let (turns, others): (Vec<_>, Vec<_>) = due.iter().partition(|it| it.is_for(Reason::Trial));
+    let mut count = by_plans as u64;
+    for waiter in others.into_iter().chain(turns) {
+        if trials::may_go(books, db, waiter)? {
+            released(books, db, waiter, (now, waiter.why_due()))?;
+            count += 1;
+        }
     }
-    let next = [next(db)?, books.boards.next_at()];
+    let next = [next(db)?, trials::next(books, db)?, books.boards.next_at()];
     let next = next.into_iter().flatten().min();
     books.found_next(next);
-    let released = (due.len() + by_plans) as u64;
-    Ok(Round { released, next })
+    Ok(Round {
+        released: count,
+        next,
+    })
 }
 
 fn next(db: &Connection) -> Result<Option<Timestamp>, Fault> {
@@ -246,7 +276,7 @@ pub(crate) fn lock(
         ),
         concat!(
             waiters!(),
-            "WHERE p.state = 2 AND p.reason IN (1, 2, 3, 4, 5, 7) AND p.stage = ?1 \
+            "WHERE p.state = 2 AND p.reason IN (1, 2, 3, 4, 5, 7, 9) AND p.stage = ?1 \
              AND p.lock_key IS NULL AND t.key IS NOT NULL"
         ),
     ];

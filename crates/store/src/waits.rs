@@ -1,6 +1,7 @@
 //! [`Waits`]: the waiting tickets, for the controller.
 
 use crate::codes;
+use crate::deaths;
 use crate::embedded::Embedded;
 use crate::error::Fault;
 use crate::requests::Request;
@@ -118,11 +119,12 @@ fn read(
         };
         if let Place::Waiting(wait) = entry.place {
             let ticket = entry.ticket;
-            let scene = scene_of(db, row.get(0)?, &wait)?;
+            let seq = row.get(0)?;
             cases.push(Case {
                 ticket,
+                scene: scene_of(db, seq, &wait)?,
                 wait,
-                scene,
+                company: deaths::company(db, seq)?,
             });
         }
     }
@@ -197,6 +199,7 @@ fn orphans(db: &Connection, max: usize, cases: &mut Vec<Case>) -> Result<(), Fau
                 oops: None,
             },
             scene: None,
+            company: deaths::company(db, row.get(0)?)?,
         });
     }
     Ok(())

@@ -75,8 +75,11 @@ impl World for Files {
     }
 
     async fn restart(&mut self, flows: Arc<Flows>) {
-        // Whatever is still lent stays lent by the one that is gone: nothing of it comes back.
-        self.store = None;
+        // Whatever is still lent stays lent by the one that is gone: nothing of it comes back. Nor
+        // does whoever still has a port of it keep it alive.
+        if let Some(gone) = self.store.take() {
+            gone.close();
+        }
         self.open_folder(flows);
     }
 }

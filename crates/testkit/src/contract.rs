@@ -4,6 +4,7 @@
 //! A crate that implements the ports writes a [`World`] and runs everything with
 //! [`contract_tests!`](crate::contract_tests): one test a case, named by its sentence.
 
+pub mod breakers;
 pub mod broker;
 pub mod catalog;
 pub mod crash;
@@ -13,9 +14,11 @@ pub mod oopses;
 pub mod orders;
 pub mod releases;
 pub mod repair;
+pub mod trials;
 pub mod unique;
 pub mod waits;
 
+mod deaths;
 mod shop;
 mod stages;
 mod stand;
@@ -96,6 +99,9 @@ pub(crate) use suite;
 #[macro_export]
 macro_rules! contract_tests {
     ($open:path $(, $($attributes:tt)*)?) => {
+        mod breakers {
+            $crate::breakers_contract!($open, $($($attributes)*)?);
+        }
         mod broker {
             $crate::broker_contract!($open, $($($attributes)*)?);
         }
@@ -116,6 +122,9 @@ macro_rules! contract_tests {
         }
         mod repair {
             $crate::repair_contract!($open, $($($attributes)*)?);
+        }
+        mod trials {
+            $crate::trials_contract!($open, $($($attributes)*)?);
         }
         mod unique {
             $crate::unique_contract!($open, $($($attributes)*)?);

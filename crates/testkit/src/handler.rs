@@ -1,13 +1,17 @@
 //! Handlers that do as they are told.
 
+mod pool;
+
 use async_trait::async_trait;
 use domain::names::Version;
 use domain::outcome::{Attempted, Done, Failure, Outcome, Pending};
 use domain::ports::{Context, Handler, Inspection, LetsGo};
 use domain::ticket::{Hop, Name, Ticket, TicketId};
+use pool::Pool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What a scripted handler does with one attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +26,11 @@ pub enum Step {
     Reject,
     /// Says that it died of a signal.
     Crash,
+    /// Its process dies, and with it every attempt that the handler has in there. An attempt on
+    /// trial has a process of its own.
+    KillProcess,
+    /// The worker itself dies, and everybody in it.
+    KillWorker,
     /// Asks for a later try.
     NotNow(Option<Duration>),
     /// Waits so long for an outside event.
@@ -58,6 +67,8 @@ pub struct Script {
     own_steps: BTreeMap<TicketId, Vec<Step>>,
     lets_go: LetsGo,
     seen: Mutex<Seen>,
+    process: Pool,
+    killed: Arc<Notify>,
 }
 
 struct Seen {
@@ -68,6 +79,7 @@ struct Seen {
     at_once_max: usize,
     doubles: usize,
     wrongs: BTreeSet<Name>,
+    on_trial: BTreeMap<Name, bool>,
 }
 
 impl Script {
@@ -86,6 +98,7 @@ impl Script {
             at_once_max: 0,
             doubles: 0,
             wrongs: BTreeSet::new(),
+            on_trial: BTreeMap::new(),
         };
         Self {
             steps,
@@ -93,6 +106,8 @@ impl Script {
             own_steps: BTreeMap::new(),
             lets_go: LetsGo::WhenDropped,
             seen: Mutex::new(seen),
+            process: Pool::default(),
+            killed: Arc::default(),
         }
     }
 
@@ -109,6 +124,15 @@ impl Script {
     pub fn with(mut self, ticket: TicketId, steps: Vec<Step>) -> Self {
         self.own_steps.insert(ticket, steps);
         self
+    }
+
+    /// The same handler, which tells this when it kills its worker.
+    #[must_use]
+    pub fn that_kills(self, killed: &Arc<Notify>) -> Self {
+        Self {
+            killed: Arc::clone(killed),
+            ..self
+        }
     }
 
     /// The same handler, which listens to the stop signal instead of being dropped.
@@ -155,13 +179,19 @@ impl Script {
         self.seen().wrongs.clone()
     }
 
+    /// The attempts that it was given, and whether it was told that they are on trial.
+    pub fn on_trial(&self) -> BTreeMap<Name, bool> {
+        self.seen().on_trial.clone()
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the call and says what to do.
-    fn begin(&self, ticket: &Ticket) -> Step {
+    fn begin(&self, ticket: &Ticket, context: &Context) -> Step {
         let mut seen = self.seen();
+        seen.on_trial.insert(ticket.name, context.alone);
         let hop = (ticket.id(), ticket.name.hop);
         let calls = seen.calls.entry(hop).or_default();
         let call = *calls;
@@ -204,13 +234,13 @@ impl Drop for Call<'_> {
 #[async_trait]
 impl Handler for Script {
     async fn handle(&self, ticket: Arc<Ticket>, context: Context) -> Attempted {
-        let step = self.begin(&ticket);
+        let step = self.begin(&ticket, &context);
         let mut call = Call {
             script: self,
             name: ticket.name,
             went_wrong: false,
         };
-        let outcome = play(step, &context).await;
+        let outcome = self.play(step, &context).await;
         let is_unstartable = matches!(outcome, Outcome::Unstartable(_));
         call.went_wrong = outcome.kind().went_wrong() && !is_unstartable;
         outcome.into()
@@ -231,33 +261,58 @@ impl Handler for Script {
     }
 }
 
-async fn play(step: Step, context: &Context) -> Outcome {
-    let mut step = step;
-    while let Step::After(length, then) = step {
-        tokio::time::sleep(length).await;
-        step = *then;
-    }
-    let failure = |error_type: &str| Failure::new(error_type, "the script says so");
-    match step {
-        Step::Done | Step::After(..) => Outcome::done(),
-        Step::DoneWith(done) => Outcome::Done(done),
-        Step::Fail => Outcome::Failed(failure("Scripted")),
-        Step::Reject => Outcome::Rejected(failure("Scripted")),
-        Step::Crash => Outcome::Crashed(failure("Signal")),
-        Step::NotNow(after) => Outcome::NotNow { after },
-        Step::Pending(until) => Outcome::Pending(Pending {
-            until,
-            start_within: None,
-        }),
-        Step::Unstartable => Outcome::Unstartable(failure("NoSuchFile")),
-        Step::Panic => panic!("the script says so"),
-        Step::Hang => stopped(context).await,
-        Step::Deaf => std::future::pending().await,
-        Step::BlockThread(length) => {
-            std::thread::sleep(length);
-            Outcome::done()
+impl Script {
+    /// Plays the step in the process that the attempt has, until that dies.
+    async fn play(&self, step: Step, context: &Context) -> Outcome {
+        if context.alone {
+            return self.act(step, context, &Pool::default()).await;
+        }
+        let seat = self.process.enter();
+        tokio::select! {
+            biased;
+            beside = seat.died() => died(beside),
+            outcome = self.act(step, context, &self.process) => outcome,
         }
     }
+
+    async fn act(&self, step: Step, context: &Context, process: &Pool) -> Outcome {
+        let mut step = step;
+        while let Step::After(length, then) = step {
+            tokio::time::sleep(length).await;
+            step = *then;
+        }
+        let failure = |error_type: &str| Failure::new(error_type, "the script says so");
+        match step {
+            Step::Done | Step::After(..) => Outcome::done(),
+            Step::DoneWith(done) => Outcome::Done(done),
+            Step::Fail => Outcome::Failed(failure("Scripted")),
+            Step::Reject => Outcome::Rejected(failure("Scripted")),
+            Step::Crash => Outcome::Crashed(failure("Signal")),
+            Step::KillProcess => died(process.kill()),
+            Step::KillWorker => {
+                self.killed.notify_one();
+                std::future::pending().await
+            }
+            Step::NotNow(after) => Outcome::NotNow { after },
+            Step::Pending(until) => Outcome::Pending(Pending {
+                until,
+                start_within: None,
+            }),
+            Step::Unstartable => Outcome::Unstartable(failure("NoSuchFile")),
+            Step::Panic => panic!("the script says so"),
+            Step::Hang => stopped(context).await,
+            Step::Deaf => std::future::pending().await,
+            Step::BlockThread(length) => {
+                std::thread::sleep(length);
+                Outcome::done()
+            }
+        }
+    }
+}
+
+fn died(beside: u32) -> Outcome {
+    let failure = Failure::new("Signal", "the script says so");
+    Outcome::ProcessDied { failure, beside }
 }
 
 async fn stopped(context: &Context) -> Outcome {

@@ -18,6 +18,7 @@ mod releases;
 mod repair;
 mod settle;
 mod state;
+mod trials;
 mod unique;
 mod waits;
 
@@ -26,6 +27,8 @@ use domain::names::Holder;
 use domain::ports::{Clock, StoreError};
 use domain::ticket::{Ticket, TicketId};
 use domain::time::Timestamp;
+pub(crate) use trials::TURN;
+
 use queue::{Doubt, Queued};
 use state::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

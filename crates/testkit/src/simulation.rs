@@ -8,6 +8,7 @@
 mod check;
 mod driver;
 mod plan;
+mod turns;
 
 use crate::faults::{Fault, Faulty};
 use crate::handler::Script;
@@ -21,6 +22,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use check::Sums;
 pub use plan::{Deed, Plan, StagePlan, TicketPlan};
 
 /// Everything that a process needs to live.
@@ -66,8 +68,8 @@ pub struct Played {
     pub events: Vec<Event>,
     /// How many processes died on the way.
     pub deaths: u32,
-    /// How many canaries breakers have sent.
-    pub canaries: usize,
+    /// What was done about what went wrong.
+    pub sums: Sums,
     /// How often each fault struck.
     pub struck: BTreeMap<Fault, u32>,
 }
@@ -144,7 +146,7 @@ impl Played {
     /// Adds what happened in another story; its events are not kept.
     fn add(&mut self, other: Self) {
         self.deaths += other.deaths;
-        self.canaries += other.canaries;
+        self.sums.add(other.sums);
         for (fault, count) in other.struck {
             *self.struck.entry(fault).or_default() += count;
         }

@@ -16,6 +16,9 @@ fn an_understudy_that_keeps_the_rules_comes_through_every_story() {
         "every fault has struck: {struck:?}"
     );
     assert!(played.deaths > 100, "{} processes have died", played.deaths);
+    let sums = played.sums;
+    assert!(sums.bystanders > 100, "died in company: {sums:?}");
+    assert!(sums.trials > 100, "were tried alone: {sums:?}");
 }
 
 #[test]

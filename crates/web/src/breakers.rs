@@ -51,7 +51,7 @@ async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, P
     if let Some(stage) = stage.filter(|_| tripped.is_empty()) {
         stages::must_be_known(&site, &stage).await?;
     }
-    let items: Vec<BreakerJson> = tripped.iter().map(BreakerJson::new).collect();
+    let items = BreakerJson::all(&tripped);
     Ok(HttpResponse::Ok().json(json!({ "items": items, "more": false })))
 }
 
@@ -64,7 +64,7 @@ async fn probe(
     let order = ProbeJson::parse(&text).map_err(Problem::bad_request)?;
     let scope = order.scope().map_err(Problem::bad_request)?;
     let tripped = ask(&site, &stage_of(&order.stage)?, scope).await?;
-    Ok(HttpResponse::Ok().json(BreakerJson::new(&tripped)))
+    Ok(HttpResponse::Ok().json(BreakerJson::new(&tripped, None)))
 }
 
 fn stage_of(text: &str) -> Result<StageName, Problem> {

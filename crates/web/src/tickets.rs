@@ -7,7 +7,9 @@ use crate::site::Site;
 use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Entry, Line};
+use domain::control::Snapshot;
 use domain::explain::{Explanation, explain, held_by};
+use domain::ports::Tripped;
 use domain::ticket::TicketId;
 use serde_json::json;
 use wire::json::{ExplainJson, Extent, LineJson, TicketJson};
@@ -104,12 +106,35 @@ pub(crate) async fn explained(
     let history = site.parts.catalog.history(entry.ticket.id()).await?;
     let snapshot = site.parts.catalog.snapshot().await?;
     let mut explanation = explain(entry, &history, &site.parts.flows, &snapshot);
-    if let Some(scope) = held_by(entry, &snapshot) {
+    if !entry.place.state().is_terminal() {
         let stage = Some(entry.ticket.stage.clone());
         let tripped = site.parts.plans.tripped(stage).await?;
-        if let Some(it) = tripped.iter().find(|it| it.breaker.scope == scope) {
-            explanation = explanation.with_breaker(&it.breaker, &it.value);
-        }
+        explanation = by_breakers(explanation, entry, (&snapshot, &tripped));
     }
     Ok((explanation, history))
+}
+
+/// The same with what the breakers of its stage know of it.
+fn by_breakers(
+    explanation: Explanation,
+    entry: &Entry,
+    (snapshot, tripped): (&Snapshot, &[Tripped]),
+) -> Explanation {
+    let ticket = entry.ticket.id();
+    let is_tried = |it: &&Tripped| {
+        let canary = it.breaker.canary().and_then(|canary| canary.name);
+        canary.is_some_and(|name| name.ticket == ticket)
+    };
+    if let Some(it) = tripped.iter().find(is_tried) {
+        return explanation.as_canary(&it.breaker);
+    }
+    let scope = held_by(entry, snapshot);
+    let Some(it) = tripped.iter().find(|it| Some(it.breaker.scope) == scope) else {
+        return explanation;
+    };
+    let explanation = explanation.with_breaker(&it.breaker, &it.value);
+    match it.behind(tripped) {
+        Some(stage) => explanation.behind(&it.breaker, stage),
+        None => explanation,
+    }
 }

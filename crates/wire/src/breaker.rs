@@ -29,6 +29,9 @@ pub fn encode(breaker: &Breaker) -> Bytes {
         probes: breaker.probes,
         haste_since_us: breaker.haste.since.as_micros(),
         haste_count: breaker.haste.count,
+        last_failed: breaker.last_failed.as_ref().map(Into::into),
+        landed_at_us: breaker.landed_at.map(Timestamp::as_micros),
+        row_since_us: breaker.row_since.map(Timestamp::as_micros),
         is_whole: true,
     };
     row.encode_to_vec().into()
@@ -81,6 +84,9 @@ fn read(bytes: &[u8]) -> Result<Breaker, Unreadable> {
             since: Timestamp::from_micros(row.haste_since_us),
             count: row.haste_count,
         },
+        last_failed: row.last_failed.map(Name::from),
+        landed_at: row.landed_at_us.map(Timestamp::from_micros),
+        row_since: row.row_since_us.map(Timestamp::from_micros),
     })
 }
 

@@ -17,6 +17,7 @@
 //! | `goaround-content-type` | what the body is, if that is too long for the property |
 //! | `goaround-booked` | whether the books know the ticket |
 //! | `goaround-avoid` | a list of texts: the handler's versions that must not run it |
+//! | `goaround-alone` | a truth value: a process died at it, so it runs in one of its own |
 //! | `traceparent` | the W3C trace context |
 
 mod oddities;
@@ -60,6 +61,7 @@ mod name {
     pub(super) const CONTENT_TYPE: &str = "goaround-content-type";
     pub(super) const BOOKED: &str = "goaround-booked";
     pub(super) const AVOID: &str = "goaround-avoid";
+    pub(super) const ALONE: &str = "goaround-alone";
     pub(super) const TRACE: &str = "traceparent";
 }
 

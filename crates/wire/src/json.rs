@@ -9,6 +9,7 @@ mod breaker;
 mod carried;
 mod explain;
 mod line;
+mod object;
 mod oops;
 mod order;
 mod payload;

@@ -114,6 +114,7 @@ fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![
         at().prop_map(|until| Condition::Backoff { until }),
         at().prop_map(|until| Condition::NotNow { until }),
+        at().prop_map(|until| Condition::Trial { until }),
         at().prop_map(|until| Condition::Pending { until }),
         Just(Condition::Parked),
         option::of(words()).prop_map(|version| Condition::Held { version }),

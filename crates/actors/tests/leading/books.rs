@@ -1,5 +1,6 @@
 //! Books of one leader after another, in memory: an election, a ledger, a desk and a catalog.
 
+use crate::trials;
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, StageCounts};
 use domain::control::{Change, Gate, Snapshot};
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) serving: Vec<Serving>,
     /// The next look at what is due opens a gate with a permit: a canary of a whole stage.
     pub(crate) is_to_permit: bool,
+    /// How many others died with these, once somebody has asked.
+    pub(crate) beside: BTreeMap<Name, u32>,
 }
 
 pub(crate) struct Row {
@@ -54,6 +57,7 @@ pub(crate) struct Row {
     pub(crate) spot: Spot,
     pub(crate) wait: Option<Wait>,
     pub(crate) barrier: Option<u64>,
+    pub(crate) is_on_trial: bool,
 }
 
 impl Books {
@@ -200,13 +204,15 @@ impl State {
             },
             _ => (None, None),
         };
-        let row = self.rows.get(&to.name.ticket).map(|row| &row.ticket);
-        let ticket = ticket.or(row).expect("the books know the ticket");
+        let row = self.rows.get(&to.name.ticket);
+        let is_on_trial = trials::stays(row, &record.said);
+        let ticket = ticket.or(row.map(|row| &row.ticket));
         let row = Row {
-            ticket: ticket.named(to.name),
+            ticket: ticket.expect("the books know the ticket").named(to.name),
             spot: to.spot,
             wait,
             barrier: None,
+            is_on_trial,
         };
         self.rows.insert(to.name.ticket, row);
         let is_doubted =
@@ -248,6 +254,7 @@ impl State {
         self.open.remove(&verdict.of);
         row.ticket = row.ticket.named(verdict.name);
         row.spot = Spot::Waiting(verdict.wait.condition.reason());
+        row.is_on_trial |= row.spot == Spot::Waiting(Reason::Trial);
         row.wait = Some(verdict.wait.clone());
         self.fence(verdict.of.ticket);
         true
@@ -335,8 +342,12 @@ impl Ledger for Hand {
     async fn apply(&self, records: Vec<Record>) -> Result<Applied, StoreError> {
         let mut state = self.state("apply")?;
         let mut applied = Applied::default();
+        let was_out = state.is_trial_out();
         for record in &records {
             state.apply(record, &mut applied);
+        }
+        if was_out && !state.is_trial_out() {
+            self.books.attention.notify_one();
         }
         state.applied += applied.applied;
         state.stale += applied.stale;
@@ -348,8 +359,10 @@ impl Ledger for Hand {
         if std::mem::take(&mut state.is_to_permit) {
             state.permit(now);
         }
+        let turn = state.turn();
         let waits = state.rows.values().filter_map(|row| {
-            let is_waiting = matches!(row.spot, Spot::Waiting(Reason::Backoff | Reason::NotNow));
+            let is_waiting = matches!(row.spot, Spot::Waiting(Reason::Backoff | Reason::NotNow))
+                || turn == Some(row.ticket.id());
             let until = row.wait.as_ref()?.condition.until()?;
             is_waiting.then_some((until, row))
         });
@@ -358,6 +371,7 @@ impl Ledger for Hand {
             ticket: row.ticket.clone(),
             barrier: row.barrier,
             avoid: Vec::new(),
+            alone: row.is_on_trial,
         });
         Ok(Dues {
             due: due.collect(),
@@ -375,7 +389,8 @@ impl Ledger for Hand {
     }
 
     async fn cases(&self, _: Timestamp, max: NonZeroUsize) -> Result<Vec<Case>, StoreError> {
-        let state = self.state("cases")?;
+        let mut state = self.state("cases")?;
+        state.note_company();
         let suspects = state.rows.values().filter_map(|row| {
             let is_suspect = row.spot == Spot::Waiting(Reason::Suspect);
             let mut wait = row.wait.clone().filter(|_| is_suspect)?;
@@ -391,6 +406,7 @@ impl Ledger for Hand {
                 ticket,
                 wait,
                 scene,
+                company: state.company(row),
             })
         });
         Ok(suspects.take(max.get()).collect())
@@ -452,6 +468,7 @@ impl Desk for Books {
                 spot: Spot::Waiting(Reason::NotNow),
                 wait: Some(not_now(now)),
                 barrier: None,
+                is_on_trial: false,
             };
             state.rows.insert(id, row);
             Accepted::New(id)

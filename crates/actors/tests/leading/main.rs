@@ -5,6 +5,7 @@
 mod books;
 mod repair;
 mod road;
+mod trials;
 mod world;
 
 use actors::{Collector, Watchdog};

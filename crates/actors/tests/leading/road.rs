@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) beats: Tray<Heartbeat>,
     pub(crate) how: VecDeque<How>,
     pub(crate) published: Vec<Name>,
+    /// Those of them that were sent out to be tried.
+    pub(crate) alone: Vec<Name>,
     pub(crate) spread: Vec<Snapshot>,
 }
 
@@ -169,8 +171,13 @@ impl Road for Way {
             }
         };
         if sent != Sent::Unsent {
+            let alone = tickets.iter().filter(|due| due.alone);
+            let alone = alone.map(|due| due.ticket.name);
             let names = tickets.iter().map(|due| due.ticket.name);
-            self.0.change(|state| state.published.extend(names));
+            self.0.change(|state| {
+                state.alone.extend(alone);
+                state.published.extend(names);
+            });
         }
         vec![sent; tickets.len()]
     }

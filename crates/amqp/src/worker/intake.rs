@@ -131,6 +131,7 @@ fn sort(shared: &Arc<Shared>, place: &Place<'_>, all: Vec<Read>, to: &mut Sorted
             ticket,
             booked: is_booked,
             avoid,
+            alone: is_alone,
             ..
         } = read.unpacked;
         let shunned = place.here.as_ref().filter(|here| avoid.contains(here));
@@ -144,12 +145,15 @@ fn sort(shared: &Arc<Shared>, place: &Place<'_>, all: Vec<Read>, to: &mut Sorted
             sent: Vec::new(),
         };
         match in_hand.meet(held) {
-            Met::New(number) => take(
-                shared,
-                (number, ticket, phase),
-                (&desired, cut, shunned),
-                to,
-            ),
+            Met::New(number) => {
+                let new = New {
+                    number,
+                    ticket,
+                    phase,
+                    is_alone,
+                };
+                take(shared, new, (&desired, cut, shunned), to);
+            }
             Met::Adopted => shared.counts.adopted.add(1),
             Met::Again => shared.counts.again.add(1),
             Met::Spare => to.spare.push(post),
@@ -158,12 +162,27 @@ fn sort(shared: &Arc<Shared>, place: &Place<'_>, all: Vec<Read>, to: &mut Sorted
 }
 
 /// Something new in our hands.
+struct New {
+    /// Our number for it.
+    number: u64,
+    ticket: Arc<Ticket>,
+    phase: Phase,
+    /// Whether it is on trial.
+    is_alone: bool,
+}
+
 fn take(
     shared: &Arc<Shared>,
-    (number, ticket, phase): (u64, Arc<Ticket>, Phase),
+    new: New,
     (desired, cut, shunned): (&Snapshot, Option<usize>, Option<&Version>),
     to: &mut Sorted,
 ) {
+    let New {
+        number,
+        ticket,
+        phase,
+        is_alone,
+    } = new;
     let name = ticket.name;
     let of = Of::InHand(number);
     if !desired.lets_run(name.ticket, name.generation) {
@@ -181,7 +200,13 @@ fn take(
     }
     let receipt = Receipt::new(number, Arc::clone(shared) as Arc<dyn Lender>);
     to.incoming.push(match phase {
-        Phase::Received | Phase::Started => Incoming::Fresh(Delivery::new(ticket, receipt)),
+        Phase::Received | Phase::Started => {
+            let delivery = Delivery::new(ticket, receipt);
+            Incoming::Fresh(match is_alone {
+                true => delivery.alone(),
+                false => delivery,
+            })
+        }
         Phase::Suspect => {
             shared.counts.suspects.add(1);
             let holder = Holder::unknown();

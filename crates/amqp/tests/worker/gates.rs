@@ -154,6 +154,7 @@ async fn rabbitmq_a_ticket_that_avoids_the_version_here_goes_back_as_never_run()
     let avoiding = |versions: &[&str]| Due {
         ticket: stand.ticket(),
         barrier: None,
+        alone: false,
         avoid: versions
             .iter()
             .map(|it| Version::new(it).unwrap())

@@ -16,3 +16,5 @@ mod lost;
 mod stand;
 #[cfg(test)]
 mod state;
+#[cfg(test)]
+mod trials;

@@ -168,6 +168,7 @@ impl Stand {
             ticket: ticket.clone(),
             barrier: None,
             avoid: Vec::new(),
+            alone: false,
         });
         let sent = self.controller.publish(due.collect()).await;
         assert!(sent.iter().all(|sent| *sent == Sent::Confirmed), "{sent:?}");

@@ -32,7 +32,8 @@ pub enum End {
 }
 
 impl End {
-    /// What this outcome shows.
+    /// What this outcome shows. A crash without a signature is not laid to its ticket: others were
+    /// in the process that died.
     ///
     /// A rejection is a result: the handler looked at the ticket and said what is wrong with it,
     /// which may be the very repair. A handler that cannot be started has its own hold, which ends
@@ -40,6 +41,7 @@ impl End {
     pub const fn of(outcome: OutcomeKind, signature: Option<SignatureId>) -> Self {
         match outcome {
             OutcomeKind::Done | OutcomeKind::Pending | OutcomeKind::Rejected => Self::Landed,
+            OutcomeKind::Crashed if signature.is_none() => Self::Nothing,
             OutcomeKind::Failed | OutcomeKind::Crashed | OutcomeKind::TimedOut => {
                 Self::Failed(signature)
             }

@@ -98,7 +98,7 @@ impl Board {
         }
         for breaker in self.signatures.values().chain([&self.stage]) {
             let old = self.kept.breakers.get(&breaker.scope);
-            if old.map_or_else(|| !breaker.is_quiet(), |old| old != breaker) {
+            if old.map_or_else(|| !breaker.is_blank(), |old| old != breaker) {
                 self.kept.breakers.insert(breaker.scope, breaker.clone());
                 changes.breakers.push(breaker.clone());
             }
@@ -215,6 +215,9 @@ impl Board {
     }
 
     fn landed(&mut self, attempt: &Attempt, now: Timestamp, actions: &mut Vec<Action>) {
+        if !self.is_quiet() {
+            self.stage.note_landing(attempt, now);
+        }
         let (setting, stage, signatures) = self.parts(now);
         stage.landed(attempt, setting, actions);
         for breaker in signatures.values_mut() {

@@ -29,6 +29,21 @@ pub struct Breaker {
     pub probes: u64,
     /// The canaries that announcements have sent lately.
     pub haste: Haste,
+    /// Of the newest failure that it has heard of since it was last quiet: the report of that
+    /// attempt says what its tickets fail of, wherever they are by now.
+    pub last_failed: Option<Name>,
+    /// Of a stage, when the newest landing ended of those that were heard of while something had
+    /// failed there: by its worker's clock, and not later than it was heard of.
+    ///
+    /// Ends are heard of out of order: a failure is reported before it is told, a landing is told
+    /// at once. What ended before this landing was not in a row with what came after it, whenever
+    /// it is heard of. The clocks of several workers differ a little, which does no harm: one that
+    /// is ahead keeps the failures of the others from counting for as long as it is ahead, one that
+    /// is behind its own, and only while landings are heard of. Either way a stage where nothing
+    /// lands opens that much later, and one where something lands does not open for it.
+    pub landed_at: Option<Timestamp>,
+    /// Of a stage that is held, when the first of the failures ended that were taken for a row.
+    pub row_since: Option<Timestamp>,
 }
 
 /// What a breaker needs to know beside what happened.
@@ -68,6 +83,9 @@ impl Breaker {
                 since: Timestamp::EPOCH,
                 count: 0,
             },
+            last_failed: None,
+            landed_at: None,
+            row_since: None,
         }
     }
 
@@ -79,6 +97,11 @@ impl Breaker {
     /// Whether it has nothing to remember.
     pub fn is_quiet(&self) -> bool {
         matches!(&self.state, State::Closed { clues } if clues.is_empty())
+    }
+
+    /// Whether there is anything of it that a store must keep.
+    pub(super) fn is_blank(&self) -> bool {
+        self.is_quiet() && self.landed_at.is_none()
     }
 
     /// The ticket that is tried, if one is.
@@ -103,14 +126,10 @@ impl Breaker {
     ) -> bool {
         let is_canary = self.is_canary(&attempt.name);
         let version = &attempt.version;
+        self.forget_old(setting.now);
+        self.last_failed = Some(attempt.name);
         match &mut self.state {
-            State::Closed { clues } => {
-                clues.retain(|clue| setting.now.since(clue.at) <= Rules::WINDOW);
-                if clues.is_empty() {
-                    self.forget();
-                }
-                self.count(attempt, setting, actions);
-            }
+            State::Closed { .. } => self.count(attempt, setting, actions),
             State::Open { .. } => self.blame(version, setting),
             State::Probing { since, .. } => {
                 let since = *since;
@@ -134,18 +153,33 @@ impl Breaker {
         self.holds()
     }
 
+    /// Failures of long ago do not count any more.
+    fn forget_old(&mut self, now: Timestamp) {
+        if let State::Closed { clues } = &mut self.state {
+            clues.retain(|clue| now.since(clue.at) <= Rules::WINDOW);
+            if clues.is_empty() {
+                self.forget();
+            }
+        }
+    }
+
     /// Counts a failure, and opens when there are enough.
     fn count(&mut self, attempt: &Attempt, setting: Setting, actions: &mut Vec<Action>) {
+        if self.is_outdated(attempt) {
+            return;
+        }
         let rules = setting.rules;
         let (clues, enough, is_new) = match &mut self.state {
             State::Closed { clues } => (clues, rules.opens_at(self.scope), true),
             State::Releasing { clues, .. } => (clues, rules.reopens_at(self.scope), false),
             State::Open { .. } | State::Probing { .. } => return,
         };
-        if !remember(clues, self.scope, attempt.name, setting.now) {
+        let at = attempt.span.ended_at.min(setting.now);
+        if !remember(clues, self.scope, attempt.name, at) {
             return;
         }
         let is_enough = clues.len() >= enough;
+        let row_since = clues.iter().map(|clue| clue.at).min();
         // The version that was proven is not given up for less than it takes to hold it again.
         if is_new || is_enough {
             self.blame(&attempt.version, setting);
@@ -153,7 +187,21 @@ impl Breaker {
         if is_enough {
             self.stop_plan(actions);
             self.open(setting, actions);
+            self.row_since = row_since;
         }
+    }
+
+    /// Whether the stage has landed since, as far as that was heard of.
+    fn is_outdated(&self, failure: &Attempt) -> bool {
+        let is_stage = self.scope == Scope::Stage;
+        let is_before = |landed: Timestamp| failure.span.ended_at < landed;
+        is_stage && self.landed_at.is_some_and(is_before)
+    }
+
+    /// Of a stage: somebody has landed there.
+    pub(super) fn note_landing(&mut self, landing: &Attempt, now: Timestamp) {
+        let at = landing.span.ended_at.min(now);
+        self.landed_at = self.landed_at.max(Some(at));
     }
 
     fn stop_plan(&self, actions: &mut Vec<Action>) {
@@ -214,6 +262,9 @@ impl Breaker {
                 if is_stage || clues.iter().any(|clue| clue.name.ticket == ticket) {
                     self.forget();
                 }
+            }
+            State::Open { since, .. } if is_stage && refutes(attempt, self.row_since, *since) => {
+                self.close(actions);
             }
             State::Open { since, .. } => {
                 let since = *since;
@@ -313,13 +364,21 @@ impl Breaker {
     }
 
     /// The number of probes goes on, so that a permit of an earlier time is never taken for one of
-    /// this.
+    /// this; and the time goes on.
     fn forget(&mut self) {
         *self = Self {
             probes: self.probes,
+            landed_at: self.landed_at,
             ..Self::new(self.scope)
         };
     }
+}
+
+/// Whether a landing shows that the failures which opened a breaker were not in a row: it ended
+/// between them, and is heard of only now.
+fn refutes(landing: &Attempt, row_since: Option<Timestamp>, opened_at: Timestamp) -> bool {
+    let ended_at = landing.span.ended_at;
+    row_since.is_some_and(|first| first < ended_at) && ended_at < opened_at
 }
 
 /// Whether this is news: an attempt counts once, and of a stage a ticket counts once.

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 pub struct Clue {
     /// Of which attempt.
     pub name: Name,
-    /// When it was heard of.
+    /// When it ended, by its worker's clock, and not later than it was heard of.
     pub at: Timestamp,
 }
 

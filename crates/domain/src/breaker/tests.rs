@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 mod laws;
+mod order;
 mod world;
 
 const PROBE: Duration = Duration::from_secs(60);
@@ -869,6 +870,27 @@ fn everything_that_waits_can_say_for_what() {
         )
     );
     assert_eq!(open.until(), Some(since.plus(PROBE)));
+    assert_eq!(
+        open.waits_for_repair_of("Broken: no").unwrap(),
+        format!(
+            "failure v1-0000000000000007 (Broken: no) to be repaired; it fails on version v1, \
+             held since {since}"
+        )
+    );
+    let stage = |rig: &Rig| rig.board.breaker(Scope::Stage).unwrap().clone();
+    assert_eq!(open.then_behind(&stage(&rig)), None);
+    let held = stage(&held_stage());
+    let then = open.then_behind(&held).unwrap();
+    assert!(then.starts_with("its stage fails as a whole"), "{then}");
+    assert_eq!(held.then_behind(&held), None, "it is not behind itself");
+    assert_eq!(
+        held.waits_for_repair_of("Broken: no").unwrap(),
+        format!(
+            "its stage, which fails as a whole (Broken: no), to be repaired; it fails on version \
+             v1, held since {}",
+            at(20)
+        )
+    );
     rig.probes_with(of(7), 1);
     let probing = breaker(&rig);
     let canary = ticket(1);

@@ -8,6 +8,11 @@ use crate::time::Timestamp;
 impl Breaker {
     /// What its tickets wait for. `None` when none of them waits.
     pub fn waits_for(&self) -> Option<String> {
+        self.waits_for_repair_of("")
+    }
+
+    /// As [`Breaker::waits_for`], with what its tickets fail of, if that is known.
+    pub fn waits_for_repair_of(&self, value: &str) -> Option<String> {
         let since = match &self.state {
             State::Closed { .. } => return None,
             State::Open { since, .. } | State::Probing { since, .. } => since,
@@ -18,9 +23,13 @@ impl Breaker {
                 });
             }
         };
+        let value = match value {
+            "" => String::new(),
+            value => format!(" ({value})"),
+        };
         let what = match self.scope {
-            Scope::Stage => "its stage, which fails as a whole,".into(),
-            Scope::Signature(signature) => format!("failure {signature}"),
+            Scope::Stage => format!("its stage, which fails as a whole{value},"),
+            Scope::Signature(signature) => format!("failure {signature}{value}"),
         };
         let versions = told(&self.failed_on);
         Some(format!(
@@ -49,6 +58,32 @@ impl Breaker {
             State::Releasing { .. } => {
                 "it is released by itself, in steps; should the failure come back, it is held again"
                     .into()
+            }
+        }
+    }
+
+    /// What happens next, and by itself, while its stage is held as a whole: then only that is
+    /// probed. `None` if the stage is not, or if this one is not in line for a probe.
+    pub fn then_behind(&self, stage: &Self) -> Option<String> {
+        let is_in_line = self.scope != Scope::Stage && matches!(self.state, State::Open { .. });
+        let rests = is_in_line && stage.scope == Scope::Stage && stage.holds();
+        rests.then(|| {
+            "its stage fails as a whole, so one ticket of that is tried first; when it lands, one \
+             of those that are held for this failure is tried"
+                .into()
+        })
+    }
+
+    /// What its canary is to show, and what follows: for whoever looks at that ticket.
+    pub const fn canary_then(&self) -> &'static str {
+        match self.scope {
+            Scope::Stage => {
+                "if it lands, its stage takes tickets again, in steps; if it fails, the stage \
+                 stays shut until the next is tried"
+            }
+            Scope::Signature(_) => {
+                "if it lands, the others that are held for this failure follow by a release plan; \
+                 if it fails so again, it is held with them until the next is tried"
             }
         }
     }

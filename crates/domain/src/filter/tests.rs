@@ -224,7 +224,7 @@ fn an_unknown_state_names_the_nearest_one() {
     assert_eq!(
         error.expected,
         "one of runnable, running, waiting, done, dropped, live, ended, backoff, not_now, pending, \
-         parked, held, unclaimed, suspect, unique, rejected, failed, crashed, timed_out, \
+         parked, held, unclaimed, suspect, unique, trial, rejected, failed, crashed, timed_out, \
          unstartable, abandoned"
     );
     let error = "is:xyzzy".parse::<Query>().unwrap_err();

@@ -1,3 +1,5 @@
+mod trials;
+
 use super::*;
 use crate::control::Hold;
 use crate::names::{Holder, Kind, StageName, Version};
@@ -96,6 +98,13 @@ fn failed(name: Name) -> Said {
     ended(name, Fate::Waits(Box::new(arrived)))
 }
 
+/// Its process died at it: charged when that was laid to it, else only renewed.
+fn died(name: Name, to: Name) -> Said {
+    let until = Timestamp::EPOCH;
+    let arrived = arrived(name, to, Condition::Trial { until });
+    ended(name, Fate::Waits(Box::new(arrived)))
+}
+
 fn pending(name: Name) -> Said {
     let until = Timestamp::EPOCH;
     let arrived = arrived(name, name, Condition::Pending { until });
@@ -127,6 +136,8 @@ fn words(name: Name) -> Vec<Said> {
         forwarded(name),
         ended(name, Fate::Finished),
         failed(name),
+        died(name, name.charged()),
+        died(name, name.renewed()),
         pending(name),
         ended(name, Fate::Waits(Box::new(put_off))),
         doubted(name, &[name.handed_on()]),
@@ -139,12 +150,13 @@ fn words(name: Name) -> Vec<Said> {
     ]
 }
 
-const SPOTS: [Spot; 7] = [
+const SPOTS: [Spot; 8] = [
     Spot::Publishing,
     Spot::Runnable,
     Spot::Running,
     Spot::Waiting(Reason::Backoff),
     Spot::Waiting(Reason::Suspect),
+    Spot::Waiting(Reason::Trial),
     Spot::Done,
     Spot::Dropped,
 ];
@@ -310,6 +322,7 @@ fn a_suspect_does_not_disturb_a_ticket_that_waits_for_something_else() {
         Reason::NotNow,
         Reason::Pending,
         Reason::Parked,
+        Reason::Trial,
     ] {
         let books = at(first(), Spot::Waiting(reason));
         assert_eq!(

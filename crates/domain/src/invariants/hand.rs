@@ -1,5 +1,6 @@
 //! One ticket as the checker sees it: its newest name and how far that attempt has come.
 
+use super::part::{Part, is_charged};
 use crate::books::State;
 use crate::event::SettledAs;
 use crate::oops::OopsId;
@@ -53,13 +54,14 @@ pub(super) struct Hand {
     is_started: bool,
     is_reported: bool,
     is_cut: bool,
+    part: Part,
     generation_min: Generation,
     /// A hand-off that is proved by its successor's start; its own word may still come.
     proved: Option<Name>,
 }
 
 impl Hand {
-    pub(super) const fn known(name: Name) -> Self {
+    pub(super) fn known(name: Name) -> Self {
         Self {
             name,
             over: None,
@@ -69,6 +71,7 @@ impl Hand {
             is_started: false,
             is_reported: false,
             is_cut: false,
+            part: Part::default(),
             generation_min: Generation::FIRST,
             proved: None,
         }
@@ -76,6 +79,7 @@ impl Hand {
 
     pub(super) fn started(&mut self, name: &Name) -> Result<(), Breach> {
         let heard = self.may_start(name);
+        let heard = heard.and(self.part.may_start(&self.name, name));
         if rank(name) >= rank(&self.name) {
             let is_proof = self.phase == Phase::Ended(OutcomeKind::Done);
             self.proved = is_proof.then_some(self.name);
@@ -125,6 +129,7 @@ impl Hand {
         match self.phase {
             Phase::Live => {
                 self.phase = Phase::Ended(outcome);
+                self.part.ended(outcome);
                 Ok(())
             }
             Phase::Known if outcome == OutcomeKind::Rejected => {
@@ -182,6 +187,9 @@ impl Hand {
             (Phase::Ended(outcome), _) => Phase::Settled(Some(outcome)),
             _ => Phase::Settled(None),
         };
+        if matches!(settled, SettledAs::Waiting(Reason::Suspect | Reason::Trial)) {
+            self.part.suspected();
+        }
         if settled == SettledAs::Finished {
             self.over = self.over.or(Some(State::Done));
         }
@@ -246,6 +254,7 @@ impl Hand {
         if oops.is_some_and(|id| id != OopsId::of(name)) {
             return breach(3, "is judged with another attempt's oops");
         }
+        self.part.suspected();
         if *name != self.name {
             return Ok(());
         }
@@ -259,6 +268,7 @@ impl Hand {
             return Ok(());
         }
         self.phase = Phase::Judged;
+        self.is_reported |= oops.is_some();
         self.renewed();
         if was_running && oops.is_none() && !self.is_reported {
             return breach(3, "died without an oops");
@@ -271,7 +281,19 @@ impl Hand {
         self.generation_min = self.name.generation.next().max(self.generation_min);
     }
 
-    pub(super) const fn cut(&mut self) {
+    /// Whether what is told of its attempts explains that it comes under this name.
+    pub(super) fn tells_of(&self, name: &Name) -> bool {
+        let is_pending = self.phase == Phase::Settled(Some(OutcomeKind::Pending));
+        !is_charged(&self.name, name) || self.is_reported || is_pending
+    }
+
+    pub(super) fn is_at_work(&self) -> bool {
+        self.phase == Phase::Live && !self.is_cut
+    }
+
+    /// The process died, with more than one at work in it or not.
+    pub(super) fn cut(&mut self, is_company: bool) {
+        self.part.died(is_company && self.is_at_work());
         if !self.is_at_rest() {
             self.is_cut = true;
         }
@@ -306,6 +328,7 @@ impl Hand {
         self.is_started = false;
         self.is_reported = false;
         self.is_cut = false;
+        self.part.met();
     }
 }
 

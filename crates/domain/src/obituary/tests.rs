@@ -67,6 +67,23 @@ fn a_kill_is_out_of_memory_only_if_the_kernel_says_that_memory_had_run_out() {
 }
 
 #[test]
+fn an_exit_that_looks_well_is_told_as_what_it_is() {
+    let left = Obituary {
+        exit: Exit::Status(0),
+        ..obituary()
+    };
+    assert_eq!(left.cause(), "exit status 0, which nobody had asked for");
+    let told = left.told_in(report()).failure;
+    assert_eq!(told.exit, Some(Exit::Status(0)));
+    assert!(told.message.ends_with(&left.cause()), "{}", told.message);
+    let failed = Obituary {
+        exit: Exit::Status(1),
+        ..left
+    };
+    assert_eq!(failed.cause(), "exit status 1");
+}
+
+#[test]
 fn a_report_tells_what_the_launcher_knows_and_stays_the_same_oops() {
     let before = report();
     let after = obituary().told_in(before.clone());

@@ -53,6 +53,8 @@ pub struct Due {
     pub barrier: Option<u64>,
     /// The versions of the handler that must not run it: a canary failed on them.
     pub avoid: Vec<Version>,
+    /// Whether it is on trial: it runs in a process of its own, if the handler has such.
+    pub alone: bool,
 }
 
 /// The tickets whose wait is over, and when the next wait ends by time.

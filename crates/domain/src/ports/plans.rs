@@ -17,12 +17,24 @@ pub struct Tripped {
     pub stage: StageName,
     /// The breaker.
     pub breaker: Breaker,
-    /// How many tickets it holds.
+    /// How many tickets wait behind it. Of a signature: those that are held for its repair. Of a
+    /// stage whose gate is shut: those in its queue, the canary among them until it is started;
+    /// none of a stage that takes deliveries. What its signatures hold is theirs alone.
     pub held: u64,
-    /// What its tickets fail of, as the newest report says; empty for a whole stage.
+    /// What its tickets fail of, as the report of its newest failure says, wherever that ticket is
+    /// by now; empty when that report is forgotten.
     pub value: String,
     /// The newest version that serves the stage.
     pub newest: Option<Version>,
+}
+
+impl Tripped {
+    /// The breaker of its whole stage, if `all` has it and it is probed first.
+    pub fn behind<'a>(&self, all: &'a [Self]) -> Option<&'a Breaker> {
+        let of_stage = all.iter().filter(|it| it.stage == self.stage);
+        let mut breakers = of_stage.map(|it| &it.breaker);
+        breakers.find(|stage| self.breaker.then_behind(stage).is_some())
+    }
 }
 
 /// What somebody wants of a plan.

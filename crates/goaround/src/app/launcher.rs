@@ -4,16 +4,19 @@
 //! It reads no configuration and opens no connection: what that takes, a short errand of the same
 //! program does, and a child that cannot begin says so itself.
 
+mod end;
+
+pub use end::Restart;
+
 use super::UpOptions;
 use super::role::Role;
 use crate::line::{Ground, SystemClock};
 use anyhow::Context as _;
 use domain::names::Holder;
 use domain::obituary::Obituary;
-use domain::outcome::Exit;
 use domain::ports::Clock as _;
 use domain::record::{Record, Said};
-use domain::time::show_duration;
+use end::{End, Then};
 use handlers::launcher::{Death, Launched, Launcher, Rested, obituaries};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -23,20 +26,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-/// The pause before the second start in a row; it doubles with each death that follows soon.
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// A role that ran for so long is started again at once.
-const RAN_WELL: Duration = Duration::from_secs(30);
 /// How long it may take to tell the broker of a death. Without that word it is noticed a few
 /// seconds later, so it is not worth a longer wait for a broker that is down.
 const TELL_MAX: Duration = Duration::from_secs(5);
-/// The exit codes of the documentation: whoever ends with one of them knew why.
-const CODES: std::ops::RangeInclusive<i32> = 1..=6;
 /// Says that this process has begun a second time.
 const LEAN: &str = "--lean";
 
-/// Becomes the launcher of a role, and runs it in a child until it ends by itself. `arguments` are
+/// Becomes the launcher of a role, and runs it in a child until it is to stop. `arguments` are
 /// those of this process, the program's own name first.
 ///
 /// # Errors
@@ -93,43 +89,64 @@ struct Watch<'a> {
     arguments: Vec<OsString>,
 }
 
+/// One start of it, and how that ended.
+struct Life {
+    holder: Holder,
+    launched: Launched,
+    obituary: Obituary,
+    ran: Duration,
+}
+
 impl Watch<'_> {
     async fn run(&self, launcher: &mut Launcher) -> anyhow::Result<ExitCode> {
-        let (mut pause, mut last) = (Duration::ZERO, ExitCode::SUCCESS);
+        let (mut pause, mut was_up, mut code) = (Duration::ZERO, false, ExitCode::SUCCESS);
         while launcher.rest(pause).await == Rested::Over {
-            let holder = Ground::new_holder()?;
-            let (began, began_at) = (Instant::now(), SystemClock.now());
-            let launched = launcher
-                .launch(self.command(&holder))
-                .await
-                .with_context(|| format!("goaround {} cannot be started", self.role))?;
-            let died_at = SystemClock.now();
-            launcher.see_off().await;
-            let exit = match launched.death {
-                Death::Died(exit) => exit,
-                Death::Left(status) => {
-                    self.say_left(status, &launched, began.elapsed());
-                    return Ok(code(Exit::Status(status)));
+            let life = self.live(launcher).await?;
+            code = end::code(&life.launched);
+            was_up |= life.launched.has_begun;
+            match End::of(&life.launched, was_up) {
+                End::Stopped => break,
+                End::CannotBegin => {
+                    self.say_cannot_begin(&life);
+                    break;
                 }
-            };
-            let was_asked = launched.was_asked;
-            let obituary = Obituary {
-                exit,
-                began_at,
-                died_at,
-                memory_bytes_max: launched.memory_bytes_max,
-                oom_kills: launched.oom_kills,
-                last_words: launched.last_words,
-            };
-            pause = pause_after(pause, began.elapsed());
-            self.say_died(&holder, &obituary, (!was_asked).then_some(pause));
-            self.tell(launcher, holder, obituary.bounded()).await;
-            last = code(exit);
-            if was_asked {
-                break;
+                End::Died => {}
+            }
+            let then = Then::after(&life.launched, self.options.restart, pause, life.ran);
+            self.say_died(&life, then);
+            self.tell(launcher, life).await;
+            match then {
+                Then::Again(later) => pause = later,
+                Then::Asked | Then::Left => break,
             }
         }
-        Ok(last)
+        Ok(code)
+    }
+
+    /// Starts it and waits until it, and everything that it left behind, is gone.
+    async fn live(&self, launcher: &mut Launcher) -> anyhow::Result<Life> {
+        let holder = Ground::new_holder()?;
+        let (began, began_at) = (Instant::now(), SystemClock.now());
+        let launched = launcher
+            .launch(self.command(&holder))
+            .await
+            .with_context(|| format!("goaround {} cannot be started", self.role))?;
+        let (ran, died_at) = (began.elapsed(), SystemClock.now());
+        launcher.see_off().await;
+        let obituary = Obituary {
+            exit: end::exit(launched.death),
+            began_at,
+            died_at,
+            memory_bytes_max: launched.memory_bytes_max,
+            oom_kills: launched.oom_kills,
+            last_words: launcher.last_words(),
+        };
+        Ok(Life {
+            holder,
+            launched,
+            obituary: obituary.bounded(),
+            ran,
+        })
     }
 
     /// What does the work, under this name.
@@ -151,50 +168,33 @@ impl Watch<'_> {
         command
     }
 
-    /// A role that ends by itself has said why. One that has not, or that ends as this program
-    /// never does, ended before it could: a library is missing, for example.
-    fn say_left(&self, status: i32, launched: &Launched, lived: Duration) {
-        let knew_why = CODES.contains(&status) && !launched.last_words.is_empty();
-        if status != 0 && !knew_why {
-            error!(
-                "goaround {} ended with exit status {status} after {}; it is not started again",
-                self.role,
-                show_duration(lived),
-            );
+    /// The last that is on standard error, for whoever looks there first.
+    fn say_cannot_begin(&self, life: &Life) {
+        // Where nothing ever ran there need not be a folder, and nobody to read in it.
+        if self.options.data.is_dir() {
+            self.write_down(life);
         }
+        let remedy = match life.obituary.last_words.is_empty() {
+            true => "it did not say why; --no-launcher runs it without a parent",
+            false => "above it says why: put that right, then run it anew",
+        };
+        let (role, holder, facts) = (self.role, &life.holder, life.facts());
+        error!("goaround {role} ({holder}) cannot begin: {facts}; {remedy}");
     }
 
-    fn say_died(&self, holder: &Holder, obituary: &Obituary, again_in: Option<Duration>) {
-        let then = match again_in {
-            None => "it was asked to stop, so it is not started again".to_owned(),
-            Some(Duration::ZERO) => "it is started again at once".to_owned(),
-            Some(pause) => format!("it is started again in {}", show_duration(pause)),
-        };
-        let facts = obituary.facts().replace('\n', "; ");
-        error!("goaround {} ({holder}): {facts}; {then}", self.role);
+    fn say_died(&self, life: &Life, then: Then) {
+        let (role, holder, facts) = (self.role, &life.holder, life.facts());
+        error!("goaround {role} ({holder}): {facts}; {then}");
     }
 
-    /// Writes down how it died, for those that come after it, and says that it is gone, so that
-    /// nobody waits for its heartbeat.
-    async fn tell(&self, launcher: &mut Launcher, holder: Holder, obituary: Obituary) {
-        let gone = Record {
-            by: holder.clone(),
-            at: obituary.died_at,
-            said: Said::Gone {
-                holder: holder.clone(),
-                why: format!("its launcher saw it die: {}", obituary.cause()),
-                obituary: Some(Box::new(obituary)),
-            },
-        };
-        if let Err(error) = obituaries::add(&self.options.data, gone) {
-            let folder = self.options.data.display();
-            warn!("how it died could not be written into {folder}, so no report tells: {error}");
-        }
-        if !self.role.works() {
+    /// Writes down how it died, and says that it is gone, so that nobody waits for its heartbeat.
+    async fn tell(&self, launcher: &mut Launcher, life: Life) {
+        self.write_down(&life);
+        if !self.role.works() || !life.may_have_worked() {
             return;
         }
         let mut errand = self.same();
-        errand.args(["--tell-of", holder.as_str()]);
+        errand.args(["--tell-of", life.holder.as_str()]);
         let told = launcher.run(errand, TELL_MAX).await;
         let why = match told {
             Ok(status) if status.success() => return,
@@ -203,42 +203,36 @@ impl Watch<'_> {
         };
         warn!("its death could not be told, so it is noticed when its heartbeat lapses: {why}");
     }
-}
 
-/// Also the shell's: 128 and the number of the signal.
-fn code(exit: Exit) -> ExitCode {
-    let number = match exit {
-        Exit::Status(status) => status,
-        Exit::Signal(signal) => 128 + signal,
-    };
-    ExitCode::from(u8::try_from(number).unwrap_or(1))
-}
-
-fn pause_after(pause: Duration, ran: Duration) -> Duration {
-    match ran {
-        ran if ran >= RAN_WELL => Duration::ZERO,
-        _ if pause.is_zero() => PAUSE_FIRST,
-        _ => (pause * 2).min(PAUSE_MAX),
+    /// For those that come after it.
+    fn write_down(&self, life: &Life) {
+        if let Err(error) = obituaries::add(&self.options.data, life.gone()) {
+            let folder = self.options.data.display();
+            warn!("how it died could not be written into {folder}, so no report tells: {error}");
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Life {
+    fn facts(&self) -> String {
+        self.obituary.facts().replace('\n', "; ")
+    }
 
-    #[test]
-    fn a_role_that_dies_again_and_again_is_started_less_and_less_often() {
-        let soon = Duration::from_secs(1);
-        let mut pause = Duration::ZERO;
-        let mut all = Vec::new();
-        for _ in 0..9 {
-            pause = pause_after(pause, soon);
-            all.push(pause.as_millis());
+    /// Whether somebody may have heard of it. What left before it was at work has said why, and the
+    /// broker may well be the reason.
+    const fn may_have_worked(&self) -> bool {
+        self.launched.has_begun || matches!(self.launched.death, Death::Died(_))
+    }
+
+    fn gone(&self) -> Record {
+        Record {
+            by: self.holder.clone(),
+            at: self.obituary.died_at,
+            said: Said::Gone {
+                holder: self.holder.clone(),
+                why: format!("its launcher saw it die: {}", self.obituary.cause()),
+                obituary: Some(Box::new(self.obituary.clone())),
+            },
         }
-        assert_eq!(
-            all,
-            [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]
-        );
-        assert_eq!(pause_after(pause, RAN_WELL), Duration::ZERO);
     }
 }

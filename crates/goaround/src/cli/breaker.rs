@@ -83,7 +83,7 @@ fn name(breaker: &Json) -> String {
     }
 }
 
-/// What comes next: a time, the ticket that is being tried, or a plan.
+/// What comes next: a time, the ticket that is being tried, a plan, or what it waits for.
 fn next(breaker: &Json, terminal: &Terminal<'_>) -> String {
     let canary = &breaker["canary"];
     match (member(breaker, "next_probe"), member(breaker, "plan")) {
@@ -93,6 +93,8 @@ fn next(breaker: &Json, terminal: &Terminal<'_>) -> String {
             "" => "one ticket is tried".into(),
             ticket => format!("ticket {ticket}"),
         },
+        _ if breaker["rests"] == true => "after its stage".into(),
+        _ if breaker["state"] == "open" => "a new version, or stage probe".into(),
         _ => String::new(),
     }
 }
@@ -104,12 +106,60 @@ impl Breakers {
             None => "breakers".into(),
         };
         let answer = client.get(&path)?;
-        print_list(&answer, COLUMNS, self.output, terminal)?;
-        if self.output == Format::Table && items(&answer).is_empty() {
-            terminal.note("nothing has failed lately");
+        match self.output {
+            Format::Table if items(&answer).is_empty() => {
+                terminal.note("nothing has failed lately");
+                Ok(())
+            }
+            // So many columns would leave a person columns of syllables.
+            Format::Table if terminal.is_for_person() => print(items(&answer), terminal),
+            _ => print_list(&answer, COLUMNS, self.output, terminal),
         }
-        Ok(())
     }
+}
+
+/// A paragraph for each breaker.
+fn print(breakers: &[Json], terminal: &Terminal<'_>) -> Result<(), Failure> {
+    for (at, breaker) in breakers.iter().enumerate() {
+        if at > 0 {
+            terminal.print("")?;
+        }
+        for line in paragraph(breaker, terminal) {
+            terminal.print(&visible(&line))?;
+        }
+    }
+    Ok(())
+}
+
+fn paragraph(breaker: &Json, terminal: &Terminal<'_>) -> Vec<String> {
+    let text = |name: &str| member(breaker, name);
+    let what = match text("signature") {
+        signature if signature.is_empty() => "as a whole".into(),
+        signature => format!("fails as {signature}"),
+    };
+    let since = match text("since") {
+        since if since.is_empty() => String::new(),
+        since => format!(", {} held, since {}", text("held"), terminal.when(&since)),
+    };
+    let mut lines = vec![format!(
+        "{}  {what}: {}{since}",
+        text("stage"),
+        text("state")
+    )];
+    let mut say = |what: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("  {what:<9} {value}"));
+        }
+    };
+    say("fails of", text("value"));
+    let failures = text("failures");
+    say(
+        "fails on",
+        format!("{} ({failures} failures)", text("failed_versions")),
+    );
+    say("newest", text("newest_version"));
+    say("next", next(breaker, terminal));
+    lines
 }
 
 impl Probe {
@@ -154,10 +204,41 @@ mod tests {
                 json!({ "canary": { "ticket": null } }),
                 "one ticket is tried",
             ),
-            (json!({}), ""),
+            (json!({ "state": "open", "rests": true }), "after its stage"),
+            (
+                json!({ "state": "open", "rests": false }),
+                "a new version, or stage probe",
+            ),
+            (json!({ "state": "closed" }), ""),
         ] {
             assert_eq!(next(&breaker, &terminal), expected, "{breaker}");
         }
         assert_eq!(name(&json!({ "signature": null })), "stage");
+    }
+
+    #[test]
+    fn a_person_gets_a_paragraph_for_each_breaker() {
+        let world = world("goaround", true);
+        let terminal = Terminal::new(&world);
+        let open = json!({
+            "stage": "build", "signature": "v1-0f3a9c5e77b2d104", "state": "open", "held": 12,
+            "since": "2026-11-21T14:03:00Z", "value": "Segfault: x", "failures": 14,
+            "failed_versions": ["1", "2"], "newest_version": "3",
+            "next_probe": "2026-11-21T14:16:00Z",
+        });
+        assert_eq!(
+            paragraph(&open, &terminal).join("\n"),
+            "build  fails as v1-0f3a9c5e77b2d104: open, 12 held, since 12m ago\n  \
+             fails of  Segfault: x\n  fails on  1,2 (14 failures)\n  newest    3\n  \
+             next      in 1m"
+        );
+        let closed = json!({
+            "stage": "build", "signature": null, "state": "closed", "failures": 2,
+            "failed_versions": ["1"],
+        });
+        assert_eq!(
+            paragraph(&closed, &terminal).join("\n"),
+            "build  as a whole: closed\n  fails on  1 (2 failures)"
+        );
     }
 }

@@ -236,7 +236,7 @@ fn lines(events: &[Json], terminal: &Terminal<'_>) -> Table {
             member(event, "stage"),
             member(event, "hop"),
             member(event, "attempt"),
-            either("what", "outcome"),
+            either("outcome", "what"),
             member(event, "version"),
             either("why", "oops"),
         ]);

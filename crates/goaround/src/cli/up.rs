@@ -2,7 +2,7 @@
 
 use super::failure::{Code, Failure};
 use super::terminal::Terminal;
-use crate::app::{self, Launch, Role, UpOptions};
+use crate::app::{self, Launch, Restart, Role, UpOptions};
 use crate::config::{Config, Loaded, Surroundings};
 use clap::Args;
 use std::path::PathBuf;
@@ -61,6 +61,9 @@ struct How {
     /// Do the work in this very process, without a parent that starts it again when it dies
     #[arg(long)]
     no_launcher: bool,
+    /// Whether that parent starts it again when it dies
+    #[arg(long, value_enum, default_value_t = Restart::Always, conflicts_with = "no_launcher")]
+    restart: Restart,
     /// The name that the launcher has given to this process
     #[arg(long = "as", value_name = "HOLDER", hide = true, requires = "launcher")]
     holder: Option<domain::names::Holder>,
@@ -153,6 +156,7 @@ impl How {
                 (Some(launcher), Some(holder)) => Launch::By(launcher, holder),
                 _ => Launch::Alone,
             },
+            restart: self.restart,
         }
     }
 }

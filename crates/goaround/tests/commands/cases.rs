@@ -569,6 +569,26 @@ fn explain_shows_state_and_reason_together_and_its_json_keeps_them_apart() {
 }
 
 #[test]
+fn a_history_says_how_each_attempt_ended() {
+    let fake = Fake::new(|_| {
+        let at = "2026-11-21T14:03:22.120Z";
+        let failed = json!({ "at": at, "stage": "build", "hop": 0, "attempt": 1,
+            "what": "attempted", "outcome": "failed", "version": "1", "why": null,
+            "oops": "OOPS-1" });
+        let held = json!({ "at": at, "stage": "build", "hop": 0, "attempt": 2, "what": "held",
+            "outcome": null, "version": null, "why": "its breaker is open", "oops": null });
+        (200, json!({ "items": [failed, held] }))
+    });
+    let table = fake.run(&["ticket", "history", ID]).stdout;
+    let told: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().skip(3).collect())
+        .collect();
+    assert_eq!(told[1], ["1", "failed", "1", "OOPS-1"], "{table}");
+    assert_eq!(told[2][..2], ["2", "held"], "{table}");
+}
+
+#[test]
 fn a_payload_past_the_limit_is_refused_with_what_to_do() {
     let fake = Fake::new(|_| {
         (

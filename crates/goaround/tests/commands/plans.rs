@@ -139,7 +139,7 @@ fn plans_are_shown_for_people_and_for_programs() {
     moved by others | 0
     ramp | 1,10,100,all
     order | oldest
-    stops | above 5 % failed of the last 100, once 20 have ended
+    stops | when a whole step does not land; above 5 % failed of the last 100, once 20 have ended
     last moved | 2026-11-21T14:03:22.120Z
 
     RELEASE | TICKETS | RELEASED | STEP | STEP SIZE | RATE
@@ -166,8 +166,19 @@ fn plans_are_shown_for_people_and_for_programs() {
     let json: Json =
         serde_json::from_str(&fake.run(&["plan", "list", "-o", "json"]).stdout).unwrap();
     assert_eq!(json[0]["id"], ID);
-    let none = fake.run(&["plan", "list", "--filter", "stage:test"]);
-    assert_eq!(none.stderr.trim_end(), "no plans match");
+    let other = fake.run(&["plan", "list", "--filter", "stage:test"]);
+    assert_eq!(other.stderr.trim_end(), "no plans match");
+}
+
+#[test]
+fn where_plans_come_from_is_told_to_whoever_finds_none() {
+    let empty = Fake::new(|_| (200, json!({ "items": [], "more": false })));
+    let none = empty.run(&["plan", "list"]);
+    assert_eq!(
+        none.stderr.trim_end(),
+        "there are no plans: one is made by itself when what was held lands again, or by goaround \
+         plan make --filter 'is:parked'"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A worker for the tests of this crate: it starts a spawner and a handler that runs until it is
-//! killed. Called with the spawner's program, the handler's folder, and the handler's script.
+//! killed. Called with the spawner's program, the handler's folder, the handler's script, and
+//! `alone` or `among` others.
 
 use async_trait::async_trait;
 use domain::names::{Kind, StageName};
@@ -23,8 +24,8 @@ impl StopSignal for Never {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [program, folder, script] = &args[..] else {
-        return Err("expected a spawner, a folder and a script".into());
+    let [program, folder, script, company] = &args[..] else {
+        return Err("expected a spawner, a folder, a script and a company".into());
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         let exec = Exec::new(config(folder, script), spawner)?;
         let context = Context {
+            alone: company == "alone",
             deadline: Timestamp::EPOCH,
             grace: Duration::ZERO,
             stop: Arc::new(Never),

@@ -37,10 +37,47 @@ async fn what_cannot_be_started_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_child_has_begun_when_it_says_so_even_at_its_end() {
+    let mut launcher = Launcher::start().unwrap();
+    for (line, has_begun) in [
+        ("kill -URG $PPID; exit 0", true),
+        ("exit 0", false),
+        ("kill -URG $PPID; kill -KILL $$", true),
+        ("kill -KILL $$", false),
+    ] {
+        let launched = launcher.launch(shell(line)).await.unwrap();
+        assert_eq!(launched.has_begun, has_begun, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_comes_together_with_the_end_was_the_reason_for_it() {
+    let mut launcher = Launcher::start().unwrap();
+    for line in ["kill -TERM $PPID; exit 0", "kill -INT $PPID; kill -KILL $$"] {
+        let launched = launcher.launch(shell(line)).await.unwrap();
+        assert!(launched.was_asked, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn the_dead_are_known_by_their_last_words_and_their_memory() {
-    let dead = launched("echo first >&2; echo last >&2; kill -SEGV $$").await;
-    assert_eq!(dead.last_words, "first\nlast\n");
+    let mut launcher = Launcher::start().unwrap();
+    let line = "echo first >&2; echo last >&2; kill -SEGV $$";
+    let dead = launcher.launch(shell(line)).await.unwrap();
+    assert_eq!(launcher.last_words(), "first\nlast\n");
     assert!(dead.memory_bytes_max > Some(100_000), "{dead:?}");
+}
+
+#[tokio::test]
+async fn what_is_left_behind_has_its_say_as_well() {
+    let mut launcher = Launcher::start().unwrap();
+    let line = "{ read -r gone; echo 'nobody is left' >&2; } < pipe & exec 9> pipe; kill -KILL $$";
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = shell(&format!("mkfifo pipe; {line}"));
+    command.current_dir(folder.path());
+    launcher.launch(command).await.unwrap();
+    launcher.see_off().await;
+    assert_eq!(launcher.last_words(), "nobody is left\n");
 }
 
 #[tokio::test]
@@ -48,8 +85,8 @@ async fn each_child_has_last_words_of_its_own() {
     let mut launcher = Launcher::start().unwrap();
     for word in ["one", "two"] {
         let line = format!("echo {word} >&2; kill -KILL $$");
-        let dead = launcher.launch(shell(&line)).await.unwrap();
-        assert_eq!(dead.last_words, format!("{word}\n"));
+        launcher.launch(shell(&line)).await.unwrap();
+        assert_eq!(launcher.last_words(), format!("{word}\n"));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::door::{self, Caller};
 use super::orphans::Orphans;
 use super::slot::Slot;
+use super::unheard::Unheard;
 use super::{ATTEMPTS_MAX, attempt};
 use crate::link::SLOTS_IDLE_MAX;
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ pub(super) struct House {
     register: Mutex<Register>,
     emptied: Condvar,
     pub(super) orphans: Orphans,
+    pub(super) unheard: Unheard,
     /// What a command without a payload reads.
     pub(super) nothing: File,
 }
@@ -52,6 +54,7 @@ impl House {
             register: Mutex::default(),
             emptied: Condvar::new(),
             orphans: Orphans::new(),
+            unheard: Unheard::default(),
             nothing: File::open("/dev/null")?,
         })
     }
@@ -110,6 +113,9 @@ impl House {
             let id = invocation.id;
             last = Some(id);
             let end = attempt::run(self, &mut slot, &invocation);
+            if slot.socket().is_none() {
+                self.unheard.note(&invocation, &end);
+            }
             self.leave();
             slot.tell(Event::Reply(Reply { id, end: Some(end) }));
         }

@@ -1,6 +1,8 @@
 //! Whoever dies first, no command outlives it.
 
-use crate::ground::{Ground, PATIENCE, begin, failure, is_alive, is_gone, spawner_command, until};
+use crate::ground::{
+    Ground, PATIENCE, begin, failure, is_alive, is_gone, parent_of, spawner_command, until,
+};
 use domain::outcome::{Outcome, OutcomeKind};
 use handlers::{Spawner, SpawnerCommand};
 use std::process::{Command, Stdio};
@@ -33,7 +35,15 @@ async fn when_the_spawner_is_killed_attempts_have_crashed_and_the_next_ones_work
             OutcomeKind::Crashed,
             "{attempted:?}"
         );
-        assert_eq!(failure(&attempted).error_type, "SpawnerDied");
+        let failure = failure(&attempted);
+        assert_eq!(failure.error_type, "SpawnerDied");
+        assert!(
+            failure
+                .message
+                .ends_with("it ended with signal 9 (SIGKILL)"),
+            "{}",
+            failure.message
+        );
         for pid in pids.into_iter().chain([spawner]) {
             assert!(is_gone(pid), "{pid} is still there");
         }
@@ -45,30 +55,36 @@ async fn when_the_spawner_is_killed_attempts_have_crashed_and_the_next_ones_work
 
 #[tokio::test]
 async fn when_the_worker_is_killed_its_spawner_and_commands_die_with_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut worker = Command::new(env!("CARGO_BIN_EXE_goaround-sleeper"))
-        .arg(env!("CARGO_BIN_EXE_goaround-spawner"))
-        .arg(folder.path())
-        .arg(FAMILY)
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let read = |name: &str| -> Vec<u32> {
-        let text = std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
-    };
-    let pids = until("the commands of the worker", || {
-        let pids = [read("pids"), read("spawner")].concat();
-        (pids.len() == 4).then_some(pids)
-    })
-    .await;
-    assert!(pids.iter().all(|pid| is_alive(*pid)));
-    worker.kill().unwrap();
-    worker.wait().unwrap();
-    until("the end of all commands", || {
-        pids.iter().all(|pid| !is_alive(*pid)).then_some(())
-    })
-    .await;
+    for (company, count) in [("among", 4), ("alone", 5)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_goaround-sleeper"))
+            .arg(env!("CARGO_BIN_EXE_goaround-spawner"))
+            .arg(folder.path())
+            .arg(FAMILY)
+            .arg(company)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let read = |name: &str| -> Vec<u32> {
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+            text.lines().filter_map(|line| line.parse().ok()).collect()
+        };
+        let mut pids = until("the commands of the worker", || {
+            let pids = [read("pids"), read("spawner")].concat();
+            (pids.len() == 4).then_some(pids)
+        })
+        .await;
+        let above = parent_of(read("spawner")[0]);
+        pids.extend(Some(above).filter(|above| *above != worker.id()));
+        assert_eq!(pids.len(), count, "{company}");
+        assert!(pids.iter().all(|pid| is_alive(*pid)));
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        until("the end of all commands", || {
+            pids.iter().all(|pid| !is_alive(*pid)).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -120,6 +120,13 @@ pub(crate) fn is_gone(pid: u32) -> bool {
     !Path::new(&format!("/proc/{pid}")).exists()
 }
 
+/// Who started it.
+pub(crate) fn parent_of(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 pub(crate) fn ticket(payload: impl Into<Vec<u8>>) -> Arc<Ticket> {
     let id: TicketId = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f".parse().unwrap();
     Arc::new(Ticket {
@@ -151,6 +158,7 @@ impl Switch {
 
     pub(crate) fn context(&self, grace: Duration) -> Context {
         Context {
+            alone: false,
             deadline: Timestamp::from_micros(1_795_269_802_120_000),
             grace,
             stop: Arc::new(self.clone()),
@@ -176,6 +184,18 @@ pub(crate) async fn handle(exec: &Arc<Exec>, ticket: Arc<Ticket>) -> Attempted {
         .expect("the attempt ends")
 }
 
+/// Runs one attempt alone, which nobody stops.
+pub(crate) async fn handle_alone(exec: &Arc<Exec>, ticket: Arc<Ticket>) -> Attempted {
+    let context = Context {
+        alone: true,
+        ..Switch::new().context(Duration::from_secs(10))
+    };
+    let attempt = exec.handle(ticket, context);
+    tokio::time::timeout(PATIENCE, attempt)
+        .await
+        .expect("the attempt ends")
+}
+
 /// An attempt that runs beside the test. Dropped, it is killed.
 pub(crate) struct Begun {
     switch: Switch,
@@ -183,8 +203,20 @@ pub(crate) struct Begun {
 }
 
 pub(crate) fn begin(exec: &Arc<Exec>, grace: Duration) -> Begun {
+    begin_with(exec, |switch| switch.context(grace))
+}
+
+/// The same, of one on trial.
+pub(crate) fn begin_alone(exec: &Arc<Exec>, grace: Duration) -> Begun {
+    begin_with(exec, |switch| Context {
+        alone: true,
+        ..switch.context(grace)
+    })
+}
+
+fn begin_with(exec: &Arc<Exec>, context: impl Fn(&Switch) -> Context) -> Begun {
     let switch = Switch::new();
-    let (exec, context) = (Arc::clone(exec), switch.context(grace));
+    let (exec, context) = (Arc::clone(exec), context(&switch));
     let mut task = JoinSet::new();
     task.spawn(async move { exec.handle(ticket(""), context).await });
     Begun { switch, task }

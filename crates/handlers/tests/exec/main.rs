@@ -17,3 +17,9 @@ mod limits;
 
 #[cfg(test)]
 mod starting;
+
+#[cfg(test)]
+mod alone;
+
+#[cfg(test)]
+mod company;

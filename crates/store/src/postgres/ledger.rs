@@ -3,6 +3,7 @@
 
 mod applying;
 mod burial;
+mod deaths;
 mod dues;
 mod forgetting;
 mod hearing;
@@ -12,7 +13,7 @@ mod sending;
 mod serving;
 
 #[cfg(test)]
-pub(crate) use dues::{DUE, NEXT, OVERDUE, SUSPECTS};
+pub(crate) use dues::{DUE, NEXT, OVERDUE, SUSPECTS, TRIALS};
 #[cfg(test)]
 pub(crate) use forgetting::{FORGET_PLACES, FORGET_TICKETS, OLDEST};
 pub(crate) use sending::doubt;

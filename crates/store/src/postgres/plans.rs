@@ -253,7 +253,9 @@ fn words_of(query: &Query, wanted: Field) -> impl Iterator<Item = &str> {
 const fn may_be_released(reason: Reason) -> bool {
     match reason {
         Reason::Backoff | Reason::NotNow | Reason::Parked | Reason::Held => true,
-        Reason::Pending | Reason::Unclaimed | Reason::Suspect | Reason::Unique => false,
+        Reason::Pending | Reason::Unclaimed | Reason::Suspect | Reason::Unique | Reason::Trial => {
+            false
+        }
     }
 }
 

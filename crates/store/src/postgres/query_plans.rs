@@ -1,7 +1,7 @@
 //! The plans of the queries that are asked all the time: their cost must not follow what has ended.
 
 use super::connect::PostgresConfig;
-use super::ledger::{DUE, FORGET_PLACES, FORGET_TICKETS, NEXT, OLDEST, OVERDUE, SUSPECTS};
+use super::ledger::{DUE, FORGET_PLACES, FORGET_TICKETS, NEXT, OLDEST, OVERDUE, SUSPECTS, TRIALS};
 use super::{Postgres, keys, repairs, working};
 use domain::flow::Flows;
 use domain::names::Holder;
@@ -11,15 +11,16 @@ use testkit::partners::or_skip;
 use testkit::partners::postgres::PostgresServer;
 use tokio_postgres::Client;
 
-/// Mostly ended tickets, some in every other place.
+/// Mostly ended tickets, some in every other place; of those that wait, half are on trial.
 const FILL: &str = "
     INSERT INTO tickets (id, kind, created_at, root, depth, payload, body_generation, body_hop)
       SELECT gen_random_uuid(), 'ticket', n, gen_random_uuid(), 0, '', 1, 0
       FROM generate_series(1, 40000) n;
-    INSERT INTO places (id, state, stage, generation, hop, attempt, since, reason, until, lock_key)
+    INSERT INTO places (id, state, stage, generation, hop, attempt, since, reason, until, lock_key,
+        alone)
       SELECT id, CASE WHEN seq % 50 < 45 THEN 3 WHEN seq % 50 < 47 THEN 2 ELSE seq % 50 - 46 END,
-        'build', 1, 0, 1, seq, CASE WHEN seq % 50 IN (45, 46) THEN 1 + seq / 50 % 8 END, seq,
-        CASE WHEN seq % 1000 = 47 THEN seq::text END
+        'build', 1, 0, 1, seq, CASE WHEN seq % 50 IN (45, 46) THEN 1 + seq / 50 % 9 END, seq,
+        CASE WHEN seq % 1000 = 47 THEN seq::text END, seq % 50 = 45
       FROM tickets;
     ANALYZE";
 
@@ -41,16 +42,20 @@ async fn plan(client: &Client, types: &str, query: &str, values: &str) -> String
     lines.collect::<Vec<_>>().join("\n")
 }
 
+async fn open(server: &PostgresServer) -> Postgres {
+    let config = PostgresConfig::new(server.create_database("plans"));
+    let clock = Arc::new(TestClock::new(1));
+    let holder = Holder::new("controller/1").unwrap();
+    let store = Postgres::open(config, Arc::new(Flows::default()), clock, holder);
+    store.await.unwrap()
+}
+
 #[tokio::test]
 async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
     let Some(server) = or_skip(PostgresServer::shared()) else {
         return;
     };
-    let config = PostgresConfig::new(server.create_database("plans"));
-    let clock = Arc::new(TestClock::new(1));
-    let holder = Holder::new("controller/1").unwrap();
-    let store = Postgres::open(config, Arc::new(Flows::default()), clock, holder);
-    let store = store.await.unwrap();
+    let store = open(&server).await;
     let client = store.client().await.unwrap();
     client.batch_execute(FILL).await.unwrap();
     let id = "ARRAY['0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f'::uuid]";
@@ -58,6 +63,10 @@ async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
     let stands = "ARRAY['build'], ARRAY['47']";
     for (types, query, values, index) in [
         ("bigint, bigint", DUE, "100, 10", "places_due"),
+        ("bigint", TRIALS, "100", "places_trial"),
+        ("bigint", TRIALS, "100", "places_alone"),
+        ("bigint", NEXT, "100", "places_trial"),
+        ("bigint", NEXT, "100", "places_alone"),
         ("bigint", NEXT, "100", "places_due"),
         ("bigint", NEXT, "100", "places_overdue"),
         ("bigint", SUSPECTS, "10", "places_waiting"),
@@ -76,6 +85,12 @@ async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
         (
             "text, text, text, bigint, bigint",
             repairs::HOLD,
+            "'build', 'v1', 'why', 1, 10",
+            "places_failed",
+        ),
+        (
+            "text, text, text, bigint, bigint",
+            repairs::HOLD_TRIALS,
             "'build', 'v1', 'why', 1, 10",
             "places_failed",
         ),

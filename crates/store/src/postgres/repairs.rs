@@ -16,7 +16,7 @@ mod sweeping;
 pub(super) use gates::Gated;
 pub(super) use moving::is_told;
 #[cfg(test)]
-pub(super) use moving::{CLOSE, HELD, HOLD, OLDEST_HELD};
+pub(super) use moving::{CLOSE, HELD, HOLD, HOLD_TRIALS, OLDEST_HELD};
 pub(super) use picking::{Pick, count, find, groups};
 pub(super) use releasing::left_and_out;
 pub(super) use stored::{Alert, alert, breaker, read_plan, roster};
@@ -327,7 +327,7 @@ pub(super) fn held(
 ) -> Wait {
     let would_go_on = matches!(
         wait.condition,
-        Condition::Backoff { .. } | Condition::NotNow { .. }
+        Condition::Backoff { .. } | Condition::NotNow { .. } | Condition::Trial { .. }
     );
     let Some(signature) = held_by.filter(|_| would_go_on) else {
         return wait;

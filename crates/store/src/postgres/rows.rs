@@ -14,7 +14,7 @@ use domain::plan::PlanId;
 use domain::signature::SignatureId;
 use domain::ticket::{Attempt, Generation, Hop, Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
-use domain::wait::{Reason, Wait};
+use domain::wait::{Condition, Reason, Wait};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -35,13 +35,13 @@ macro_rules! place_columns {
     () => {
         "p.id, p.state, p.stage, p.generation, p.hop, p.attempt, p.since, p.holder, p.version, \
          p.claimed, p.reason, p.until, p.because, p.detail, p.mark, p.oops, p.barrier, \
-         p.lock_key, p.next_key, p.signature, p.plan, p.avoid"
+         p.lock_key, p.next_key, p.signature, p.plan, p.avoid, p.alone"
     };
 }
 pub(crate) use place_columns;
 
 /// How many columns [`placed`] reads.
-pub(crate) const PLACE_COLUMNS: usize = 22;
+pub(crate) const PLACE_COLUMNS: usize = 23;
 
 /// What [`entry`] reads.
 pub(crate) const ENTRIES: &str = concat!(
@@ -97,6 +97,8 @@ pub(crate) struct Placed {
     pub(crate) plan: Option<PlanId>,
     /// The versions that it must not be started on.
     pub(crate) avoid: Vec<Version>,
+    /// A process died at it, so it is tried alone.
+    pub(crate) is_alone: bool,
 }
 
 impl Placed {
@@ -118,6 +120,7 @@ impl Placed {
             signature: None,
             plan: None,
             avoid: Vec::new(),
+            is_alone: false,
         }
     }
 
@@ -128,9 +131,11 @@ impl Placed {
         placed
     }
 
-    /// Puts it into a wait; version, key, signature and plan stay.
+    /// Puts it into a wait; version, key, signature, plan and mark stay. One that waits for its
+    /// trial is marked from then on.
     pub(crate) fn put_waiting(&mut self, name: Name, wait: Wait) {
         self.let_go(name, WAITING, wait.since);
+        self.is_alone |= matches!(wait.condition, Condition::Trial { .. });
         self.wait = Some(wait);
     }
 
@@ -145,8 +150,9 @@ impl Placed {
     }
 
     /// Another state; nobody has it and it waits for nothing. Version, keys, signature and plan
-    /// stay.
+    /// stay; so does the mark, unless it has ended or was handed on.
     pub(crate) fn let_go(&mut self, name: Name, state: i16, since: Timestamp) {
+        self.is_alone &= self.name.hop == name.hop && !matches!(state, DONE | DROPPED);
         self.name = name;
         self.state = state;
         self.since = since;
@@ -166,6 +172,19 @@ impl Placed {
     /// Whether nothing moves it any more.
     pub(crate) const fn is_ended(&self) -> bool {
         matches!(self.state, DONE | DROPPED)
+    }
+
+    /// Whether the other trials of its stage wait for this one: it may be at work, or is about to
+    /// be. Of a suspect nobody knows yet; the index `places_alone` says the same.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.is_alone
+            && match self.state {
+                RUNNABLE | RUNNING | PUBLISHING => true,
+                _ => matches!(
+                    self.reason(),
+                    Some(Reason::Backoff | Reason::NotNow | Reason::Suspect)
+                ),
+            }
     }
 
     /// What words of the journal are compared with.
@@ -296,6 +315,7 @@ pub(crate) fn placed(row: &Row, at: usize) -> Result<Placed, Fault> {
             Some(lines) => versions(lines)?,
             None => Vec::new(),
         },
+        is_alone: row.try_get(at + 22)?,
     })
 }
 

@@ -270,6 +270,13 @@ impl Working {
         kept.any(|kept| kept.now.state == WAITING && kept.before.as_ref() != Some(&kept.now))
     }
 
+    /// Whether a trial is over, so that the next one of its stage can be made.
+    pub(crate) fn ends_trial(&self) -> bool {
+        let was_tried = |kept: &Kept| kept.before.as_ref().is_some_and(Placed::is_tried);
+        let mut kept = self.places.values();
+        kept.any(|kept| was_tried(kept) && !kept.now.is_tried())
+    }
+
     /// By how much the sums change.
     pub(crate) fn sums(&self) -> Sums {
         let mut sums = self.sums.clone();

@@ -17,14 +17,14 @@ macro_rules! place_arrays {
         "unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
    $7::bigint[], $8::text[], $9::text[], $10::boolean[], $11::smallint[], $12::bigint[],
    $13::text[], $14::text[], $15::bigint[], $16::uuid[], $17::bigint[], $18::text[], $19::text[],
-   $20::text[], $21::uuid[], $22::text[])"
+   $20::text[], $21::uuid[], $22::text[], $23::boolean[])"
     };
 }
 
 const NEW_PLACES: &str = concat!(
     "INSERT INTO places (id, state, stage, generation, hop, attempt, since, holder, version,
    claimed, reason, until, because, detail, mark, oops, barrier, lock_key, next_key, signature,
-   plan, avoid)
+   plan, avoid, alone)
  SELECT * FROM ",
     place_arrays!()
 );
@@ -34,10 +34,12 @@ const MOVED_PLACES: &str = concat!(
    attempt = u.attempt, since = u.since, holder = u.holder, version = u.version,
    claimed = u.claimed, reason = u.reason, until = u.until, because = u.because,
    detail = u.detail, mark = u.mark, oops = u.oops, barrier = u.barrier, lock_key = u.lock_key,
-   next_key = u.next_key, signature = u.signature, plan = u.plan, avoid = u.avoid FROM ",
+   next_key = u.next_key, signature = u.signature, plan = u.plan, avoid = u.avoid,
+   alone = u.alone FROM ",
     place_arrays!(),
     " AS u (id, state, stage, generation, hop, attempt, since, holder, version, claimed, reason,
-   until, because, detail, mark, oops, barrier, lock_key, next_key, signature, plan, avoid)
+   until, because, detail, mark, oops, barrier, lock_key, next_key, signature, plan, avoid,
+   alone)
  WHERE p.id = u.id"
 );
 
@@ -161,6 +163,7 @@ struct Columns<'a> {
     signatures: Vec<Option<String>>,
     plans: Vec<Option<Uuid>>,
     avoid: Vec<Option<String>>,
+    alone: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -201,6 +204,7 @@ impl<'a> Columns<'a> {
             .push(placed.signature.map(|signature| signature.to_string()));
         self.plans.push(placed.plan.map(|plan| plan.uuid()));
         self.avoid.push(rows::lines(&placed.avoid));
+        self.alone.push(placed.is_alone);
     }
 
     fn add_wait(&mut self, placed: &'a Placed) {
@@ -246,6 +250,7 @@ impl<'a> Columns<'a> {
             &self.signatures,
             &self.plans,
             &self.avoid,
+            &self.alone,
         ];
         execute(tx, sql, values).await
     }

@@ -14,14 +14,15 @@ use rusqlite::{Connection, params};
 /// The mark of a ticket whose breaker has closed: its wait is over.
 pub(crate) const REPAIRED: i64 = 2;
 
-/// Holds what backs off at a stage after failing so.
+/// Holds what goes on by itself at a stage after failing so: what backs off, and what is to be
+/// tried alone after a death that is laid to it.
 pub(crate) const HOLD: &str = "UPDATE places SET reason = ?3, until = NULL, detail = ?2, \
      mark = ?4, because = because || '; held, its breaker is open' \
-     WHERE state = 2 AND reason = 1 AND stage = ?1 AND signature = ?2";
+     WHERE state = 2 AND reason IN (1, 9) AND stage = ?1 AND signature = ?2";
 const NOTE_HELD: &str = "INSERT INTO notes \
      (ticket, at, generation, hop, attempt, stage, what, why) \
      SELECT seq, ?3, generation, hop, attempt, stage, 'held', ?4 FROM places \
-     WHERE state = 2 AND reason = 1 AND stage = ?1 AND signature = ?2";
+     WHERE state = 2 AND reason IN (1, 9) AND stage = ?1 AND signature = ?2";
 /// Ends the wait of what waits for a repair at a stage.
 pub(crate) const MAKE_DUE: &str = "UPDATE places SET reason = ?3, until = ?4, detail = NULL, \
      mark = ?5 \
@@ -54,7 +55,7 @@ pub(super) fn hold_one(
         .prepare_cached(
             "UPDATE places SET reason = ?3, until = NULL, detail = ?2, mark = ?4,
                because = because || '; held, its breaker is open'
-             WHERE seq = ?1 AND state = 2 AND reason IN (?5, ?6)",
+             WHERE seq = ?1 AND state = 2 AND reason IN (?5, ?6, ?7)",
         )?
         .execute(params![
             seq,
@@ -63,6 +64,7 @@ pub(super) fn hold_one(
             REPAIR,
             codes::of_reason(Reason::Backoff),
             codes::of_reason(Reason::NotNow),
+            codes::of_reason(Reason::Trial),
         ])?;
     if held == 1 {
         db.prepare_cached(

@@ -101,7 +101,7 @@ async fn a_file_of_a_newer_program_is_refused_with_both_versions() {
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
     let said = refused(folder.path());
-    assert!(said.contains("schema version 2 or older, got 99"), "{said}");
+    assert!(said.contains("schema version 3 or older, got 99"), "{said}");
     assert!(said.contains("start that one"), "{said}");
 }
 

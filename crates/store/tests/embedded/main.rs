@@ -10,3 +10,4 @@ mod lists;
 mod load;
 mod mended;
 mod repair;
+mod trials;

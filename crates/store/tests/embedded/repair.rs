@@ -2,6 +2,7 @@
 //! many tickets at once are no trouble.
 
 use crate::support::{self, Bench, failed, stage};
+use crate::trials::{cases, pass_judgement, trials};
 use domain::breaker::Rules;
 use domain::delivery::Settlement;
 use domain::flow::{Flows, Stage};
@@ -139,6 +140,29 @@ async fn a_death_is_blamed_on_the_version_that_served_the_stage_then() {
     let scene = case.scene.expect("the versions were written down");
     assert_eq!(scene.version.as_str(), "1");
     assert_eq!(scene.holder, support::holder());
+}
+
+#[tokio::test]
+async fn a_canary_that_died_in_company_is_held_again_and_its_company_tried_alone() {
+    let mut bench = holding(30).await;
+    bench.clock.skip(Duration::from_secs(60));
+    bench.store.release(bench.now(), MANY).await.unwrap();
+    bench.submit(bench.ticket("frail")).await;
+    let mut consumer = bench.consume("frail", 2).await;
+    let fresh = support::fresh(&mut *consumer, 2).await;
+    let started = bench.start(fresh).await;
+    assert_eq!(held(&bench).await, 29);
+    bench.reopen_with(frail());
+    drop((started, consumer));
+    let died = cases(&bench).await;
+    assert!(died.iter().all(|case| !case.company.is_guilty()));
+    pass_judgement(&bench, &died).await;
+    assert_eq!((held(&bench).await, trials(&bench).await), (30, 1));
+    bench.store.release(bench.now(), MANY).await.unwrap();
+    assert_eq!((held(&bench).await, trials(&bench).await), (30, 0));
+    bench.clock.skip(Duration::from_secs(60));
+    bench.store.release(bench.now(), MANY).await.unwrap();
+    assert_eq!(held(&bench).await, 29, "the next canary goes");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The books in PostgreSQL, a leader, and a road in memory between the two: what a journal tells
 //! is written into the books at once.
 
-use crate::queues::Queues;
+use crate::queues::{Queues, Sending};
 use domain::books::Place;
 use domain::control::Snapshot;
 use domain::fleet::Heartbeat;
@@ -204,22 +204,28 @@ impl Bench {
         books.sent(all(Sent::Begun)).await.unwrap();
         books.sent(all(Sent::Confirmed)).await.unwrap();
         let count = due.len();
-        let tickets = due.into_iter().map(|Due { ticket, .. }| ticket);
-        self.publish(tickets.collect()).await;
+        let sending = |due: Due| Sending {
+            ticket: due.ticket,
+            is_alone: due.alone,
+        };
+        self.publish(due.into_iter().map(sending).collect()).await;
         count
     }
 
     /// Into the queues of their stages; what nobody takes there comes in by the door.
-    pub(crate) async fn publish(&self, tickets: Vec<Ticket>) {
-        let takes = |ticket: &Ticket| self.flows.claims(&ticket.stage, &ticket.kind);
+    pub(crate) async fn publish(&self, tickets: Vec<Sending>) {
+        let takes = |sending: &Sending| {
+            let Ticket { stage, kind, .. } = &sending.ticket;
+            self.flows.claims(stage, kind)
+        };
         let (taken, unclaimed): (Vec<_>, Vec<_>) = tickets.into_iter().partition(takes);
-        for ticket in taken {
-            self.queues().push(ticket);
+        for sending in taken {
+            self.queues().push(sending);
         }
         self.tell(
             unclaimed
                 .into_iter()
-                .map(|ticket| self.unclaimed(ticket))
+                .map(|sending| self.unclaimed(sending.ticket))
                 .collect(),
         )
         .await;

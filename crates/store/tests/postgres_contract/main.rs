@@ -88,7 +88,10 @@ suites! {
     postgres_keeps_the_promises_about_reports oopses,
     postgres_keeps_the_promises_of_the_waits waits,
     postgres_keeps_the_promises_about_repair repair,
+    postgres_keeps_the_promises_about_what_is_told_of_breakers breakers,
+    postgres_keeps_the_promises_about_gates gates,
     postgres_keeps_the_promises_about_releases releases,
+    postgres_keeps_the_promises_about_trials trials,
     postgres_keeps_the_promises_of_the_broker_with_a_journal_between broker,
     postgres_keeps_the_promises_about_the_death_of_a_process crash,
 }

@@ -11,6 +11,21 @@ pub(crate) struct Copied {
     pub(crate) ticket: Arc<Ticket>,
     /// Somebody had it: the flag that a broker puts on what it delivers again.
     pub(crate) is_redelivered: bool,
+    /// It is on trial: the header that goes with it.
+    pub(crate) is_alone: bool,
+}
+
+/// A ticket on its way to its queue.
+pub(crate) struct Sending {
+    pub(crate) ticket: Ticket,
+    pub(crate) is_alone: bool,
+}
+
+impl From<Ticket> for Sending {
+    fn from(ticket: Ticket) -> Self {
+        let is_alone = false;
+        Self { ticket, is_alone }
+    }
 }
 
 /// A copy in somebody's hand.
@@ -48,10 +63,11 @@ impl Queues {
         self.used.insert(stage.clone(), permit);
     }
 
-    pub(crate) fn push(&mut self, ticket: Ticket) {
+    pub(crate) fn push(&mut self, Sending { ticket, is_alone }: Sending) {
         let copied = Copied {
             ticket: Arc::new(ticket),
             is_redelivered: false,
+            is_alone,
         };
         let queue = self.queues.entry(copied.ticket.stage.clone());
         queue.or_default().push_back(copied);

@@ -78,9 +78,9 @@ impl Broker for Road {
         for settlement in &group {
             said.push(told(settlement));
             if let Disposition::Forward(copy) = settlement.disposition() {
-                next.push((**copy).clone());
+                next.push((**copy).clone().into());
             }
-            next.extend(settlement.emits().iter().cloned());
+            next.extend(settlement.emits().iter().cloned().map(Into::into));
         }
         self.0.tell(said).await;
         self.0.publish(next).await;
@@ -171,7 +171,14 @@ impl Subscription {
                     let suspect = Delivery::suspect(ticket, receipt, Holder::unknown(), None);
                     Incoming::Suspect(suspect)
                 }
-                false => Incoming::Fresh(Delivery::new(ticket, receipt)),
+                false => {
+                    let fresh = Delivery::new(ticket, receipt);
+                    Incoming::Fresh(if copied.is_alone {
+                        fresh.alone()
+                    } else {
+                        fresh
+                    })
+                }
             });
         }
         incoming

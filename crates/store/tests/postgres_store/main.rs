@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod deaths;
+mod gates;
 mod ledger;
 mod repair;
 mod server;
 mod support;
+mod trials;
 mod waits;

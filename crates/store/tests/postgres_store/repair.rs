@@ -6,7 +6,7 @@ use domain::breaker::Scope;
 use domain::names::Version;
 use domain::outcome::OutcomeKind;
 use domain::ports::{Action, Catalog, Desk, Election, Ledger, Order, Plans, Serving};
-use domain::record::{Arrived, Fate, Said};
+use domain::record::{Arrived, Fate, Record, Said};
 use domain::signature::SignatureId;
 use domain::ticket::Ticket;
 use domain::wait::{Condition, Reason, Wait};
@@ -15,16 +15,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Postgres, PostgresConfig};
 
-const PROBE: Duration = Duration::from_secs(60);
-const SIGNATURE: SignatureId = SignatureId::new(1, 7);
+pub(crate) const PROBE: Duration = Duration::from_secs(60);
+pub(crate) const SIGNATURE: SignatureId = SignatureId::new(1, 7);
 
-fn serving(version: &str, by: &[&str]) -> Serving {
+pub(crate) fn serving(version: &str, by: &[&str]) -> Serving {
     let holders: BTreeSet<_> = by.iter().map(|name| holder(name)).collect();
     let version = Version::new(version).unwrap();
     Serving::from([(stage("frail"), BTreeMap::from([(version, holders)]))])
 }
 
 impl Bench {
+    /// The attempt begins on this version.
+    pub(crate) fn started_on(&self, by: &str, ticket: &Ticket, version: &str) -> Record {
+        let mut record = self.started(by, ticket);
+        if let Said::Started(started) = &mut record.said {
+            let mut scene = (*started.scene).clone();
+            scene.version = Version::new(version).unwrap();
+            started.scene = Arc::new(scene);
+        }
+        record
+    }
+
     /// An attempt at a ticket of `frail` fails so, on this version.
     async fn fails(&self, ledger: &Arc<dyn Ledger>, ticket: &Ticket, version: &str) {
         let wait = Wait {
@@ -55,7 +66,7 @@ impl Bench {
     }
 
     /// So many tickets of `frail` fail alike and are held.
-    async fn held(
+    pub(crate) async fn held(
         &self,
         (store, ledger): (&Postgres, &Arc<dyn Ledger>),
         count: usize,
@@ -270,45 +281,6 @@ async fn postgres_a_plan_that_cannot_be_read_stops_nobody_else() {
     let orders: Vec<Order> = tickets[1..].iter().map(order).collect();
     store.carry_out(orders).await.unwrap();
     assert_eq!(due(&ledger, bench.now()).await.len(), 4);
-    bench.assert_balanced(&store).await;
-}
-
-#[tokio::test]
-async fn postgres_gives_the_permit_to_one_who_serves_the_wanted_version() {
-    let Some(bench) = bench() else { return };
-    let (store, ledger) = bench.leading().await;
-    bench.held((&store, &ledger), 20).await;
-    let snapshot = store.snapshot().await.unwrap();
-    let gate = &snapshot.gates[&stage("frail")];
-    assert_eq!(gate.permit, None);
-    let revision = snapshot.revision;
-    let v2 = Version::new("v2").unwrap();
-    let mut both = serving("v1", &["a", "z"]);
-    let versions = both.get_mut(&stage("frail")).unwrap();
-    versions.insert(v2, BTreeSet::from([holder("m")]));
-    ledger.serving(both, bench.now()).await.unwrap();
-    let snapshot = store.snapshot().await.unwrap();
-    assert!(snapshot.revision > revision, "everybody is told");
-    let permit = snapshot.gates[&stage("frail")].permit.clone().unwrap();
-    assert_eq!((permit.number, permit.holder), (1, holder("m")));
-    assert_eq!(
-        due(&ledger, bench.now()).await.len(),
-        1,
-        "the queue was empty"
-    );
-    // Nobody but its holder can use it up, and who is gone is not waited for.
-    let canary = due(&ledger, bench.now()).await.remove(0).ticket;
-    publish(&ledger, canary.name).await;
-    ledger
-        .serving(serving("v1", &["a", "z"]), bench.now())
-        .await
-        .unwrap();
-    bench.clock.skip(PROBE);
-    due(&ledger, bench.now()).await;
-    due(&ledger, bench.now().plus(Duration::from_secs(1))).await;
-    let snapshot = store.snapshot().await.unwrap();
-    let permit = snapshot.gates[&stage("frail")].permit.clone().unwrap();
-    assert_eq!((permit.number, permit.holder), (2, holder("a")));
     bench.assert_balanced(&store).await;
 }
 

@@ -236,7 +236,7 @@ pub async fn a_verdict_reports_the_attempt_and_lets_the_ticket_go_around(stand: 
     let entry = stand.entry(name.ticket).await;
     assert_eq!(entry.ticket.name, name.renewed().charged());
     assert_eq!(entry.oopses.len(), 1);
-    stand.waits_as(name.ticket, Reason::Backoff).await;
+    stand.waits_as(name.ticket, Reason::Trial).await;
     stand.skip(2 * SECOND);
     assert_eq!(release(&stand, 10).await.released, 1);
 }

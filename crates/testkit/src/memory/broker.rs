@@ -172,7 +172,13 @@ impl Subscription {
                 *started_at,
             )),
             (None, Some(why)) => Incoming::Unreadable(Delivery::unreadable(ticket, receipt, why)),
-            (None, None) => Incoming::Fresh(Delivery::new(ticket, receipt)),
+            (None, None) => {
+                let delivery = Delivery::new(ticket, receipt);
+                Incoming::Fresh(match row.is_some_and(|row| row.is_on_trial) {
+                    true => delivery.alone(),
+                    false => delivery,
+                })
+            }
         })
     }
 }

@@ -20,10 +20,14 @@ impl Shared {
 impl State {
     fn crash(&mut self, now: Timestamp) {
         self.incarnation += 1;
+        let at_work = self.at_work();
         let leases: Vec<(u64, Lease)> = std::mem::take(&mut self.leases).into_iter().collect();
         for (tag, lease) in leases {
-            match lease.start {
-                Some(_) => self.suspect(lease, now),
+            match &lease.start {
+                Some((holder, _)) => {
+                    let beside = at_work.get(holder).map_or(0, |all| all - 1);
+                    self.suspect(lease, beside, now);
+                }
                 None => {
                     self.leases.insert(tag, lease);
                     self.take_back(tag, now);
@@ -33,7 +37,7 @@ impl State {
     }
 
     /// The attempt was running; what became of it nobody knows.
-    fn suspect(&mut self, lease: Lease, now: Timestamp) {
+    fn suspect(&mut self, lease: Lease, beside: u32, now: Timestamp) {
         let Some((holder, started_at)) = lease.start else {
             return;
         };
@@ -43,7 +47,7 @@ impl State {
             row.entry.ticket.name == ticket.name && matches!(row.entry.place, Place::Running { .. })
         });
         if row.is_none() {
-            self.orphan(&ticket, holder, started_at, now);
+            self.orphan(&ticket, (holder, started_at), beside, now);
             return self.free_key(&ticket, now);
         }
         let wait = Wait {
@@ -56,5 +60,8 @@ impl State {
             oops: None,
         };
         self.wait(ticket.name, wait);
+        if let Some(row) = self.rows.get_mut(&ticket.id()) {
+            row.beside = beside;
+        }
     }
 }

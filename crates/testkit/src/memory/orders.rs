@@ -135,7 +135,8 @@ fn why_not_retry(place: &Place) -> Option<Answer> {
         | Condition::Pending { .. }
         | Condition::Parked
         | Condition::Held { .. }
-        | Condition::Repair { .. } => None,
+        | Condition::Repair { .. }
+        | Condition::Trial { .. } => None,
     }
 }
 

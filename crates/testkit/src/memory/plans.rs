@@ -4,12 +4,12 @@ use super::Memory;
 use super::state::State;
 use async_trait::async_trait;
 use domain::books::Place;
-use domain::breaker::Scope;
+use domain::breaker::{Breaker, Scope};
 use domain::filter::Query;
 use domain::names::StageName;
+use domain::oops::OopsId;
 use domain::plan::{By, Choice, Plan, PlanId, Release, Terms};
 use domain::ports::{PLANS_MAX, PlanError, PlanOrder, Plans, StoreError, Tripped};
-use domain::ticket::TicketId;
 use domain::time::Timestamp;
 
 #[async_trait]
@@ -64,29 +64,35 @@ impl State {
             return Vec::new();
         };
         let newest = board.roster().wanted().map(|it| it.version.clone());
-        let one = |breaker: &domain::breaker::Breaker| {
+        let one = |breaker: &Breaker| {
             let held = match breaker.scope {
-                Scope::Stage => Vec::new(),
-                scope @ Scope::Signature(_) => self.held_by(stage, scope),
+                Scope::Stage if breaker.holds() => self.behind_gate(stage),
+                Scope::Stage => 0,
+                scope @ Scope::Signature(_) => self.held_by(stage, scope).len() as u64,
             };
             Tripped {
                 stage: stage.clone(),
                 breaker: breaker.clone(),
-                held: held.len() as u64,
-                value: self.value_of(&held),
+                held,
+                value: self.value_of(breaker),
                 newest: newest.clone(),
             }
         };
         board.breakers().map(one).collect()
     }
 
-    /// What the newest report about one of these says.
-    fn value_of(&self, held: &[TicketId]) -> String {
-        let row = held.last().and_then(|id| self.rows.get(id));
-        let Some(Place::Waiting(wait)) = row.map(|row| &row.entry.place) else {
-            return String::new();
-        };
-        let report = wait.oops.and_then(|oops| self.oopses.get(&oops));
+    /// How many are in the queue of the stage.
+    fn behind_gate(&self, stage: &StageName) -> u64 {
+        let entries = self.rows.values().map(|row| &row.entry);
+        let at_stage = entries.filter(|entry| entry.ticket.stage == *stage);
+        let queued = at_stage.filter(|entry| matches!(entry.place, Place::Runnable { .. }));
+        queued.count() as u64
+    }
+
+    /// What the report of its newest failure says.
+    fn value_of(&self, breaker: &Breaker) -> String {
+        let newest = breaker.last_failed.map(|name| OopsId::of(&name));
+        let report = newest.and_then(|oops| self.oopses.get(&oops));
         report.map_or_else(String::new, |report| {
             let failure = &report.failure;
             let line = failure.message.lines().next().unwrap_or_default();

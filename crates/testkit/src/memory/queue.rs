@@ -137,7 +137,7 @@ impl State {
         }) = &queued.doubt
             && !queued.is_ghost
         {
-            self.orphan(&queued.ticket, holder.clone(), *started_at, now);
+            self.orphan(&queued.ticket, (holder.clone(), *started_at), 0, now);
         }
     }
 

@@ -91,7 +91,7 @@ impl State {
         };
         if matches!(
             wait.condition,
-            Condition::Backoff { .. } | Condition::NotNow { .. }
+            Condition::Backoff { .. } | Condition::NotNow { .. } | Condition::Trial { .. }
         ) {
             wait.condition = Condition::Repair { signature };
             let why = format!("its breaker is open: {signature}");
@@ -194,7 +194,13 @@ impl State {
             self.snapshot.revision += 1;
             return;
         };
-        for id in self.waiting(|condition| matches!(condition, Condition::Backoff { .. })) {
+        let is_failing = |condition: &Condition| {
+            matches!(
+                condition,
+                Condition::Backoff { .. } | Condition::Trial { .. }
+            )
+        };
+        for id in self.waiting(is_failing) {
             let row = self.rows.get(&id);
             let failed_so = row.is_some_and(|row| row.signature == Some(signature));
             if failed_so && self.stage_of(id) == Some(stage) {

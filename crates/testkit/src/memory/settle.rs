@@ -52,6 +52,7 @@ impl State {
         let id = was.id();
         if let Some(ended) = settlement.ended() {
             self.write_attempt(id, was.name, ended);
+            self.tried(id, ended.outcome);
         }
         match settlement.disposition() {
             Disposition::Forward(copy) => {
@@ -96,7 +97,9 @@ impl State {
                 oops: None,
             };
             row.write(wait.since, name, fact);
+            row.beside = 0;
         }
+        row.is_on_trial |= matches!(wait.condition, Condition::Trial { .. });
         row.entry.place = Place::Waiting(wait);
         self.attention = true;
     }
@@ -148,7 +151,7 @@ impl State {
             return;
         };
         if let Some(started_at) = doubt.started_at {
-            self.orphan(ticket, doubt.holder, started_at, now);
+            self.orphan(ticket, (doubt.holder, started_at), 0, now);
         }
     }
 }

@@ -12,6 +12,7 @@ use domain::ports::Serving;
 use domain::signature::SignatureId;
 use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
+use domain::trial::Company;
 use domain::verdict::Case;
 use domain::wait::{Condition, Wait};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +31,10 @@ pub(super) struct Row {
     pub(super) signature: Option<SignatureId>,
     /// The plan that released it, until its next attempt has ended.
     pub(super) plan: Option<PlanId>,
+    /// A process died at it, and since then no attempt of it has ended in order.
+    pub(super) is_on_trial: bool,
+    /// Of a suspect: how many other attempts died with it.
+    pub(super) beside: u32,
     /// Why it cannot be read, if a test wants that.
     pub(super) garbled: Option<String>,
 }
@@ -125,6 +130,8 @@ impl State {
             history: VecDeque::new(),
             signature: None,
             plan: None,
+            is_on_trial: false,
+            beside: 0,
             garbled: None,
         };
         self.rows.insert(id, row);
@@ -183,8 +190,8 @@ impl State {
     pub(super) fn orphan(
         &mut self,
         ticket: &Ticket,
-        holder: Holder,
-        started_at: Timestamp,
+        (holder, started_at): (Holder, Timestamp),
+        beside: u32,
         now: Timestamp,
     ) {
         if self.oopses.contains_key(&OopsId::of(&ticket.name)) {
@@ -199,10 +206,12 @@ impl State {
             since: now,
             oops: None,
         };
+        let row = self.rows.get(&ticket.id());
         let case = Case {
             ticket: ticket.clone(),
             wait,
             scene: None,
+            company: row.map_or_else(Company::default, |row| row.company(beside)),
         };
         self.orphans.insert(ticket.name, case);
         self.attention = true;
@@ -218,7 +227,8 @@ impl State {
             reason: reason.clone(),
             by: by.into(),
         };
-        let ticket = row.entry.ticket.clone();
+        let (ticket, beside) = (row.entry.ticket.clone(), row.beside);
+        self.attention |= row.is_on_trial;
         let place = std::mem::replace(&mut row.entry.place, dropped);
         self.note(id, now, "dropped", &format!("{reason} (by {by})"));
         self.taken_away(&ticket.stage, id, now);
@@ -228,7 +238,7 @@ impl State {
                 started_at: Some(started_at),
             } = wait.condition
         {
-            self.orphan(&ticket, holder, started_at, now);
+            self.orphan(&ticket, (holder, started_at), beside, now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Memory;
 use super::state::State;
+use super::trials::TURN;
 use async_trait::async_trait;
 use domain::books::{Fact, Place};
 use domain::names::StageName;
@@ -10,6 +11,7 @@ use domain::ticket::TicketId;
 use domain::time::Timestamp;
 use domain::verdict::{Case, Verdict};
 use domain::wait::{Condition, Wait};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 /// How many ended tickets one call forgets at most.
@@ -46,6 +48,7 @@ impl Waits for Memory {
                         ticket: row.entry.ticket.clone(),
                         wait: wait.clone(),
                         scene: None,
+                        company: row.company(row.beside),
                     }),
                     _ => None,
                 });
@@ -105,17 +108,25 @@ impl State {
                 due.push((until, *id));
             }
         }
+        let turns = self.turns(now).into_iter();
+        let turns: BTreeSet<_> = turns.filter(|(until, _)| *until <= now).collect();
+        due.extend(&turns);
         due.sort_unstable();
         due.truncate(max - by_plans);
-        for (_, id) in &due {
-            self.note(*id, now, "released", "its wait is over");
-            self.make_runnable(*id, now);
+        for one in &due {
+            let why = match turns.contains(one) {
+                true => TURN,
+                false => "its wait is over",
+            };
+            self.note(one.1, now, "released", why);
+            self.make_runnable(one.1, now);
         }
         Round {
             released: u64::try_from(due.len() + by_plans).unwrap_or(u64::MAX),
             next: self
                 .next_end(now)
                 .into_iter()
+                .chain(self.turns(now).into_iter().map(|(until, _)| until))
                 .chain(self.next_repair())
                 .min(),
         }

@@ -2,6 +2,7 @@
 
 use super::Plan;
 use crate::faults::Faulty;
+use crate::memory::TURN;
 use domain::books::{Entry, Fact, Line, Place};
 use domain::event::Event;
 use domain::explain::explain;
@@ -61,6 +62,7 @@ async fn look(evidence: &Evidence<'_>) -> Result<Vec<String>, StoreError> {
     }
     wrong.extend(blame(&entries, &reports, evidence.events));
     wrong.extend(told(evidence.events, &reports));
+    wrong.extend(charged(evidence.events, &entries, &reports));
     wrong.extend(hushed_up(&evidence.wrongs, &reports));
     wrong.extend(unexplained(evidence.ports, evidence.flows, &entries).await?);
     Ok(wrong)
@@ -136,6 +138,32 @@ fn told(events: &[Event], reports: &[Report]) -> Vec<String> {
     wrong
 }
 
+/// Whether the report says that its attempt was not charged: others were in the process that died.
+fn is_bystanders(report: &Report) -> bool {
+    report.failure.message.contains("so none is charged until")
+}
+
+/// An attempt number rises only for an attempt that has a report, and not a bystander's.
+fn charged(events: &[Event], entries: &[Entry], reports: &[Report]) -> Vec<String> {
+    let guilty = reports.iter().filter(|report| !is_bystanders(report));
+    let attempt = |name: &Name| (name.ticket, name.hop, name.attempt.0);
+    let guilty: BTreeSet<_> = guilty.map(|report| attempt(&report.name)).collect();
+    let started = events.iter().filter_map(|event| match event {
+        Event::AttemptStarted { name, .. } => Some(*name),
+        _ => None,
+    });
+    let names = started.chain(entries.iter().map(|entry| entry.ticket.name));
+    let names: BTreeSet<Name> = names.collect();
+    let is_unjust = |name: &&Name| {
+        let (ticket, hop, number) = attempt(name);
+        (1..number).any(|number| !guilty.contains(&(ticket, hop, number)))
+    };
+    let unjust = names.iter().filter(is_unjust);
+    unjust
+        .map(|name| format!("{name} was charged for an attempt that no report lays to it"))
+        .collect()
+}
+
 /// A failure that nobody admits is known to the handler that failed.
 fn hushed_up(wrongs: &BTreeSet<Name>, reports: &[Report]) -> Vec<String> {
     let kept: BTreeSet<Name> = reports.iter().map(|report| report.name).collect();
@@ -164,22 +192,47 @@ async fn unexplained(
     Ok(wrong)
 }
 
-/// How many canaries breakers have sent, as the tickets' histories tell.
-pub(super) async fn canaries(ports: &Faulty) -> usize {
-    let Ok(page) = ports.tickets(everything(Timestamp::EPOCH)).await else {
-        return 0;
-    };
-    let mut count = 0;
-    for entry in page.rows {
-        let history = ports.history(entry.ticket.id()).await.unwrap_or_default();
-        count += history.iter().filter(is_canary).count();
-    }
-    count
+/// What was done about what went wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// How many canaries breakers have sent.
+    pub canaries: usize,
+    /// How often somebody was tried alone in its turn.
+    pub trials: usize,
+    /// How many attempts died in company and were not charged.
+    pub bystanders: usize,
 }
 
-fn is_canary(line: &&Line) -> bool {
+impl Sums {
+    pub(super) const fn add(&mut self, other: Self) {
+        self.canaries += other.canaries;
+        self.trials += other.trials;
+        self.bystanders += other.bystanders;
+    }
+}
+
+/// The sums of a story, as the tickets' histories and the reports tell.
+pub(super) async fn sums(ports: &Faulty) -> Sums {
+    let everything = everything(Timestamp::EPOCH);
+    let reports = ports.list(everything.clone()).await;
+    let reports = reports.map(|page| page.rows).unwrap_or_default();
+    let mut sums = Sums {
+        bystanders: reports.iter().filter(|it| is_bystanders(it)).count(),
+        ..Sums::default()
+    };
+    let tickets = ports.tickets(everything).await;
+    for entry in tickets.map(|page| page.rows).unwrap_or_default() {
+        let history = ports.history(entry.ticket.id()).await.unwrap_or_default();
+        let released = |why: &str| history.iter().filter(|it| is_released(it, why)).count();
+        sums.canaries += released("canary");
+        sums.trials += released(TURN);
+    }
+    sums
+}
+
+fn is_released(line: &Line, because: &str) -> bool {
     match &line.fact {
-        Fact::Noted { what, why, .. } => what == "released" && why.starts_with("canary"),
+        Fact::Noted { what, why, .. } => what == "released" && why.starts_with(because),
         Fact::Attempted { .. } => false,
     }
 }

@@ -1,6 +1,7 @@
 //! Drives a story: submits, orders, kills, heals, and waits until everything has come to rest.
 
-use super::check::{self, Evidence};
+use super::check::{self, Evidence, Sums};
+use super::turns::{Seen, Turns};
 use super::{Berth, Deed, Plan, Played};
 use crate::clock::TestClock;
 use crate::dice::Dice;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// How long after the world is healed everything may take to come to rest.
@@ -41,13 +43,16 @@ pub(super) struct Driver<'a> {
     ports: Faulty,
     tickets: Vec<Ticket>,
     scripts: BTreeMap<StageName, Arc<Script>>,
+    /// Told when a handler kills its worker.
+    killed: Arc<Notify>,
     checker: Arc<Checker>,
     fold: Arc<BooksFold>,
     recorder: Arc<Recorder>,
+    turns: Arc<Seen>,
     next_deed: usize,
     deaths: u32,
-    /// How many canaries breakers have sent in the end, or what was wrong.
-    end: Option<Result<usize, Vec<String>>>,
+    /// What the story came to in the end, or what was wrong.
+    end: Option<Result<Sums, Vec<String>>>,
 }
 
 impl<'a> Driver<'a> {
@@ -59,7 +64,8 @@ impl<'a> Driver<'a> {
         // Its own dice: one more draw of the plan's maker must not change what strikes when.
         let dice = Dice::new(plan.seed ^ 0xFA17);
         let tickets = tickets(plan, &clock);
-        let scripts = scripts(plan, &tickets);
+        let killed = Arc::new(Notify::new());
+        let scripts = scripts(plan, &tickets, &killed);
         Self {
             plan,
             flows,
@@ -67,9 +73,11 @@ impl<'a> Driver<'a> {
             clock,
             tickets,
             scripts,
+            killed,
             checker: Arc::new(Checker::new(Scope::Everything)),
             fold: Arc::default(),
             recorder: Arc::default(),
+            turns: Arc::new(Seen::of(plan)),
             next_deed: 0,
             deaths: 0,
             end: None,
@@ -92,10 +100,12 @@ impl<'a> Driver<'a> {
     }
 
     fn observer(&self) -> Arc<dyn Observer> {
+        let turns = Turns::new(self.ports.clone(), Arc::clone(&self.turns));
         Arc::new(Chorus(vec![
             Arc::clone(&self.checker) as Arc<dyn Observer>,
             Arc::clone(&self.fold) as Arc<dyn Observer>,
             Arc::clone(&self.recorder) as Arc<dyn Observer>,
+            Arc::new(turns),
         ]))
     }
 
@@ -103,9 +113,9 @@ impl<'a> Driver<'a> {
     pub(super) fn end(&mut self) -> Option<Result<Played, String>> {
         let events = self.recorder.events();
         match self.end.take()? {
-            Ok(canaries) => Some(Ok(Played {
+            Ok(sums) => Some(Ok(Played {
                 events,
-                canaries,
+                sums,
                 deaths: self.deaths,
                 struck: self.ports.struck(),
             })),
@@ -126,15 +136,17 @@ impl<'a> Driver<'a> {
     /// One process's life: until a fault or the plan kills it, or the story is over.
     pub(super) async fn live(&mut self, ports: Faulty) {
         self.clock.go();
+        let killed = Arc::clone(&self.killed);
         tokio::select! {
             biased;
             () = ports.died() => {}
+            () = killed.notified() => ports.kill(),
             end = self.go_on(&ports) => self.end = Some(end),
         }
         self.clock.stop();
     }
 
-    async fn go_on(&mut self, ports: &Faulty) -> Result<usize, Vec<String>> {
+    async fn go_on(&mut self, ports: &Faulty) -> Result<Sums, Vec<String>> {
         while let Some((at, deed)) = self.plan.deeds.get(self.next_deed) {
             let due = TestClock::BEGIN.plus(*at);
             sleep(due.since(self.clock.now())).await;
@@ -165,6 +177,10 @@ impl<'a> Driver<'a> {
         };
         let mut wrong = check::the_end(&evidence).await;
         wrong.extend(self.checker.violations().iter().map(ToString::to_string));
+        for script in self.scripts.values() {
+            wrong.extend(self.turns.in_company(&script.on_trial()));
+        }
+        wrong.extend(self.turns.wrong());
         let doubles: usize = self.scripts.values().map(|script| script.doubles()).sum();
         if doubles > 0 {
             wrong.push(format!(
@@ -175,7 +191,7 @@ impl<'a> Driver<'a> {
         let disagreement = self.fold.disagreement(&balance);
         wrong.extend(disagreement.filter(|_| self.deaths == 0));
         match wrong.is_empty() {
-            true => Ok(check::canaries(ports).await),
+            true => Ok(check::sums(ports).await),
             false => Err(wrong),
         }
     }
@@ -299,7 +315,11 @@ fn tickets(plan: &Plan, clock: &TestClock) -> Vec<Ticket> {
     plan.tickets.iter().map(make).collect()
 }
 
-fn scripts(plan: &Plan, tickets: &[Ticket]) -> BTreeMap<StageName, Arc<Script>> {
+fn scripts(
+    plan: &Plan,
+    tickets: &[Ticket],
+    killed: &Arc<Notify>,
+) -> BTreeMap<StageName, Arc<Script>> {
     let script = |(at, stage): (usize, &super::StagePlan)| {
         if stage.is_unstartable {
             return (
@@ -312,7 +332,7 @@ fn scripts(plan: &Plan, tickets: &[Ticket]) -> BTreeMap<StageName, Arc<Script>> 
             script.with(ticket.id(), steps)
         };
         let pairs = tickets.iter().zip(&plan.tickets);
-        let script = pairs.fold(Script::done(), add);
+        let script = pairs.fold(Script::done().that_kills(killed), add);
         (stage.name.clone(), Arc::new(script))
     };
     plan.stages.iter().enumerate().map(script).collect()

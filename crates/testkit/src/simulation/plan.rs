@@ -17,6 +17,12 @@ const CONCURRENCY_MAX: u64 = 3;
 const ORDERS_MAX: u64 = 4;
 const KILLS_MAX: u64 = 3;
 const FAULTS_MAX: u64 = 40;
+/// How many more attempts a stage makes at once where work comes in crowds.
+const CROWD_MAX: u64 = 4;
+/// How often a crowd comes.
+const CROWD_EVERY: Duration = Duration::from_secs(12);
+/// How many of a thousand tickets there kill, at each stage.
+const KILLERS: u32 = 100;
 /// How long tickets come in, things break and operators give orders.
 const TROUBLE: Duration = Duration::from_secs(60);
 
@@ -90,7 +96,7 @@ impl Plan {
         let mut stages: Vec<StagePlan> = (1..=dice.between(1, STAGES_MAX))
             .map(|n| stage(n, &mut dice))
             .collect();
-        if seed % 2 == 1 {
+        if has_breakers(seed) {
             // Their own dice: what else happens in a story is as it was without them.
             let mut dice = Dice::new(seed ^ 0xB4EA);
             for stage in &mut stages {
@@ -99,12 +105,47 @@ impl Plan {
         }
         let count = dice.between(1, TICKETS_MAX);
         let tickets: Vec<TicketPlan> = (0..count).map(|_| ticket(&stages, &mut dice)).collect();
-        Self {
+        let mut plan = Self {
             seed,
             deeds: deeds(tickets.len(), &mut dice),
             faults: faults(&mut dice),
             stages,
             tickets,
+        };
+        if plan.has_killers() {
+            plan.crowd(&mut Dice::new(seed ^ 0xD1ED));
+        }
+        plan
+    }
+
+    /// Whether what keeps failing is held.
+    pub const fn has_breakers(&self) -> bool {
+        has_breakers(self.seed)
+    }
+
+    /// Whether some of its tickets take their processes along, with others in them.
+    pub const fn has_killers(&self) -> bool {
+        self.seed % 5 < 2
+    }
+
+    /// Work comes in crowds, and some of it kills. What else happens is as it was without that.
+    fn crowd(&mut self, dice: &mut Dice) {
+        for stage in &mut self.stages {
+            stage.concurrency += 1 + small(dice, CROWD_MAX);
+        }
+        for (at, deed) in &mut self.deeds {
+            if matches!(deed, Deed::Submit(_)) {
+                *at -=
+                    Duration::from_micros(at.as_micros() as u64 % CROWD_EVERY.as_micros() as u64);
+            }
+        }
+        self.deeds.sort_by_key(|(at, _)| *at);
+        for ticket in &mut self.tickets {
+            for steps in &mut ticket.steps {
+                if dice.happens(KILLERS) {
+                    steps.insert(small(dice, steps.len() as u64), killing(dice));
+                }
+            }
         }
     }
 
@@ -129,6 +170,10 @@ impl Plan {
         steps.any(|step| *step.at_last() == Step::Reject)
             || self.stages.iter().any(|stage| stage.attempts.is_some())
     }
+}
+
+const fn has_breakers(seed: u64) -> bool {
+    seed % 2 == 1
 }
 
 fn rules(plan: &StagePlan) -> Stage {
@@ -179,6 +224,17 @@ fn ticket(stages: &[StagePlan], dice: &mut Dice) -> TicketPlan {
         steps: steps.collect(),
         follows_flow: dice.happens(800),
     }
+}
+
+fn killing(dice: &mut Dice) -> Step {
+    let step = match dice.happens(300) {
+        true => Step::KillWorker,
+        false => Step::KillProcess,
+    };
+    Step::After(
+        Duration::from_millis(dice.between(1, 1_000)),
+        Box::new(step),
+    )
 }
 
 fn step(dice: &mut Dice) -> Step {

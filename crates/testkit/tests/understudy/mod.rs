@@ -46,10 +46,14 @@ pub(crate) enum Flaw {
     StartsInSilence,
     /// Starts the handler before the record is durable.
     RunsBeforeTheRecord,
+    /// Charges everybody who was in a process that died.
+    ChargesBystanders,
+    /// Runs whoever is on trial with the others.
+    TriesInCompany,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::DropsFailures,
         Self::CallsFailuresDone,
         Self::BuriesTheDead,
@@ -57,6 +61,8 @@ impl Flaw {
         Self::ForgetsTheWaiting,
         Self::StartsInSilence,
         Self::RunsBeforeTheRecord,
+        Self::ChargesBystanders,
+        Self::TriesInCompany,
     ];
 }
 
@@ -205,7 +211,7 @@ impl Part {
                 waited: None,
             });
         }
-        let attempted = self.perform(&ticket).await;
+        let attempted = self.perform(&ticket, started.is_alone()).await;
         let performed = started.performed(attempted, self.now());
         self.tell(&Event::AttemptEnded {
             name: ticket.name,
@@ -224,13 +230,14 @@ impl Part {
         });
     }
 
-    async fn perform(&self, ticket: &Arc<domain::ticket::Ticket>) -> Attempted {
+    async fn perform(&self, ticket: &Arc<domain::ticket::Ticket>, alone: bool) -> Attempted {
         let rules = self
             .berth
             .flows
             .stage(&ticket.stage)
             .expect("it was configured");
         let context = Context {
+            alone: alone && !self.has(Flaw::TriesInCompany),
             deadline: self.now().plus(rules.deadline),
             grace: rules.grace,
             stop: Arc::new(Never),
@@ -353,7 +360,10 @@ impl Part {
     }
 
     async fn round(&self) -> Result<Option<Timestamp>, StoreError> {
-        for case in self.berth.ports.cases(self.now(), ROUND_MAX).await? {
+        for mut case in self.berth.ports.cases(self.now(), ROUND_MAX).await? {
+            if self.has(Flaw::ChargesBystanders) {
+                case.company.beside = 0;
+            }
             let stage = &case.ticket.stage;
             let decision = Decision {
                 stage: self.berth.flows.stage(stage).expect("it was configured"),

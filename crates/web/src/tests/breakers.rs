@@ -1,7 +1,8 @@
 use super::client::*;
 use super::fake::*;
-use domain::breaker::{Scope, State as BreakerState};
+use domain::breaker::{Canary, Scope, State as BreakerState};
 use domain::control::Gate;
+use domain::ticket::Name;
 use domain::wait::Condition;
 
 fn open() -> BreakerState {
@@ -143,6 +144,72 @@ async fn a_held_ticket_is_explained_by_its_breaker() {
             .contains("one ticket alone is tried"),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn a_held_ticket_of_a_stage_that_fails_as_a_whole_is_tried_after_that() {
+    let web = web().with(|state| {
+        let mut entry = waiting(1);
+        if let domain::books::Place::Waiting(wait) = &mut entry.place {
+            let signature = signature();
+            wait.condition = Condition::Repair { signature };
+        }
+        state.entries.insert(id(1), entry);
+        let later = BreakerState::Open {
+            since: NOW,
+            next_probe: Some(NOW.plus(2 * MINUTE)),
+        };
+        state.tripped.push(tripped(Scope::Stage, later));
+    });
+    let path = format!("/api/v1/tickets/{}/explain", id(1));
+    let told = web.get(&path).await.json();
+    let then = told["then"].as_str().unwrap();
+    assert!(then.starts_with("its stage fails as a whole"), "{told}");
+    assert_eq!(told["until"], NOW.plus(2 * MINUTE).to_string());
+    let listed = web.get("/api/v1/breakers").await.json();
+    assert_eq!(listed["items"][0]["rests"], true);
+    assert_eq!(listed["items"][1]["rests"], false);
+}
+
+#[tokio::test]
+async fn the_ticket_that_is_tried_knows_that_it_is_the_canary() {
+    let probing = |scope| {
+        let canary = Canary {
+            number: 1,
+            name: Some(Name::first(id(1))),
+            wants: None,
+            sent_at: NOW,
+            asked_at: NOW,
+        };
+        let state = BreakerState::Probing { since: NOW, canary };
+        let web = Web::new().with(|it| {
+            let mut entry = waiting(1);
+            entry.place = domain::books::Place::Runnable { since: NOW };
+            it.entries.insert(id(1), entry);
+            it.tripped.push(tripped(scope, state));
+        });
+        async move {
+            let path = format!("/api/v1/tickets/{}/explain", id(1));
+            web.get(&path).await.json()
+        }
+    };
+    for (scope, what, then) in [
+        (
+            Scope::Signature(signature()),
+            "it is the canary for failure v1-0f3a9c5e77b2d104",
+            "if it lands, the others that are held for this failure follow",
+        ),
+        (
+            Scope::Stage,
+            "it is the canary for its whole stage",
+            "if it lands, its stage takes tickets again",
+        ),
+    ] {
+        let told = probing(scope).await;
+        let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+        assert!(text("waits_for").ends_with(what), "{told}");
+        assert!(text("then").starts_with(then), "{told}");
+    }
 }
 
 #[tokio::test]

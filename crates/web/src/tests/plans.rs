@@ -14,6 +14,17 @@ fn path(n: u8, rest: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_list_is_not_an_order_to_release_everything() {
+    for body in ["[]", r#"["kind=f42"]"#, r#"{"terms":[]}"#] {
+        let web = web();
+        let answered = web.post(&path(1, "/release"), body).await;
+        check_problem(&answered, 400, "bad-request", "expected an object with");
+        let plan = web.fake.state.lock().unwrap().plans[0].clone();
+        assert_eq!(plan.state.as_str(), "ready", "{body}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_of_a_plan_is_not_done() {
     let (release, drop) = (path(1, "/release"), path(1, "/drop"));
     for (path, body, word, says) in [

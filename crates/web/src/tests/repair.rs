@@ -3,7 +3,8 @@
 use super::client::*;
 use super::fake::*;
 use actix_web::http::Method;
-use domain::breaker::{Scope, State as BreakerState};
+use domain::breaker::{Proof, Scope, State as BreakerState};
+use domain::control::Gate;
 use domain::plan::{Choice, Group, Groups, Release, TicketEnd, Why};
 use domain::ports::PlanOrder;
 
@@ -78,6 +79,66 @@ async fn what_is_held_for_a_repair_needs_somebody() {
             .push(tripped(Scope::Signature(signature()), quiet));
     });
     assert!(closed.page("/").await.text().contains("Nothing needs you"));
+}
+
+#[tokio::test]
+async fn a_stage_that_fails_as_a_whole_is_one_need_and_says_what_its_tickets_fail_of() {
+    let web = web().with(|state| state.tripped.push(tripped(Scope::Stage, open())));
+    let page = web.page("/").await.text();
+    let needs = page.split("id=\"needs\"").nth(1).unwrap();
+    let needs = needs.split("</section>").next().unwrap();
+    for says in [
+        "One thing needs you",
+        "fails as a whole: ",
+        "Segfault: x",
+        "500 tickets in its queue, 500 held",
+        "else one is tried",
+    ] {
+        assert!(needs.contains(says), "{says} is missing in {needs}");
+    }
+    let page = web.page("/s/test").await.text();
+    assert!(page.contains("one is tried when the stage has landed"));
+    assert_eq!(page.matches("Try one now").count(), 1, "only the stage");
+}
+
+#[tokio::test]
+async fn a_stage_that_works_again_and_is_let_in_in_steps_does_not_fail() {
+    let at = |state: BreakerState| {
+        Web::new().with(|it| {
+            let gate = Gate {
+                since: NOW,
+                reason: "20 tickets in a row failed".into(),
+                permit: None,
+            };
+            it.snapshot.gates.insert(stage("test"), gate);
+            it.tripped.push(tripped(Scope::Stage, state));
+        })
+    };
+    let releasing = BreakerState::Releasing {
+        since: NOW,
+        proof: Proof::Repaired,
+        proven_at: NOW,
+        plan: Some(plan_id(1)),
+        clues: Vec::new(),
+    };
+    for path in ["/", "/s/test"] {
+        let shut = at(open()).page(path).await.text();
+        assert!(shut.contains(">fails<"), "{path}: {shut}");
+        let let_in = at(releasing.clone()).page(path).await.text();
+        assert!(let_in.contains(">releasing<"), "{path}: {let_in}");
+        assert!(!let_in.contains(">fails<"), "{path}: {let_in}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_released_nothing_says_so() {
+    let web = Web::new().with(|state| state.plans.push(plan(1, 0)));
+    let says = "o ticket waited for it, so there is nothing to release";
+    for path in ["/p", &plan_path(1)] {
+        let page = web.page(path).await.text();
+        assert!(page.contains(says), "{path}: {page}");
+        assert!(!page.contains("0 of 0"), "{path}: {page}");
+    }
 }
 
 #[tokio::test]
@@ -157,7 +218,7 @@ async fn the_page_of_a_plan_tells_where_it_stands_and_what_can_be_done() {
     for says in [
         "badge running",
         "<progress value=\"1\" max=\"500\"",
-        "1 of 500 are not held any more",
+        "1 of 500 no longer waiting",
         "step 2",
         ">Pause<",
         ">Stop<",

@@ -1,8 +1,8 @@
 //! What keeps failing, what is held for it, and what will release it.
 
 use super::words::{ago, number, plan_link, quoted, ticket_link, tickets, until};
-use domain::breaker::{Scope, State};
-use domain::names::Version;
+use domain::breaker::{Breaker, Scope, State};
+use domain::names::{StageName, Version};
 use domain::ports::Tripped;
 use domain::time::Timestamp;
 use maud::{Markup, html};
@@ -14,29 +14,64 @@ const VERSION_CHARS: usize = 20;
 /// How many of the versions that failed a cell shows, the last ones.
 const VERSIONS_SHOWN: usize = 3;
 
-/// What somebody has to repair, if the breaker holds tickets for it.
-pub(super) fn need(tripped: &Tripped, now: Timestamp) -> Option<Markup> {
-    let breaker = &tripped.breaker;
-    if !breaker.holds() {
-        return None;
-    }
-    let stage = html! { a href={ "/s/" (tripped.stage) } { (tripped.stage) } };
-    Some(html! {
-        @match breaker.scope {
-            Scope::Stage => strong { "Stage " (stage) " fails as a whole" },
-            Scope::Signature(_) => strong {
-                (tickets(tripped.held)) " of stage " (stage) " held: " (value(tripped))
-            },
+/// What somebody has to repair: one need for a stage that fails as a whole, whatever its tickets
+/// fail of, else one for each way in which tickets fail that are held.
+pub(super) fn needs(all: &[Tripped], now: Timestamp) -> Vec<Markup> {
+    let is_held_as_a_whole = |stage: &StageName| {
+        let mut of_stage = all.iter().filter(|it| it.stage == *stage);
+        of_stage.any(|it| it.breaker.scope == Scope::Stage && it.breaker.holds())
+    };
+    let needed = all.iter().filter(|it| it.breaker.holds());
+    let needed = needed.filter_map(|it| match it.breaker.scope {
+        Scope::Stage => Some(stage_need(it, all, now)),
+        Scope::Signature(_) if is_held_as_a_whole(&it.stage) => None,
+        Scope::Signature(_) => Some(signature_need(it, now)),
+    });
+    needed.collect()
+}
+
+fn stage_need(tripped: &Tripped, all: &[Tripped], now: Timestamp) -> Markup {
+    let is_of_stage = |it: &&Tripped| it.stage == tripped.stage;
+    let is_signature = |it: &&Tripped| it.breaker.scope != Scope::Stage;
+    let signatures = all.iter().filter(is_of_stage).filter(is_signature);
+    let held: u64 = signatures.map(|it| it.held).sum();
+    html! {
+        strong {
+            "Stage " (stage_link(&tripped.stage)) " fails as a whole"
+            @if !tripped.value.is_empty() { ": " (quoted(&tripped.value, VALUE_CHARS)) }
         }
-        " on " (versions(&breaker.failed_on)) "; deploy a repair and they go on by themselves"
-        @match &breaker.state {
+        " on " (versions(&tripped.breaker.failed_on)) "; " (tickets(tripped.held))
+        " in its queue, " (number(held)) " held"
+        (way_out(&tripped.breaker.state, now))
+    }
+}
+
+fn signature_need(tripped: &Tripped, now: Timestamp) -> Markup {
+    html! {
+        strong {
+            (tickets(tripped.held)) " of stage " (stage_link(&tripped.stage)) " held: "
+            (value(tripped))
+        }
+        " on " (versions(&tripped.breaker.failed_on))
+        (way_out(&tripped.breaker.state, now))
+    }
+}
+
+fn stage_link(stage: &StageName) -> Markup {
+    html! { a href={ "/s/" (stage) } { (stage) } }
+}
+
+fn way_out(state: &State, now: Timestamp) -> Markup {
+    html! {
+        "; deploy a repair and they go on by themselves"
+        @match state {
             State::Open { next_probe: Some(at), .. } => { ", else one is tried " (until(*at, now)) },
             State::Probing { .. } => ", and one is being tried now",
             State::Open { next_probe: None, .. }
             | State::Closed { .. }
             | State::Releasing { .. } => "",
         }
-    })
+    }
 }
 
 /// The breakers of a stage, each with a way to send its canary now.
@@ -54,13 +89,17 @@ pub(super) fn table(breakers: &[Tripped], form_token: &str, now: Timestamp) -> M
                     th scope="col" { "Newest" }
                     th scope="col" { span.hidden { "What you can do" } }
                 } }
-                tbody { @for it in breakers { (row(it, form_token, now)) } }
+                tbody { @for it in breakers { (row(it, it.behind(breakers), (form_token, now))) } }
             }
         }
     }
 }
 
-fn row(tripped: &Tripped, form_token: &str, now: Timestamp) -> Markup {
+fn row(
+    tripped: &Tripped,
+    behind: Option<&Breaker>,
+    (form_token, now): (&str, Timestamp),
+) -> Markup {
     let breaker = &tripped.breaker;
     let signature = match breaker.scope {
         Scope::Stage => None,
@@ -72,7 +111,13 @@ fn row(tripped: &Tripped, form_token: &str, now: Timestamp) -> Markup {
                 (value(tripped))
                 span.note {
                     @if let Some(signature) = &signature { code { (signature) } " · " }
-                    (next(tripped, now))
+                    @match behind {
+                        Some(_) => "one is tried when the stage has landed",
+                        None => (next(tripped, now)),
+                    }
+                    @if signature.is_none() && !tripped.value.is_empty() {
+                        " · last: " (quoted(&tripped.value, VALUE_CHARS))
+                    }
                 }
             }
             td { span class={ "badge " (breaker.state.as_str()) } { (breaker.state.as_str()) } }
@@ -86,7 +131,7 @@ fn row(tripped: &Tripped, form_token: &str, now: Timestamp) -> Markup {
                 }
             }
             td {
-                @if matches!(breaker.state, State::Open { .. }) {
+                @if behind.is_none() && matches!(breaker.state, State::Open { .. }) {
                     form method="post" action={ "/s/" (tripped.stage) "/probe" } {
                         input type="hidden" name="form_token" value=(form_token);
                         @if let Some(signature) = &signature {

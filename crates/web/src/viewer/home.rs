@@ -85,7 +85,7 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
     Ok(html! {
         (needs::section(site, &facts))
         (tiles(&balance))
-        (stage_table::section(site, &views))
+        (stage_table::section(site, &views, &tripped))
         section.card aria-labelledby="tickets-title" {
             div.head {
                 h2 #tickets-title { "Tickets" }

@@ -22,6 +22,7 @@ pub(super) struct Facts<'a> {
 
 pub(super) fn section(site: &Site, facts: &Facts<'_>) -> Markup {
     let needs = needs(site, facts);
+    let others = by_itself(facts.balance);
     let more = needs.len().saturating_sub(NEEDS_SHOWN);
     html! {
         section.needs.bad[!needs.is_empty()] #needs data-live aria-labelledby="needs-title" {
@@ -39,7 +40,7 @@ pub(super) fn section(site: &Site, facts: &Facts<'_>) -> Markup {
                     @if more > 0 { li { "… and " (number(more as u64)) " more" } }
                 }
             }
-            p.muted { (by_itself(facts.balance)) }
+            @if !others.0.is_empty() { p.muted { (others) } }
         }
     }
 }
@@ -53,8 +54,7 @@ fn needs(site: &Site, facts: &Facts<'_>) -> Vec<Markup> {
         });
     }
     needs.extend(views.iter().filter_map(|view| obstacle(view, site.now())));
-    let tripped = facts.tripped.iter();
-    needs.extend(tripped.filter_map(|it| breakers::need(it, site.now())));
+    needs.extend(breakers::needs(facts.tripped, site.now()));
     let parked = count(balance, Reason::Parked);
     if parked > 0 {
         needs.push(html! {
@@ -80,6 +80,8 @@ fn by_itself(balance: &Balance) -> Markup {
     let outside = count(balance, Reason::Pending);
     html! {
         @match (again, outside) {
+            // Beside tickets that are held it would sound as if none waited.
+            (0, 0) if balance.waiting.values().any(|count| *count > 0) => "",
             (0, 0) => "No ticket waits for another try.",
             (again, 0) => { (tickets(again)) " will be tried again by themselves." },
             (0, outside) => { (tickets(outside)) " waiting for a call-back." },

@@ -6,7 +6,7 @@ pub(super) use orders::{act, lead_back};
 
 use super::frame::{Page, PageProblem, Said, status_of, told};
 use super::plans::{about, badge};
-use super::words::{ago, copy_button, fact, known, number, quoted, until};
+use super::words::{ago, copy_button, fact, known, number, quoted, sentence, tickets, until};
 use crate::list::parameters;
 use crate::plans::{find, id_of};
 use crate::problem::Problem;
@@ -79,34 +79,45 @@ fn headline(plan: &Plan) -> Markup {
 }
 
 fn progress(plan: &Plan, now: Timestamp) -> Markup {
-    let counts = &plan.counts;
-    let settled = counts.total - counts.left();
     html! {
         section.card #progress data-live aria-labelledby="progress-title" {
             h2 #progress-title { "Where it stands" }
-            div.bar {
-                progress value=(settled) max=(counts.total.max(1)) aria-label="Released" {}
-                p.muted {
-                    (number(settled)) " of " (number(counts.total)) " are not held any more"
-                    @if let Some(at) = plan.estimate(now) { "; done " (until(at, now)) }
-                }
+            @if plan.counts.total == 0 {
+                p.nothing { (sentence(&plan.why().unwrap_or_default())) "." }
+            } @else {
+                (shares(plan, now))
             }
-            @if let State::Stopped(why) = &plan.state {
-                p.said.bad { "It has stopped: " (why) ". What is left waits on." }
+        }
+    }
+}
+
+fn shares(plan: &Plan, now: Timestamp) -> Markup {
+    let counts = &plan.counts;
+    let settled = counts.total - counts.left();
+    html! {
+        div.bar {
+            progress value=(settled) max=(counts.total) aria-label="Released" {}
+            p.muted {
+                (number(settled)) " of " (number(counts.total)) " no longer waiting"
+                @if let Some(at) = plan.estimate(now) { "; done " (until(at, now)) }
             }
-            dl.facts {
-                (fact("Left", &html! { (number(counts.left())) }))
-                (fact("Released", &html! {
-                    (number(counts.released)) ", " (number(counts.out())) " of them still out"
-                }))
-                (fact("Landed", &html! { (number(counts.landed)) }))
-                (fact("Failed", &html! { (number(counts.failed)) }))
-                (fact("Undecided", &html! { (number(counts.undecided)) }))
-                (fact("Dropped", &html! { (number(counts.dropped)) }))
-                (fact("Moved by others", &html! { (number(counts.gone)) }))
-                @for (at, goal) in plan.goals.iter().enumerate() {
-                    (fact(if at == 0 { "Under way" } else { "Then" }, &under_way(goal)))
-                }
+        }
+        @if let State::Stopped(why) = &plan.state {
+            p.said.bad { "It has stopped: " (why) ". What is left waits on." }
+        }
+        dl.facts {
+            (fact("Left", &html! { (number(counts.left())) }))
+            (fact("Released", &html! {
+                (number(counts.released))
+                @if counts.out() > 0 { ", " (number(counts.out())) " of them still out" }
+            }))
+            (fact("Landed", &html! { (number(counts.landed)) }))
+            (fact("Failed", &html! { (number(counts.failed)) }))
+            (fact("Undecided", &html! { (number(counts.undecided)) }))
+            (fact("Dropped", &html! { (number(counts.dropped)) }))
+            (fact("Moved by others", &html! { (number(counts.gone)) }))
+            @for (at, goal) in plan.goals.iter().enumerate() {
+                (fact(if at == 0 { "Under way" } else { "Then" }, &under_way(goal)))
             }
         }
     }
@@ -115,11 +126,11 @@ fn progress(plan: &Plan, now: Timestamp) -> Markup {
 fn under_way(goal: &Goal) -> Markup {
     html! {
         (choice(&goal.choice)) ": " (number(goal.released)) " of " (number(goal.count))
-        ", step " (goal.step.number + 1)
+        " released; step " (goal.step.number + 1)
         @match goal.step_size() {
-            Some(size) => { " of " (number(size)) ": " (number(goal.step.ended)) " of "
-                (number(goal.step.released)) " back" },
-            None => ", all the rest",
+            Some(size) => { " (" (tickets(size)) "): " (number(goal.step.released)) " sent, "
+                (number(goal.step.ended)) " back" },
+            None => " is all the rest",
         }
         @if let Some(rate) = goal.terms.rate { " at " (rate) }
     }
@@ -200,7 +211,7 @@ fn facts(plan: &Plan, now: Timestamp) -> Markup {
                         Scope::Signature(signature) => code { (signature) },
                     }
                 }))
-                (fact("In steps of", &html! { (terms.ramp) }))
+                (fact("In steps of", &html! { (terms.ramp.to_string().replace(',', ", ")) }))
                 (fact("At most", &html! {
                     @match terms.rate { Some(rate) => (rate), None => "as fast as can be" }
                 }))
@@ -223,10 +234,10 @@ fn stops(terms: &Terms) -> Markup {
     html! {
         "when a whole step does not land"
         @if stop.percent_max < 100 {
-            ", when more than " (stop.percent_max) " % of the last 100 fail, once "
+            "; when more than " (stop.percent_max) " % of the last 100 fail, once "
             (stop.sample_min) " have ended"
         }
-        @if let Some(same) = stop.same { ", when " code { (same) } " comes back" }
+        @if let Some(same) = stop.same { "; when " code { (same) } " comes back" }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::site::Site;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
-use domain::plan::{Plan, Source, State};
+use domain::plan::{Plan, Source};
 use domain::time::Timestamp;
 use maud::{Markup, html};
 
@@ -29,8 +29,8 @@ pub(super) fn table(plans: &[Plan], now: Timestamp) -> Markup {
     html! {
         @if plans.is_empty() {
             p.empty {
-                "No release plan. A breaker makes one when its canary lands; make one by "
-                code { "goaround plan make --filter …" } "."
+                "No release plan. One is made by itself when what was held lands again; of any "
+                "waiting tickets you make one by " code { "goaround plan make" } "."
             }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Release plans" {
@@ -67,7 +67,7 @@ fn row(plan: &Plan, now: Timestamp) -> Markup {
             th scope="row" { (plan_link(plan.id)) }
             td.wide {
                 (about(plan))
-                @if let State::Stopped(why) = &plan.state { span.note { (why) } }
+                @if let Some(why) = plan.why() { span.note { (why) } }
             }
             td { (badge(plan)) }
             (sum("Tickets", counts.total))

@@ -97,12 +97,12 @@ async fn page(site: &Site, name: &str, said: Option<Said<'_>>) -> Result<HttpRes
         div.headline {
             p.muted { "Stage" }
             h1 { (view.name) }
-            p.badges { span #state data-live { (stage_table::state(site, &view)) } }
+            p.badges { span #state data-live { (stage_table::state(site, &view, &tripped)) } }
         }
         (told(said.as_ref()))
         (failing(site, &tripped))
         (releases(&plans, site.now()))
-        (facts(site, &view))
+        (facts(site, &view, &tripped))
     };
     let title = format!("Stage {}", view.name);
     Ok(Page::of(site, &title, body).answer(status_of(said.as_ref())))
@@ -136,7 +136,15 @@ fn releases(plans: &[Plan], now: Timestamp) -> Markup {
     }
 }
 
-fn facts(site: &Site, view: &StageView) -> Markup {
+/// What its gate says of a stage.
+fn failed(view: &StageView, tripped: &[Tripped]) -> &'static str {
+    match stage_table::is_let_in(view, tripped) {
+        true => "Failed as a whole",
+        false => "Fails as a whole",
+    }
+}
+
+fn facts(site: &Site, view: &StageView, tripped: &[Tripped]) -> Markup {
     let now = site.now();
     let rules = site.parts.flows.stage(&view.name);
     let handler = view.handler.as_ref();
@@ -147,7 +155,7 @@ fn facts(site: &Site, view: &StageView) -> Markup {
                 @if let Some(obstacle) = stage_table::obstacle(view, now) {
                     (fact("Held up by", &obstacle))
                 }
-                (known("Fails as a whole", view.gate.as_ref(), |gate| html! {
+                (known(failed(view, tripped), view.gate.as_ref(), |gate| html! {
                     (ago(gate.since, now)) ": " (quoted(&gate.reason, 300))
                 }))
                 (known("Version", handler, |it| quoted(it.version.as_str(), 128)))

@@ -4,14 +4,14 @@ use super::words::{ago, line, number, oops_link, quoted};
 use crate::site::Site;
 use crate::stages::{STAGES_SHOWN, StageView};
 use domain::books::StageCounts;
+use domain::breaker::{Scope, State};
 use domain::control::Hold;
 use domain::names::StageName;
-use domain::ports::Listing;
+use domain::ports::{Listing, Tripped};
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
 
-pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
-    let now = site.now();
+pub(super) fn section(site: &Site, views: &[StageView], tripped: &[Tripped]) -> Markup {
     let shown: Vec<&StageView> = views
         .iter()
         .filter(|view| view.matters(site))
@@ -30,7 +30,7 @@ pub(super) fn section(site: &Site, views: &[StageView]) -> Markup {
                         "No stage is configured. Name one in " code { "goaround.toml" }
                         " and start again; " code { "goaround init" } " writes an example."
                     }
-                } @else { (flows(site)) (table(site, &shown, now)) }
+                } @else { (flows(site)) (table(site, &shown, tripped)) }
                 @if more > 0 { (others(more)) }
             }
         }
@@ -83,7 +83,7 @@ fn flows(site: &Site) -> Markup {
     }
 }
 
-fn table(site: &Site, views: &[&StageView], now: Timestamp) -> Markup {
+fn table(site: &Site, views: &[&StageView], tripped: &[Tripped]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Stages" {
             table {
@@ -102,13 +102,14 @@ fn table(site: &Site, views: &[&StageView], now: Timestamp) -> Markup {
                     th.num scope="col" { "Oldest ready" }
                     th scope="col" { "Version" }
                 } }
-                tbody { @for view in views { (row(site, view, now)) } }
+                tbody { @for view in views { (row(site, view, tripped)) } }
             }
         }
     }
 }
 
-fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
+fn row(site: &Site, view: &StageView, tripped: &[Tripped]) -> Markup {
+    let now = site.now();
     let count = |of: fn(&StageCounts) -> u64| view.counts.as_ref().map_or(0, of);
     let slots = site
         .parts
@@ -120,7 +121,7 @@ fn row(site: &Site, view: &StageView, now: Timestamp) -> Markup {
     html! {
         tr {
             th scope="row" { a href={ "/s/" (name) } { (name) } }
-            td { (state(site, view)) }
+            td { (state(site, view, tripped)) }
             (sum("Ready", count(|counts| counts.ready)))
             td.num data-label="Running" {
                 (number(count(|counts| counts.running)))
@@ -144,8 +145,18 @@ fn sum(label: &str, count: u64) -> Markup {
     html! { td.num.muted[count == 0] data-label=(label) { (number(count)) } }
 }
 
+/// Whether the stage works again and its queue is let in in steps; its gate stays until the last.
+pub(super) fn is_let_in(view: &StageView, tripped: &[Tripped]) -> bool {
+    let mut of_stage = tripped.iter().filter(|it| it.stage == view.name);
+    let is_released = |it: &Tripped| {
+        let state = &it.breaker.state;
+        it.breaker.scope == Scope::Stage && matches!(state, State::Releasing { .. })
+    };
+    view.gate.is_some() && of_stage.any(is_released)
+}
+
 /// What a stage does, as a badge.
-pub(super) fn state(site: &Site, view: &StageView) -> Markup {
+pub(super) fn state(site: &Site, view: &StageView, tripped: &[Tripped]) -> Markup {
     let is_stuck = view
         .handler
         .as_ref()
@@ -157,6 +168,7 @@ pub(super) fn state(site: &Site, view: &StageView) -> Markup {
     let is_configured = site.parts.flows.stage(&view.name).is_some();
     let (class, word) = match (&view.hold, is_configured) {
         (Some(_), _) => ("held", "held"),
+        (None, _) if is_let_in(view, tripped) => ("releasing", "releasing"),
         (None, _) if view.gate.is_some() => ("held", "fails"),
         (None, false) => ("unclaimed", "not configured"),
         (None, true) if is_stuck => ("held", "cannot start"),

@@ -26,6 +26,9 @@ fn breaker(state: BreakerState) -> Breaker {
             since: AT,
             count: 1,
         },
+        last_failed: None,
+        landed_at: None,
+        row_since: None,
     }
 }
 
@@ -179,6 +182,22 @@ fn a_field_of_a_newer_version_is_passed_over() {
     assert_eq!(decode(&newer).as_ref(), Ok(one));
     let newer = [&encode_roster(&roster())[..], b"\xa2\x06\x03new"].concat();
     assert_eq!(decode_roster(&newer), Ok(roster()));
+}
+
+#[test]
+fn what_was_written_before_there_were_times_of_landings_is_read_without_them() {
+    let old = encode(&all()[0]);
+    let newer = Breaker {
+        last_failed: Some(clue().name),
+        landed_at: Some(AT),
+        row_since: Some(AT),
+        ..all()[0].clone()
+    };
+    let written = encode(&newer);
+    assert_eq!(decode(&written).as_ref(), Ok(&newer));
+    assert!(written.len() > old.len());
+    let read = decode(&old).unwrap();
+    assert_eq!((read.last_failed, read.landed_at), (None, None));
 }
 
 #[test]

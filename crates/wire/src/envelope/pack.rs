@@ -40,6 +40,14 @@ impl<'a> Envelope<'a> {
         }
         self
     }
+
+    /// The same message, for a ticket that is on trial.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        let header = (Cow::Borrowed(name::ALONE), Header::Bool(true));
+        self.headers.push(header);
+        self
+    }
 }
 
 fn headers<'a>(

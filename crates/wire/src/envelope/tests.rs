@@ -210,6 +210,16 @@ fn a_message_says_which_versions_must_not_run_it() {
 }
 
 #[test]
+fn a_message_says_that_its_ticket_is_on_trial() {
+    let ticket = full();
+    assert!(read(pack(&ticket, true).alone()).alone);
+    let plain = read(pack(&ticket, true));
+    assert!(!plain.alone);
+    let bad = read(with(&[(name::ALONE, Header::Int(1))]));
+    assert!(!bad.alone && bad.oddities.len() == 1, "{:?}", bad.oddities);
+}
+
+#[test]
 fn versions_that_make_no_sense_are_left_out_and_the_others_count() {
     let bad = Header::Texts(["1", "", "a\0b", "2"].map(Cow::from).into());
     let unpacked = read(with(&[(name::AVOID, bad)]));

@@ -28,6 +28,8 @@ pub struct Unpacked {
     pub has_identity: bool,
     /// The versions of the handler that must not run it.
     pub avoid: Vec<Version>,
+    /// Whether the ticket is on trial, to be run in a process of its own.
+    pub alone: bool,
     /// What was left out because it made no sense, a few lines at most.
     pub oddities: Vec<String>,
 }
@@ -71,6 +73,7 @@ pub fn unpack(envelope: Envelope<'_>, stage: &StageName, now: Timestamp) -> Unpa
         booked: booked && id.is_some(),
         has_identity: id.is_some(),
         avoid: reader.versions(name::AVOID),
+        alone: reader.flag(name::ALONE),
         oddities: reader.oddities.into_lines(),
     }
 }

@@ -1,6 +1,7 @@
 //! A breaker as JSON: what keeps failing, what is held for it, and what happens next.
 
-use domain::breaker::{Canary, Scope, State};
+use super::{BadOrder, complaint, object};
+use domain::breaker::{Breaker, Canary, Scope, State};
 use domain::ports::Tripped;
 use domain::signature::SignatureId;
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,10 @@ pub struct BreakerJson {
     pub state: String,
     /// Since when it is open, probing or releasing.
     pub since: Option<String>,
-    /// What its tickets fail of, as the newest report says; empty for a whole stage.
+    /// What its tickets fail of, as the report of its newest failure says.
     pub value: String,
-    /// How many tickets it holds.
+    /// How many tickets wait behind it: of a signature those that are held for its repair, of a
+    /// stage that takes no deliveries those in its queue.
     pub held: u64,
     /// How many failures it has heard of.
     pub failures: u64,
@@ -30,6 +32,8 @@ pub struct BreakerJson {
     pub canary: Option<CanaryJson>,
     /// When the next one goes, if time decides.
     pub next_probe: Option<String>,
+    /// Whether its stage is held as a whole, so that only that is probed.
+    pub rests: bool,
     /// The plan that releases its tickets.
     pub plan: Option<String>,
     /// The versions that failed so, the last one to be heard of last.
@@ -56,10 +60,18 @@ pub struct CanaryJson {
 }
 
 impl BreakerJson {
-    /// The breaker in JSON's words.
-    pub fn new(tripped: &Tripped) -> Self {
+    /// All of these breakers in JSON's words.
+    pub fn all(tripped: &[Tripped]) -> Vec<Self> {
+        let one = |it: &Tripped| Self::new(it, it.behind(tripped));
+        tripped.iter().map(one).collect()
+    }
+
+    /// The breaker in JSON's words; `behind` is that of its whole stage, if it is probed first.
+    pub fn new(tripped: &Tripped, behind: Option<&Breaker>) -> Self {
         let breaker = &tripped.breaker;
         let signature = signature(breaker.scope);
+        let next = breaker.until().filter(|_| behind.is_none());
+        let then = behind.and_then(|stage| breaker.then_behind(stage));
         Self {
             stage: tripped.stage.to_string(),
             scope: match signature {
@@ -74,12 +86,13 @@ impl BreakerJson {
             failures: breaker.failures,
             probes: breaker.probes,
             canary: breaker.canary().map(CanaryJson::new),
-            next_probe: breaker.until().map(|at| at.to_string()),
+            next_probe: next.map(|at| at.to_string()),
+            rests: behind.is_some(),
             plan: plan(&breaker.state),
             failed_versions: breaker.failed_on.iter().map(ToString::to_string).collect(),
             newest_version: tripped.newest.as_ref().map(ToString::to_string),
             waits_for: breaker.waits_for(),
-            then: breaker.then(),
+            then: then.unwrap_or_else(|| breaker.then()),
         }
     }
 }
@@ -120,7 +133,7 @@ fn plan(state: &State) -> Option<String> {
 
 /// Which breaker is to be probed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with stage")]
+#[serde(deny_unknown_fields)]
 pub struct ProbeJson {
     /// At which stage.
     pub stage: String,
@@ -133,21 +146,22 @@ impl ProbeJson {
     /// Reads the order.
     ///
     /// # Errors
-    /// [`BadOrder`](super::BadOrder) when it is not JSON, or has no stage.
-    pub fn parse(text: &[u8]) -> Result<Self, super::BadOrder> {
-        serde_json::from_slice(text).map_err(|error| super::BadOrder(super::complaint(&error)))
+    /// [`BadOrder`] when it is not JSON, or has no stage.
+    pub fn parse(text: &[u8]) -> Result<Self, BadOrder> {
+        let read = object::from_slice(text, "an object with stage");
+        read.map_err(|error| BadOrder(complaint(&error)))
     }
 
     /// Whose canary is to go.
     ///
     /// # Errors
-    /// [`BadOrder`](super::BadOrder) when the signature cannot be one.
-    pub fn scope(&self) -> Result<Scope, super::BadOrder> {
+    /// [`BadOrder`] when the signature cannot be one.
+    pub fn scope(&self) -> Result<Scope, BadOrder> {
         let Some(text) = &self.signature else {
             return Ok(Scope::Stage);
         };
         let signature = text.parse::<SignatureId>();
-        let signature = signature.map_err(|bad| super::BadOrder(bad.to_string()))?;
+        let signature = signature.map_err(|bad| BadOrder(bad.to_string()))?;
         Ok(Scope::Signature(signature))
     }
 }
@@ -155,7 +169,7 @@ impl ProbeJson {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::breaker::{Breaker, Haste, Proof};
+    use domain::breaker::{Haste, Proof};
     use domain::names::{StageName, Version};
     use domain::plan::PlanId;
     use domain::ticket::{Name, TicketId};
@@ -174,6 +188,9 @@ mod tests {
                 tried: 1,
                 probes: 1,
                 haste: Haste::default(),
+                last_failed: None,
+                landed_at: None,
+                row_since: None,
             },
             held: 500,
             value: "Segfault: x".into(),
@@ -221,7 +238,7 @@ mod tests {
             ),
         ];
         for (state, word, has) in states {
-            let json = BreakerJson::new(&tripped(Scope::Signature(SIGNATURE), state));
+            let json = BreakerJson::new(&tripped(Scope::Signature(SIGNATURE), state), None);
             assert_eq!(json.state, word);
             let found = [
                 json.next_probe.is_some(),
@@ -232,8 +249,29 @@ mod tests {
             assert_eq!(json.waits_for.is_some(), word != "closed");
             assert_eq!(json.signature.as_deref(), Some("v1-0f3a9c5e77b2d104"));
         }
-        let json = BreakerJson::new(&tripped(Scope::Stage, State::quiet()));
+        let json = BreakerJson::new(&tripped(Scope::Stage, State::quiet()), None);
         assert_eq!((json.scope.as_str(), json.signature), ("stage", None));
+    }
+
+    #[test]
+    fn while_its_stage_is_held_a_signature_waits_for_that_and_not_for_a_time() {
+        let open = State::Open {
+            since: Timestamp::EPOCH,
+            next_probe: Some(Timestamp::EPOCH),
+        };
+        let of_stage = tripped(Scope::Stage, open.clone());
+        let of_signature = tripped(Scope::Signature(SIGNATURE), open);
+        let elsewhere = Tripped {
+            stage: StageName::new("test").unwrap(),
+            ..of_signature.clone()
+        };
+        let json = BreakerJson::all(&[of_stage, of_signature, elsewhere]);
+        let rests: Vec<bool> = json.iter().map(|it| it.rests).collect();
+        assert_eq!(rests, [false, true, false]);
+        assert_eq!(json[1].next_probe, None);
+        let then = &json[1].then;
+        assert!(then.starts_with("its stage fails as a whole"), "{then}");
+        assert!(json[0].next_probe.is_some() && json[2].next_probe.is_some());
     }
 
     #[test]
@@ -245,6 +283,7 @@ mod tests {
                 "missing field `stage`",
             ),
             (r#"{"stage":"b","sig":"x"}"#, "unknown field `sig`"),
+            (r#"["b"]"#, "expected an object with stage"),
         ] {
             let said = ProbeJson::parse(text.as_bytes()).unwrap_err().to_string();
             assert!(said.contains(says), "{said}");

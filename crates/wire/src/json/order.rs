@@ -1,8 +1,8 @@
 //! What an operator or an outside system wants done to a ticket, as JSON.
 
 use super::carried::Carried;
-use super::complaint;
 use super::text::Text;
+use super::{complaint, object};
 use domain::names::StageName;
 use domain::outcome::{Done, Failure, Outcome};
 use serde::Deserialize;
@@ -30,7 +30,7 @@ impl DropJson {
     /// # Errors
     /// [`BadOrder`] when it is not JSON, or has no reason or an overlong one.
     pub fn parse(text: &[u8]) -> Result<Self, BadOrder> {
-        let order: Self = serde_json::from_slice(text).map_err(|error| {
+        let order: Self = object::from_slice(text, "an object").map_err(|error| {
             let why = complaint(&error);
             BadOrder(format!(
                 r#"expected {{"reason": "…"}}, because a drop is for ever; {why}"#
@@ -57,7 +57,7 @@ impl DropJson {
 
 /// How an outside event has ended a pending wait: `done`, `failed` or `rejected`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with outcome")]
+#[serde(deny_unknown_fields)]
 pub struct CallbackJson<'a> {
     #[serde(borrow)]
     outcome: Text<'a>,
@@ -83,7 +83,8 @@ impl<'a> CallbackJson<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, BadOrder> {
         let text =
             std::str::from_utf8(text).map_err(|e| BadOrder(format!("expected UTF-8: {e}")))?;
-        serde_json::from_str(text).map_err(|error| BadOrder(complaint(&error)))
+        let read = object::from_str(text, "an object with outcome");
+        read.map_err(|error| BadOrder(complaint(&error)))
     }
 
     /// What the wait has come to.

@@ -2,7 +2,7 @@
 
 use super::terms::TermsJson;
 use domain::breaker::Scope;
-use domain::plan::{Counts, Deed, Goal, Group, Plan, Selection, Source, State};
+use domain::plan::{Counts, Deed, Goal, Group, Plan, Selection, Source};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct PlanJson {
     pub id: String,
     /// `ready`, `running`, `paused`, `stopped` or `done`.
     pub state: String,
-    /// Why it has stopped, if it has.
+    /// Why it has stopped, or why there was nothing to release.
     pub why: Option<String>,
     /// When it was made.
     pub created_at: Option<String>,
@@ -125,10 +125,7 @@ impl PlanJson {
         Self {
             id: plan.id.to_string(),
             state: plan.state.as_str().into(),
-            why: match &plan.state {
-                State::Stopped(why) => Some(why.to_string()),
-                State::Ready | State::Running | State::Paused | State::Done => None,
-            },
+            why: plan.why(),
             created_at: made.map(|deed| deed.at.to_string()),
             by: made.map(|deed| deed.by.clone()),
             moved_at: plan.moved_at.to_string(),
@@ -302,5 +299,25 @@ mod tests {
             Some("the only one of its step did not land")
         );
         assert_eq!((json.counts.failed, json.counts.left), (1, 2));
+    }
+
+    #[test]
+    fn a_plan_of_nothing_says_so() {
+        let selection = Selection {
+            count: 0,
+            ..plan().selection
+        };
+        let draft = Draft {
+            id: plan().id,
+            selection,
+            groups: Groups::default(),
+            terms: Terms::default(),
+            repairs: Some(Scope::Stage),
+        };
+        let json = PlanJson::new(&Plan::new(draft, by()), Timestamp::EPOCH);
+        assert_eq!(json.state, "done");
+        let why = "no ticket waited for it, so there is nothing to release";
+        assert_eq!(json.why.as_deref(), Some(why));
+        assert_eq!(json.trail[0].what, format!("made it: {why}"));
     }
 }

@@ -1,40 +1,37 @@
 //! What somebody wants of a release plan, as JSON.
 
-use super::complaint;
 use super::order::{BadOrder, DropJson};
-use super::terms::TermsJson;
+use super::terms::{self, TermsJson};
+use super::{complaint, object};
 use domain::plan::Choice;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// A plan that is to be made of the waiting tickets that match.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with filter")]
+#[serde(deny_unknown_fields)]
 pub struct MakePlanJson {
     /// Which tickets, in the grammar of the lists.
     pub filter: String,
     /// How they are to be released.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "terms::read")]
     pub terms: TermsJson,
 }
 
 /// Tickets of a plan that are to be released.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    default,
-    expecting = "an object with a group or terms"
-)]
+#[serde(deny_unknown_fields, default)]
 pub struct ReleaseJson {
     /// Which group, for example `kind=f42`; without one everything.
     pub group: Option<String>,
     /// How.
+    #[serde(deserialize_with = "terms::read")]
     pub terms: TermsJson,
 }
 
 /// Tickets of a plan that are to be given up.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with a reason")]
+#[serde(deny_unknown_fields)]
 pub struct DropPlanJson {
     /// Which group; without one everything.
     #[serde(default)]
@@ -49,7 +46,7 @@ impl MakePlanJson {
     /// # Errors
     /// [`BadOrder`] when it is not JSON, or has no filter.
     pub fn parse(text: &[u8]) -> Result<Self, BadOrder> {
-        read(text)
+        read(text, "an object with filter")
     }
 }
 
@@ -62,7 +59,7 @@ impl ReleaseJson {
         if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        read(text)
+        read(text, "an object with a group or terms")
     }
 
     /// Which tickets.
@@ -80,7 +77,7 @@ impl DropPlanJson {
     /// # Errors
     /// [`BadOrder`] when it is not JSON, or has no reason or an overlong one.
     pub fn parse(text: &[u8]) -> Result<Self, BadOrder> {
-        let order: Self = read(text)?;
+        let order: Self = read(text, "an object with a reason")?;
         let reason = order.reason.clone();
         DropJson { reason }.checked()?;
         Ok(order)
@@ -95,8 +92,8 @@ impl DropPlanJson {
     }
 }
 
-fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, BadOrder> {
-    serde_json::from_slice(text).map_err(|error| BadOrder(complaint(&error)))
+fn read<T: DeserializeOwned>(text: &[u8], expected: &'static str) -> Result<T, BadOrder> {
+    object::from_slice(text, expected).map_err(|error| BadOrder(complaint(&error)))
 }
 
 fn choice(group: Option<&str>) -> Result<Choice, BadOrder> {
@@ -133,6 +130,28 @@ mod tests {
                 "group: expected kind=…, key=…",
             ),
             (release("7"), "expected an object with a group or terms"),
+            (
+                release("[]"),
+                "invalid type: sequence, expected an object with a group or terms",
+            ),
+            (
+                release(r#"["kind=f42"]"#),
+                "expected an object with a group or terms",
+            ),
+            (
+                release(r#"{"terms":[]}"#),
+                "invalid type: sequence, expected an object with terms",
+            ),
+            (
+                release(r#"{"terms":{"stop":[1]}}"#),
+                "invalid type: sequence, expected an object with a stop rule",
+            ),
+            (release("{} {}"), "trailing characters"),
+            (make(r#"["is:held"]"#), "expected an object with filter"),
+            (
+                drop(r#"["everything"]"#),
+                "expected an object with a reason",
+            ),
             (drop("{}"), "missing field `reason`"),
             (
                 drop(r#"{"reason":" "}"#),
@@ -151,5 +170,7 @@ mod tests {
         assert_eq!(order.terms, TermsJson::default());
         let group = ReleaseJson::parse(br#"{"group":"key=a=b"}"#).unwrap();
         assert_eq!(group.choice().unwrap().to_string(), "key=a=b");
+        let all = ReleaseJson::parse(b"{}").unwrap();
+        assert_eq!(all.choice(), Ok(Choice::Everything));
     }
 }

@@ -1,8 +1,8 @@
 //! A ticket that somebody wants done, as JSON: parsed at the edge, borrowed from the request.
 
 use super::carried::Carried;
-use super::complaint;
 use super::text::Text;
+use super::{complaint, object};
 use domain::ticket::Payload;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ const FIELDS: [&str; 10] = [
 
 /// A ticket that somebody wants done. Every field but `flow` or `stage` is optional.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with flow or stage")]
+#[serde(deny_unknown_fields)]
 pub struct SubmitJson<'a> {
     /// The flow it is to follow.
     #[serde(borrow)]
@@ -73,7 +73,8 @@ impl<'a> SubmitJson<'a> {
                 error.valid_up_to()
             ))
         })?;
-        serde_json::from_str(text).map_err(|error| BadSubmit(explained(&error)))
+        let read = object::from_str(text, "an object with flow or stage");
+        read.map_err(|error| BadSubmit(explained(&error)))
     }
 
     /// What it carries.

@@ -1,13 +1,14 @@
 //! On which terms tickets are released, as JSON.
 
+use super::object;
 use super::order::BadOrder;
 use domain::plan::{Order, Ramp, StopRule, Terms};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// On which terms tickets are released. In a request each may be missing: then it is as the plan
 /// has it, or as it is for a new plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "an object with terms")]
+#[serde(deny_unknown_fields, default)]
 pub struct TermsJson {
     /// Which first: `oldest`, `newest` or `random`.
     pub order: Option<String>,
@@ -16,12 +17,13 @@ pub struct TermsJson {
     /// In which steps, for example `1,10,100`; the rest goes in the last. `all` has none.
     pub ramp: Option<String>,
     /// What stops it.
+    #[serde(deserialize_with = "read_stop")]
     pub stop: Option<StopJson>,
 }
 
 /// What stops a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "an object with a stop rule")]
+#[serde(deny_unknown_fields, default)]
 pub struct StopJson {
     /// More than so many percent of the last 100 have failed; 100 never stops.
     pub percent_max: u8,
@@ -116,6 +118,25 @@ impl TermsJson {
                 Some(stop) => stop.checked()?,
             },
         })
+    }
+}
+
+/// Reads terms from an object, and from nothing else.
+pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TermsJson, D::Error> {
+    object::within(deserializer, "an object with terms")
+}
+
+fn read_stop<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StopJson>, D::Error> {
+    let read = Option::<Stop>::deserialize(deserializer)?;
+    Ok(read.map(|Stop(stop)| stop))
+}
+
+/// A stop rule that is written as an object.
+struct Stop(StopJson);
+
+impl<'de> Deserialize<'de> for Stop {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object::within(deserializer, "an object with a stop rule").map(Self)
     }
 }
 

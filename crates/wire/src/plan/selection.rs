@@ -115,6 +115,7 @@ const fn reason_of(reason: Reason) -> proto::WaitReason {
         Reason::Held => proto::WaitReason::Held,
         Reason::Unclaimed => proto::WaitReason::Unclaimed,
         Reason::Suspect => proto::WaitReason::Suspect,
+        Reason::Trial => proto::WaitReason::Trial,
         Reason::Unique => proto::WaitReason::Unique,
     }
 }
@@ -130,6 +131,7 @@ fn read_reason(number: i32) -> Result<Reason, Unreadable> {
         proto::WaitReason::Held => Reason::Held,
         proto::WaitReason::Unclaimed => Reason::Unclaimed,
         proto::WaitReason::Suspect => Reason::Suspect,
+        proto::WaitReason::Trial => Reason::Trial,
         proto::WaitReason::Unique => Reason::Unique,
     })
 }

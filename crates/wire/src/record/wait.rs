@@ -24,6 +24,7 @@ pub(super) fn write<'a>(wait: &'a Wait, writer: &mut Writer<'a>) -> proto::Wait 
             started_at_us: started_at.map(Timestamp::as_micros),
         }),
         Condition::Unique { other } => Field::Unique(other.into()),
+        Condition::Trial { until } => Field::TrialFromUs(until.as_micros()),
     };
     proto::Wait {
         condition: Some(condition),
@@ -70,5 +71,6 @@ fn condition(field: Field, tables: &Tables) -> Result<Condition, Unreadable> {
         Field::Unique(other) => Condition::Unique {
             other: other.into(),
         },
+        Field::TrialFromUs(until) => Condition::Trial { until: at(until) },
     })
 }

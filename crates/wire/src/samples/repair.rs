@@ -63,9 +63,10 @@ fn state() -> impl Strategy<Value = BreakerState> {
 pub(crate) fn breaker() -> impl Strategy<Value = Breaker> {
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
     let haste = (at(), any::<u32>()).prop_map(|(since, count)| Haste { since, count });
-    let parts = (scope(), state(), vec(words(), 0..4), numbers, haste);
+    let ends = (option::of(copy()), option::of(at()));
+    let parts = (scope(), state(), vec(words(), 0..4), numbers, haste, ends);
     parts.prop_map(
-        |(scope, state, failed_on, (failures, tried, probes), haste)| Breaker {
+        |(scope, state, failed_on, (failures, tried, probes), haste, ends)| Breaker {
             scope,
             state,
             failed_on,
@@ -73,6 +74,9 @@ pub(crate) fn breaker() -> impl Strategy<Value = Breaker> {
             tried,
             probes,
             haste,
+            last_failed: ends.0,
+            landed_at: ends.1,
+            row_since: ends.1,
         },
     )
 }

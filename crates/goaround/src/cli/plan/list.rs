@@ -29,68 +29,85 @@ pub(super) struct List {
     sort: First,
 }
 
+const ID: Column = Column {
+    head: "ID",
+    cell: |plan, _| member(plan, "id"),
+};
+const STATE: Column = Column {
+    head: "STATE",
+    cell: |plan, _| member(plan, "state"),
+};
+const STAGE: Column = Column {
+    head: "STAGE",
+    cell: |plan, _| member(&plan["selection"], "stage"),
+};
+const OF: Column = Column {
+    head: "OF",
+    cell: |plan, _| member(&plan["selection"], "source"),
+};
+const TICKETS: Column = Column {
+    head: "TICKETS",
+    cell: |plan, _| member(&plan["counts"], "total"),
+};
+const LEFT: Column = Column {
+    head: "LEFT",
+    cell: |plan, _| member(&plan["counts"], "left"),
+};
+const OUT: Column = Column {
+    head: "OUT",
+    cell: |plan, _| member(&plan["counts"], "out"),
+};
+const LANDED: Column = Column {
+    head: "LANDED",
+    cell: |plan, _| member(&plan["counts"], "landed"),
+};
+const FAILED: Column = Column {
+    head: "FAILED",
+    cell: |plan, _| member(&plan["counts"], "failed"),
+};
+const MADE: Column = Column {
+    head: "MADE",
+    cell: |plan, terminal| terminal.when(&member(plan, "created_at")),
+};
+const BY: Column = Column {
+    head: "BY",
+    cell: |plan, _| member(plan, "by"),
+};
+const WHY: Column = Column {
+    head: "WHY",
+    cell: |plan, _| member(plan, "why"),
+};
+
 const COLUMNS: &[Column] = &[
-    Column {
-        head: "ID",
-        cell: |plan, _| member(plan, "id"),
-    },
-    Column {
-        head: "STATE",
-        cell: |plan, _| member(plan, "state"),
-    },
-    Column {
-        head: "STAGE",
-        cell: |plan, _| member(&plan["selection"], "stage"),
-    },
-    Column {
-        head: "OF",
-        cell: |plan, _| member(&plan["selection"], "source"),
-    },
-    Column {
-        head: "TICKETS",
-        cell: |plan, _| member(&plan["counts"], "total"),
-    },
-    Column {
-        head: "LEFT",
-        cell: |plan, _| member(&plan["counts"], "left"),
-    },
-    Column {
-        head: "OUT",
-        cell: |plan, _| member(&plan["counts"], "out"),
-    },
-    Column {
-        head: "LANDED",
-        cell: |plan, _| member(&plan["counts"], "landed"),
-    },
-    Column {
-        head: "FAILED",
-        cell: |plan, _| member(&plan["counts"], "failed"),
-    },
-    Column {
-        head: "MADE",
-        cell: |plan, terminal| terminal.when(&member(plan, "created_at")),
-    },
-    Column {
-        head: "BY",
-        cell: |plan, _| member(plan, "by"),
-    },
-    Column {
-        head: "WHY",
-        cell: |plan, _| member(plan, "why"),
-    },
+    ID, STATE, STAGE, OF, TICKETS, LEFT, OUT, LANDED, FAILED, MADE, BY, WHY,
 ];
+/// What fits on a line of 80 characters with the whole id, so that it can be copied; the rest is
+/// told by `plan show`.
+const FOR_PEOPLE: &[Column] = &[ID, STATE, STAGE, TICKETS, LEFT, MADE];
+
+/// Where plans come from, for whoever looks for one.
+const NONE: &str = "there are no plans: one is made by itself when what was held lands again, \
+                    or by goaround plan make --filter 'is:parked'";
 
 impl List {
     pub(super) fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
         let mut answer = client.get(&format!("plans?limit={PLANS_MAX}"))?;
+        let is_none = items(&answer).is_empty();
         let mut picked = self.pick(items(&answer), terminal.now());
         let matching = picked.len();
         picked.truncate(self.limit);
         let is_empty = picked.is_empty();
+        let columns = match self.output {
+            Format::Table if terminal.is_for_person() => FOR_PEOPLE,
+            _ => COLUMNS,
+        };
         answer["items"] = picked.into();
-        print_list(&answer, COLUMNS, self.output, terminal)?;
+        print_list(&answer, columns, self.output, terminal)?;
         if is_empty && self.output == Format::Table {
-            terminal.note("no plans match");
+            terminal.note(match is_none {
+                true => NONE,
+                false => "no plans match",
+            });
         }
         if matching > self.limit {
             terminal.note(&format!(

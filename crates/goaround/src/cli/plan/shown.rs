@@ -45,14 +45,15 @@ pub(super) fn print(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure>
 }
 
 fn stops(rule: &Json) -> String {
-    let share = format!(
-        "above {} % failed of the last 100, once {} have ended",
-        member(rule, "percent_max"),
-        member(rule, "sample_min")
-    );
+    let mut stops = "when a whole step does not land".to_owned();
+    if rule["percent_max"] != 100 {
+        let (share, least) = (member(rule, "percent_max"), member(rule, "sample_min"));
+        let text = format!("; above {share} % failed of the last 100, once {least} have ended");
+        stops.push_str(&text);
+    }
     match member(rule, "same").as_str() {
-        "" => share,
-        same => format!("{share}; when {same} comes back"),
+        "" => stops,
+        same => format!("{stops}; when {same} comes back"),
     }
 }
 

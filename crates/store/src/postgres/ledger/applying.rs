@@ -67,7 +67,7 @@ impl Books {
             ..
         } = hearing;
         keys::pass_on(&tx, &mut working, now).await?;
-        let has_waits = working.has_new_waits();
+        let has_waits = working.has_new_waits() || working.ends_trial();
         let written = working.write(&tx, LEDGER_SHARD).await?;
         let repaired = repairs.finish(&tx).await?;
         tx.commit().await?;

@@ -1,6 +1,7 @@
 //! A holder that is dead: what it had claimed is a question now, and what it left behind is told.
 
 use super::Books;
+use super::deaths::{self, InHand};
 use crate::codes::Count;
 use crate::postgres::fault::Fault;
 use crate::postgres::keys;
@@ -15,8 +16,9 @@ use domain::oops::{OopsId, Report, Scene, Source, Span};
 use domain::outcome::{Failure, OutcomeKind};
 use domain::ticket::{Ticket, TicketId};
 use domain::time::Timestamp;
+use domain::trial::Company;
 use domain::wait::{Condition, Reason, Wait};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 /// What the history says of an attempt whose end somebody else had to tell.
@@ -49,11 +51,15 @@ impl Books {
             return Ok(Vec::new());
         }
         let mut working = Working::load(&tx, ids).await?;
-        let left = left_behind(&mut working, holder, now);
+        let dead = BTreeSet::from([holder.clone()]);
+        deaths::note(&tx, &dead, now).await?;
+        let in_hand = InHand::of(&tx, &dead).await?;
+        let left = left_behind(&mut working, (holder, &in_hand), now);
         let owed = without_reported(&tx, &mut working, left, now).await?;
         let reports = reports(&tx, &mut working, owed, now).await?;
         keys::pass_on(&tx, &mut working, now).await?;
         working.write(&tx, LEDGER_SHARD).await?;
+        deaths::forget_judged(&tx, &dead).await?;
         tx.commit().await?;
         self.wake();
         Ok(reports)
@@ -63,14 +69,26 @@ impl Books {
 /// An attempt that its holder left behind.
 struct Left {
     open: Open,
-    /// Whether its ticket has gone on without it. If not, the attempt stays open for the verdict,
-    /// which needs to know who had it; it is told of all the same, since the word that its ticket
-    /// has gone on may come next, and then nobody judges it.
-    has_gone_on: bool,
+    then: Then,
+}
+
+/// What became of its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The attempt stays open for the verdict, which needs to know who had it and in what company
+    /// that one died. It is told of all the same, since the word that its ticket has gone on may
+    /// come next, and then nobody judges it.
+    IsJudged(Company),
+    /// It has gone on without it.
+    HasGoneOn,
 }
 
 /// Claims become suspect; returns every attempt that nobody will tell the end of.
-fn left_behind(working: &mut Working, holder: &Holder, now: Timestamp) -> Vec<Left> {
+fn left_behind(
+    working: &mut Working,
+    (holder, in_hand): (&Holder, &InHand),
+    now: Timestamp,
+) -> Vec<Left> {
     let tracked = working.attempts.values();
     let of_holder = tracked.filter(|tracked| !tracked.is_over && tracked.open.holder == *holder);
     let open: Vec<Open> = of_holder.map(|tracked| tracked.open.clone()).collect();
@@ -81,19 +99,16 @@ fn left_behind(working: &mut Working, holder: &Holder, now: Timestamp) -> Vec<Le
                 if placed.state == RUNNING && placed.is_claimed {
                     put_suspect(placed, &open, now);
                 }
-                left.push(Left {
-                    open,
-                    has_gone_on: false,
-                });
+                let company = in_hand.company(holder, placed.is_alone);
+                let then = Then::IsJudged(company);
+                left.push(Left { open, then });
             }
             Some(placed) => {
                 if placed.is_ended() {
                     placed.lock_key = None;
                 }
-                left.push(Left {
-                    open,
-                    has_gone_on: true,
-                });
+                let then = Then::HasGoneOn;
+                left.push(Left { open, then });
             }
             // Its ticket was forgotten; nobody asks any more.
             None => {
@@ -147,8 +162,8 @@ async fn without_reported(
             owed.push(left);
             continue;
         }
-        let Left { open, has_gone_on } = left;
-        if !has_gone_on {
+        let Left { open, then } = left;
+        if then != Then::HasGoneOn {
             continue;
         }
         working.close(&open.name);
@@ -203,9 +218,9 @@ async fn reports(
 
 fn report(ticket: &Ticket, left: &Left, now: Timestamp) -> Report {
     let open = &left.open;
-    let then = match left.has_gone_on {
-        true => "; the ticket had gone on without it",
-        false => "",
+    let then = match left.then {
+        Then::IsJudged(company) => company.in_words(),
+        Then::HasGoneOn => "; the ticket had gone on without it".into(),
     };
     let mut ticket = ticket.named(open.name);
     ticket.stage = open.stage.clone();

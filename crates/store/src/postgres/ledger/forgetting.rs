@@ -1,6 +1,6 @@
 //! Forgetting what ended long ago: history a day at a time, tickets a slice at a time.
 
-use super::Books;
+use super::{Books, deaths};
 use crate::codes::Count;
 use crate::postgres::fault::Fault;
 use crate::postgres::partitions::{self, HISTORY};
@@ -47,6 +47,7 @@ impl Books {
         }
         tx.execute(FENCES, &[&now.minus(FENCE_KEPT).as_micros()])
             .await?;
+        deaths::forget_old(&tx, now).await?;
         let mut working = Working::default();
         working.count(
             "",

@@ -212,12 +212,7 @@ impl Hearing<'_> {
         if let Some(ended) = &parted.ended
             && let Some(placed) = self.working.get_mut(parted.name.ticket)
         {
-            placed.version = Some(ended.scene.version.clone());
-            match End::of(ended.outcome, ended.signature) {
-                End::Landed => placed.signature = None,
-                End::Failed(signature) => placed.signature = signature,
-                End::Nothing => {}
-            }
+            note_end(placed, ended, &parted.to);
         }
     }
 
@@ -334,4 +329,36 @@ impl Hearing<'_> {
             },
         });
     }
+}
+
+/// What the place keeps of how its last attempt ended: how it failed, and whether it is tried alone
+/// from now on. Only an end in order shows that it does not take its process along.
+fn note_end(placed: &mut Placed, ended: &Ended, to: &Fate) {
+    placed.version = Some(ended.scene.version.clone());
+    match End::of(ended.outcome, ended.signature) {
+        End::Landed => placed.signature = None,
+        End::Failed(signature) => placed.signature = signature,
+        // It crashed in company: that is the newest word about it, and is laid to nobody.
+        End::Nothing if ended.outcome == OutcomeKind::Crashed => placed.signature = None,
+        End::Nothing => {}
+    }
+    match ended.outcome {
+        // Its breaker may hold it instead.
+        OutcomeKind::Crashed => placed.is_alone |= is_for_trial(to),
+        OutcomeKind::Abandoned => {}
+        OutcomeKind::Done
+        | OutcomeKind::NotNow
+        | OutcomeKind::Pending
+        | OutcomeKind::Rejected
+        | OutcomeKind::Failed
+        | OutcomeKind::TimedOut
+        | OutcomeKind::Unstartable => placed.is_alone = false,
+    }
+}
+
+fn is_for_trial(to: &Fate) -> bool {
+    let Fate::Waits(arrived) = to else {
+        return false;
+    };
+    matches!(arrived.wait.condition, Condition::Trial { .. })
 }

@@ -1,7 +1,7 @@
 //! Verdicts, carried out.
 
-use super::Books;
 use super::burial::JUDGED;
+use super::{Books, deaths};
 use crate::codes::Count;
 use crate::postgres::fault::Fault;
 use crate::postgres::keys;
@@ -11,9 +11,11 @@ use crate::postgres::rows::{Barrier, Placed};
 use crate::postgres::submit::LEDGER_SHARD;
 use crate::postgres::working::{Steer, Working};
 use domain::books::{Fact, Line};
-use domain::breaker::End;
+use domain::breaker::{Attempt, End};
+use domain::names::Holder;
+use domain::oops::Span;
 use domain::verdict::Verdict;
-use domain::wait::{Reason, Wait};
+use domain::wait::{Condition, Reason, Wait};
 use std::collections::BTreeSet;
 
 impl Books {
@@ -33,6 +35,10 @@ impl Books {
         let stage = |verdict: &Verdict| Some(working.get(verdict.of.ticket)?.stage.clone());
         let stages = verdicts.iter().filter_map(stage).collect();
         repairs.load_more(&tx, stages).await?;
+        let open = |verdict: &Verdict| working.open_attempt(&verdict.of);
+        let open = verdicts.iter().filter_map(open);
+        let dead: BTreeSet<Holder> = open.map(|open| open.holder.clone()).collect();
+        deaths::note(&tx, &dead, now).await?;
         let mut judging = Judging { working, repairs };
         let mut counted = 0;
         for verdict in verdicts {
@@ -45,6 +51,7 @@ impl Books {
         if counted > 0 {
             keys::pass_on(&tx, &mut working, now).await?;
             working.write(&tx, LEDGER_SHARD).await?;
+            deaths::forget_judged(&tx, &dead).await?;
             let repaired = repairs.finish(&tx).await?;
             tx.commit().await?;
             tracing::debug!(?repaired, "{counted} verdicts are carried out");
@@ -72,6 +79,7 @@ impl Judging<'_> {
             return false;
         }
         let mut placed: Placed = placed.clone();
+        let tried = self.tried(verdict);
         self.working.close(&verdict.of);
         if verdict.wait.oops.is_some() {
             let stage = placed.stage.as_str();
@@ -87,7 +95,9 @@ impl Judging<'_> {
                 oops: verdict.wait.oops,
             },
         });
-        let wait = self.heard(&mut placed, verdict);
+        // Its breaker may hold it instead.
+        placed.is_alone |= matches!(verdict.wait.condition, Condition::Trial { .. });
+        let wait = self.heard(&mut placed, (verdict, tried));
         placed.put_waiting(verdict.name, wait);
         // A copy of a suspect may still be out there; a pending ticket is in the store only.
         if reason == Some(Reason::Suspect) && verdict.name.generation > verdict.of.generation {
@@ -99,21 +109,45 @@ impl Judging<'_> {
         true
     }
 
+    /// The attempt that is judged, as breakers hear of it. One whose death is laid to nobody shows
+    /// them nothing.
+    fn tried(&self, verdict: &Verdict) -> Option<Attempt> {
+        if verdict.died.is_some() {
+            return verdict.died.clone();
+        }
+        verdict.wait.oops?;
+        let open = self.working.open_attempt(&verdict.of)?;
+        Some(Attempt {
+            name: verdict.of,
+            version: open.version.clone(),
+            span: Span {
+                started_at: open.started_at,
+                ended_at: verdict.wait.since,
+            },
+            end: End::Nothing,
+        })
+    }
+
     /// Breakers hear of the attempt. Returns what its ticket waits for.
-    fn heard(&mut self, placed: &mut Placed, verdict: &Verdict) -> Wait {
+    fn heard(
+        &mut self,
+        placed: &mut Placed,
+        (verdict, tried): (&Verdict, Option<Attempt>),
+    ) -> Wait {
         let wait = verdict.wait.clone();
-        let Some(attempt) = &verdict.died else {
+        let Some(attempt) = tried else {
             // It had not been started: it goes on as what it was.
             let names = (verdict.of, verdict.name);
             self.repairs.renamed(&placed.stage, names);
             return wait;
         };
         placed.avoid.clear();
-        if let End::Failed(signature) = &attempt.end {
-            placed.signature = *signature;
-        }
+        placed.signature = match &attempt.end {
+            End::Failed(signature) => *signature,
+            End::Landed | End::Nothing => None,
+        };
         self.repairs.tell_plan(placed, (&attempt.end).into());
-        let held_by = self.repairs.ended(&placed.stage, attempt);
+        let held_by = self.repairs.ended(&placed.stage, &attempt);
         let at = (verdict.name, &placed.stage);
         repairs::held(&mut self.working, at, (wait, held_by))
     }

@@ -60,7 +60,7 @@ fn begin(working: &mut Working, name: &Name, now: Timestamp) -> Result<(), Fault
     let placed = working.get_mut(name.ticket).ok_or_else(moved)?;
     let is_due = matches!(
         placed.wait.as_ref().map(|wait| &wait.condition),
-        Some(Condition::Backoff { .. } | Condition::NotNow { .. })
+        Some(Condition::Backoff { .. } | Condition::NotNow { .. } | Condition::Trial { .. })
     );
     if placed.name != *name || placed.state != WAITING || !is_due {
         return Err(moved());
@@ -68,12 +68,20 @@ fn begin(working: &mut Working, name: &Name, now: Timestamp) -> Result<(), Fault
     placed.state = PUBLISHING;
     let why = match placed.wait.as_ref() {
         Some(wait) if wait.because == SUBMITTED || is_told(&wait.because) => return Ok(()),
-        Some(wait) if matches!(wait.condition, Condition::Backoff { .. }) => "its back-off is over",
-        _ => "the time it was put off to has come",
+        Some(wait) => released(&wait.condition),
+        None => return Ok(()),
     };
     let stage = placed.stage.clone();
     working.tell(note((*name, stage), now, ("released", why)));
     Ok(())
+}
+
+const fn released(from: &Condition) -> &'static str {
+    match from {
+        Condition::Backoff { .. } => "its back-off is over",
+        Condition::Trial { .. } => "its turn to be tried alone has come",
+        _ => "the time it was put off to has come",
+    }
 }
 
 /// Its first word may have been read before: then it is further already.

@@ -4,7 +4,7 @@ use crate::oops_rows;
 use crate::postgres::fault::Fault;
 use crate::postgres::{repairs, rows};
 use deadpool_postgres::Transaction;
-use domain::breaker::{Breaker, Roster, Scope, State as BreakerState};
+use domain::breaker::{Breaker, Roster, Scope};
 use domain::names::StageName;
 use domain::oops::{OopsId, Report};
 use domain::ports::Tripped;
@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio_postgres::types::ToSql;
 
 const ROSTERS: &str = "SELECT stage, roster FROM boards WHERE stage = ANY($1)";
-/// How many each signature holds, with the report of the one that came last.
-const HELD: &str = "SELECT stage, detail, count(*), (array_agg(oops ORDER BY since DESC))[1]
- FROM places WHERE state = 2 AND reason = 5 AND mark = 1 AND stage = ANY($1) GROUP BY 1, 2";
+/// How many each signature holds.
+const HELD: &str = "SELECT stage, detail, count(*) FROM places
+ WHERE state = 2 AND reason = 5 AND mark = 1 AND stage = ANY($1) GROUP BY 1, 2";
 const QUEUED: &str = "SELECT stage, sum(n)::bigint FROM counts
  WHERE what = 10 AND stage = ANY($1) GROUP BY stage";
 const REPORTS: &str = "SELECT body FROM oopses WHERE id = ANY($1)";
@@ -24,7 +24,7 @@ const VALUE_CHARS_MAX: usize = 200;
 /// What is told of breakers beside what they keep.
 pub(super) struct Told {
     rosters: BTreeMap<String, Roster>,
-    held: HashMap<(String, String), (u64, Option<OopsId>)>,
+    held: HashMap<(String, String), u64>,
     queued: HashMap<String, u64>,
     reports: HashMap<OopsId, Report>,
 }
@@ -46,9 +46,7 @@ impl Told {
         let mut held = HashMap::new();
         for row in tx.query(HELD, values).await? {
             let count: i64 = row.try_get(2)?;
-            let oops: Option<uuid::Uuid> = row.try_get(3)?;
-            let told = (count.cast_unsigned(), oops.map(rows::oops_id));
-            held.insert((row.try_get(0)?, row.try_get(1)?), told);
+            held.insert((row.try_get(0)?, row.try_get(1)?), count.cast_unsigned());
         }
         let mut queued = HashMap::new();
         for row in tx.query(QUEUED, values).await? {
@@ -70,7 +68,7 @@ impl Told {
         tx: &Transaction<'_>,
         breakers: &[(StageName, Breaker)],
     ) -> Result<(), Fault> {
-        let ids = breakers.iter().filter_map(|it| self.newest(it));
+        let ids = breakers.iter().filter_map(|(_, breaker)| newest(breaker));
         let ids: Vec<uuid::Uuid> = ids.map(rows::oops_uuid).collect();
         for row in tx.query(REPORTS, &[&ids]).await? {
             let report = oops_rows::read(row.try_get(0)?)?;
@@ -79,41 +77,23 @@ impl Told {
         Ok(())
     }
 
-    /// The newest report of what the breaker holds, else of what it counts.
-    fn newest(&self, (stage, breaker): &(StageName, Breaker)) -> Option<OopsId> {
-        let Scope::Signature(signature) = breaker.scope else {
-            return None;
-        };
-        let held = self.held.get(&(stage.to_string(), signature.to_string()));
-        let held = held.and_then(|(_, oops)| *oops);
-        let counted = match &breaker.state {
-            BreakerState::Closed { clues } | BreakerState::Releasing { clues, .. } => clues.last(),
-            BreakerState::Open { .. } | BreakerState::Probing { .. } => None,
-        };
-        held.or_else(|| counted.map(|clue| OopsId::of(&clue.name)))
-    }
-
-    pub(super) fn tripped(&self, tripped: (StageName, Breaker)) -> Tripped {
-        let report = self.newest(&tripped).and_then(|id| self.reports.get(&id));
+    pub(super) fn tripped(&self, (stage, breaker): (StageName, Breaker)) -> Tripped {
+        let report = newest(&breaker).and_then(|id| self.reports.get(&id));
         let value = report.map(|report| {
             let failure = &report.failure;
             let line = failure.message.lines().next().unwrap_or_default();
             let value = format!("{}: {line}", failure.error_type);
             value.chars().take(VALUE_CHARS_MAX).collect()
         });
-        let (stage, breaker) = tripped;
         let held = match breaker.scope {
-            Scope::Stage => self.queued.get(stage.as_str()).copied(),
+            Scope::Stage if breaker.holds() => self.queued.get(stage.as_str()),
+            // What is in the queue of a stage that takes deliveries is not held.
+            Scope::Stage => None,
             Scope::Signature(signature) => {
-                let held = self.held.get(&(stage.to_string(), signature.to_string()));
-                held.map(|(count, _)| *count)
+                self.held.get(&(stage.to_string(), signature.to_string()))
             }
         };
-        let held = match (breaker.scope, breaker.holds()) {
-            // What is in the queue of a stage that takes deliveries is not held.
-            (Scope::Stage, false) => 0,
-            _ => held.unwrap_or(0),
-        };
+        let held = held.copied().unwrap_or(0);
         let newest = self.rosters.get(stage.as_str()).and_then(Roster::wanted);
         Tripped {
             held,
@@ -123,4 +103,9 @@ impl Told {
             breaker,
         }
     }
+}
+
+/// The report of its newest failure.
+fn newest(breaker: &Breaker) -> Option<OopsId> {
+    breaker.last_failed.map(|name| OopsId::of(&name))
 }

@@ -120,6 +120,17 @@ impl Repairs<'_> {
         self.feed(tx, stage, &probe.avoid).await
     }
 
+    /// Whether a stage's permit is out that nobody has come for yet. Its holder may have used it on
+    /// a copy that was cancelled on its way, or was handed back: no start is heard of then. So if
+    /// there was something to take for a whole interval, it counts as lost, and the next one comes
+    /// with a higher number, and with a held ticket if the queue is empty.
+    async fn is_awaited(&self, tx: &Transaction<'_>, stage: &StageName) -> Result<bool, Fault> {
+        let is_left = self.is_permitted(tx, stage).await?
+            && !is_queued(tx, stage).await?
+            && self.oldest_held(tx, stage, None).await?.is_none();
+        Ok(is_left)
+    }
+
     /// A stage whose queue is empty probes with a ticket that is held.
     async fn feed(
         &mut self,
@@ -144,8 +155,8 @@ impl Repairs<'_> {
         (scope, canary): (Scope, Canary),
     ) -> Result<(), Fault> {
         let is_out = match (&canary.name, scope) {
-            (Some(name), _) => Self::is_out(tx, name).await?,
-            (None, Scope::Stage) => self.is_permitted(tx, stage).await?,
+            (Some(name), _) => Self::is_out(tx, scope, name).await?,
+            (None, Scope::Stage) => self.is_awaited(tx, stage).await?,
             (None, Scope::Signature(_)) => false,
         };
         let now = self.setting.now;
@@ -154,10 +165,7 @@ impl Repairs<'_> {
         };
         if is_out {
             post.board.still_out(scope, canary.number, now);
-            return match (scope, canary.name) {
-                (Scope::Stage, None) => self.feed(tx, stage, &[]).await,
-                _ => Ok(()),
-            };
+            return Ok(());
         }
         let actions = post.board.lost(scope, canary.number, now);
         self.want(stage, actions);

@@ -3,11 +3,12 @@
 
 use super::Repairs;
 use crate::postgres::fault::Fault;
-use crate::postgres::rows::{self, RUNNABLE};
+use crate::postgres::rows::{self, PUBLISHING, RUNNABLE, RUNNING, WAITING};
 use crate::postgres::working::{Sums, Working, waiting_sum};
 use crate::postgres::writing::{execute, write_sums};
 use deadpool_postgres::Transaction;
 use domain::books::{Fact, Line};
+use domain::breaker::Scope;
 use domain::names::{StageName, Version};
 use domain::plan::PlanId;
 use domain::signature::SignatureId;
@@ -26,16 +27,27 @@ const CANARY: &str = "it is tried alone, as a canary";
 const PLANNED: &str = "a release plan let it go";
 const CLOSED: &str = "nothing is known to be wrong with its stage any more";
 
-/// They waited for their back-off; `held` is written into their history.
-pub(in crate::postgres) const HOLD: &str =
-    "WITH held AS (UPDATE places SET reason = 5, until = NULL, detail = $2,
+/// They waited to be tried again; `held` is written into their history.
+macro_rules! hold {
+    ($reason:literal) => {
+        concat!(
+            "WITH held AS (UPDATE places SET reason = 5, until = NULL, detail = $2,
    mark = 1,
    because = coalesce(because, '') || '; it is held until ' || $2 || ' is repaired'
- WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = 1 AND stage = $1
+ WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = ",
+            $reason,
+            " AND stage = $1
    AND signature = $2 ORDER BY id LIMIT $5 FOR UPDATE)
  RETURNING id, generation, hop, attempt, stage)
  INSERT INTO history (at, ticket, generation, hop, attempt, stage, what, why)
- SELECT $4, id, generation, hop, attempt, stage, 'held', $3 FROM held";
+ SELECT $4, id, generation, hop, attempt, stage, 'held', $3 FROM held"
+        )
+    };
+}
+/// They waited for their back-off.
+pub(in crate::postgres) const HOLD: &str = hold!("1");
+/// They waited for their trial, and each was charged: else it would have no signature.
+pub(in crate::postgres) const HOLD_TRIALS: &str = hold!("9");
 /// They are due now.
 pub(in crate::postgres) const CLOSE: &str =
     "WITH freed AS (UPDATE places SET reason = 2, until = $3, since = $3,
@@ -94,7 +106,7 @@ pub(super) async fn is_queued(tx: &Transaction<'_>, stage: &StageName) -> Result
 }
 
 impl Repairs<'_> {
-    /// Those that back off after this failure wait for its repair.
+    /// Those that are to be tried again after this failure wait for its repair.
     pub(super) async fn hold(
         &mut self,
         tx: &Transaction<'_>,
@@ -103,9 +115,11 @@ impl Repairs<'_> {
     ) -> Result<(), Fault> {
         let (detail, now) = (signature.to_string(), self.setting.now.as_micros());
         let values: [&(dyn ToSql + Sync); 5] = [&stage.as_str(), &detail, &why, &now, &SLICE];
-        let moved = in_slices(tx, HOLD, &values).await?;
-        self.moved(tx, stage, (Reason::Backoff, Reason::Held), moved)
-            .await
+        for (hold, from) in [(HOLD, Reason::Backoff), (HOLD_TRIALS, Reason::Trial)] {
+            let moved = in_slices(tx, hold, &values).await?;
+            self.moved(tx, stage, (from, Reason::Held), moved).await?;
+        }
+        Ok(())
     }
 
     /// Those that wait for this repair are due.
@@ -213,23 +227,30 @@ impl Repairs<'_> {
         Ok(names)
     }
 
-    /// Whether the books have this copy on its way or at work.
-    pub(super) async fn is_out(tx: &Transaction<'_>, name: &Name) -> Result<bool, Fault> {
+    /// Whether the books have this copy on its way or at work. A stage's canary has used its
+    /// permit: should it have gone back, nobody can take it, so that it is at work or lost.
+    pub(super) async fn is_out(
+        tx: &Transaction<'_>,
+        scope: Scope,
+        name: &Name,
+    ) -> Result<bool, Fault> {
         let query = "SELECT state, reason, generation, hop, attempt FROM places WHERE id = $1";
         let Some(row) = tx.query_opt(query, &[&name.ticket.uuid()]).await? else {
             return Ok(false);
         };
         let (state, reason): (i16, Option<i16>) = (row.try_get(0)?, row.try_get(1)?);
         let is_same = rows::name(&row, name.ticket, 2)? == *name;
-        let is_on_its_way =
-            |reason: Reason| matches!(reason, Reason::Backoff | Reason::NotNow | Reason::Suspect);
         let reason = reason.and_then(|code| crate::codes::reason(code.into()));
-        let is_out = match state {
-            RUNNABLE | rows::RUNNING | rows::PUBLISHING => true,
-            rows::WAITING => reason.is_some_and(is_on_its_way),
+        let is_at_work = state == RUNNING || reason == Some(Reason::Suspect);
+        let is_on_its_way = match state {
+            RUNNABLE | PUBLISHING => true,
+            WAITING => matches!(
+                reason,
+                Some(Reason::Backoff | Reason::NotNow | Reason::Trial)
+            ),
             _ => false,
         };
-        Ok(is_same && is_out)
+        Ok(is_same && (is_at_work || is_on_its_way && scope != Scope::Stage))
     }
 }
 

@@ -31,6 +31,7 @@ fn condition(row: &Row, at: usize, reason: Reason) -> Result<Condition, Fault> {
     Ok(match reason {
         Reason::Backoff => Condition::Backoff { until },
         Reason::NotNow => Condition::NotNow { until },
+        Reason::Trial => Condition::Trial { until },
         Reason::Pending => Condition::Pending { until },
         Reason::Parked => Condition::Parked,
         Reason::Held if row.try_get::<_, Option<i64>>(at + 14)? == Some(REPAIR) => {
@@ -69,6 +70,7 @@ pub(crate) fn detail(condition: &Condition) -> (Option<String>, Option<i64>) {
         | Condition::NotNow { .. }
         | Condition::Pending { .. }
         | Condition::Parked
-        | Condition::Unclaimed => (None, None),
+        | Condition::Unclaimed
+        | Condition::Trial { .. } => (None, None),
     }
 }

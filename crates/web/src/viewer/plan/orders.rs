@@ -43,7 +43,15 @@ pub(super) fn section(plan: &Plan, token: &str) -> Markup {
                 }
                 @if may_release { (drop_form(plan, token)) }
                 p.muted {
-                    "Pause and stop hold what has not gone yet; what was released stays released."
+                    @match &plan.state {
+                        State::Ready | State::Stopped(_) => {
+                            "Nothing goes before you release it; what was released stays released."
+                        },
+                        State::Running | State::Paused | State::Done => {
+                            "Pause and stop hold what has not gone yet; what was released stays \
+                             released."
+                        },
+                    }
                 }
             }
         }

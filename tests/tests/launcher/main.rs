@@ -1,5 +1,7 @@
 //! The process above: it says how its child died, starts it again, and never outlives its purpose.
 
+mod ends;
+
 use acceptance::audit::{assert_histories_agree, oopses};
 use acceptance::field::Field;
 use acceptance::{Site, Up, eventually, show, signal_to, text};

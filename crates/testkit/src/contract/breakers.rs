@@ -1,0 +1,91 @@
+//! Promises of what people are told of breakers: how many wait behind one, and what they fail of.
+
+use super::Stand;
+use super::shop::{PROBE, Shop, good};
+use domain::breaker::Scope;
+use domain::ports::Tripped;
+
+super::suite!(breakers_contract breakers ($)
+    a_breaker_says_what_its_ticket_fails_of_while_that_is_out,
+    a_breaker_says_what_its_tickets_failed_of_while_they_are_released,
+    behind_the_gate_of_a_stage_waits_its_queue,
+);
+
+async fn told(shop: &Shop, scope: Scope) -> Tripped {
+    let tripped = shop.tripped().await;
+    let found = tripped.into_iter().find(|it| it.breaker.scope == scope);
+    found.expect("there is something to tell of the breaker")
+}
+
+/// Works on so many of those that are handed out.
+async fn some(shop: &mut Shop, count: usize) -> usize {
+    let taken = shop.take(count).await;
+    let count = taken.len();
+    shop.work_on(taken).await;
+    count
+}
+
+/// A single ticket that keeps failing is a single page, which must say what it is about.
+pub async fn a_breaker_says_what_its_ticket_fails_of_while_that_is_out(stand: Stand) {
+    let mut shop = Shop::open(stand).await;
+    let id = shop.submit("sick", 1).await[0];
+    for _ in 0..5 {
+        assert_eq!(shop.work().await, 1);
+        shop.stand.skip(PROBE / 2);
+        shop.round().await;
+    }
+    let scope = Scope::Signature(shop.held(id).await);
+    let held = told(&shop, scope).await;
+    assert_eq!(
+        (held.held, held.value.as_str()),
+        (1, "Broken: it cannot do sick")
+    );
+    shop.stand.skip(PROBE);
+    shop.round().await;
+    let out = told(&shop, scope).await;
+    assert_eq!(out.breaker.state.as_str(), "probing");
+    assert_eq!((out.held, out.value), (0, held.value));
+}
+
+/// Nobody is held any more, and the page is still open.
+pub async fn a_breaker_says_what_its_tickets_failed_of_while_they_are_released(stand: Stand) {
+    let mut shop = Shop::open(stand).await;
+    let ids = shop.submit("sick", 6).await;
+    assert_eq!(shop.work().await, 6);
+    let scope = Scope::Signature(shop.held(ids[0]).await);
+    shop.deploy("2", good).await;
+    let mut seen = Vec::new();
+    loop {
+        shop.round().await;
+        let tripped = shop.tripped().await;
+        let Some(it) = tripped.into_iter().find(|it| it.breaker.scope == scope) else {
+            break;
+        };
+        assert_eq!(it.value, "Broken: it cannot do sick", "{it:?}");
+        seen.push((it.breaker.state.as_str(), it.held));
+        if shop.work().await == 0 {
+            break;
+        }
+    }
+    assert!(seen.contains(&("releasing", 0)), "{seen:?}");
+    assert_eq!(shop.done_count().await, 6);
+}
+
+/// What its signatures hold is counted with them.
+pub async fn behind_the_gate_of_a_stage_waits_its_queue(stand: Stand) {
+    let mut shop = Shop::open(stand).await;
+    let odd = (0..20).map(|n| shop.ticket(&format!("odd {}", "x".repeat(n + 1))));
+    let odd = odd.collect();
+    shop.stand.submit_all(odd).await;
+    assert_eq!(some(&mut shop, 19).await, 19);
+    assert_eq!(told(&shop, Scope::Stage).await.held, 0, "it is not shut");
+    assert_eq!(shop.work().await, 1);
+    let shut = told(&shop, Scope::Stage).await;
+    assert_eq!((shut.breaker.state.as_str(), shut.held), ("open", 0));
+    assert!(
+        shut.value.starts_with("Broken: it cannot do odd"),
+        "{shut:?}"
+    );
+    shop.submit("sick", 10).await;
+    assert_eq!(told(&shop, Scope::Stage).await.held, 10);
+}
