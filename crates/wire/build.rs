@@ -5,7 +5,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // From the package's folder, where cargo runs this: two checkouts may share a target folder, so
+    // a path must not be compiled in.
+    let root = Path::new("../../proto");
     let folder = root.join("goaround/v1");
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?
@@ -17,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     // The order of a folder differs by machine; the generated code must not.
     files.sort();
-    let descriptors = protox::compile(&files, [&root])?;
+    let descriptors = protox::compile(&files, [root])?;
     prost_build::Config::new()
         .bytes(["."])
         .compile_fds(descriptors)?;

@@ -1,7 +1,7 @@
 //! One attempt at one ticket, from the worker's start to the settler's door.
 
 use crate::settler::Settle;
-use crate::station::Station;
+use crate::station::{Room, Station};
 use crate::stop::Stop;
 use crate::worker::{Abandon, Perform, Worker};
 use actix::{Actor, Addr, MailboxError};
@@ -29,7 +29,7 @@ pub(crate) const DURABLE_RETRY: Duration = Duration::from_millis(500);
 pub(crate) async fn run(
     station: Arc<Station>,
     delivery: Delivery<Started>,
-    slot: OwnedSemaphorePermit,
+    (slot, trial): (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 ) {
     let ticket = Arc::clone(delivery.ticket());
     let stop = station.take_in_hand(ticket.id(), ticket.name.generation);
@@ -41,21 +41,17 @@ pub(crate) async fn run(
         return; // Never closed while the station lives.
     };
     drop(slot);
-    finish(station, performed, settling).await;
+    finish(station, performed, Room::new(settling, trial)).await;
 }
 
 /// Reports an attempt if it went wrong, and hands it to the settler.
-pub(crate) async fn finish(
-    station: Arc<Station>,
-    performed: Delivery<Performed>,
-    settling: OwnedSemaphorePermit,
-) {
+pub(crate) async fn finish(station: Arc<Station>, performed: Delivery<Performed>, room: Room) {
     let reported = match performed.nothing_to_report() {
         Ok(reported) => reported,
         // On the heap, so that the happy path does not carry a report's room around.
         Err(performed) => Box::pin(tell(&station, performed)).await,
     };
-    station.settler().do_send(Settle { reported, settling });
+    station.settler().do_send(Settle { reported, room });
 }
 
 async fn tell(station: &Station, performed: Delivery<Performed>) -> Delivery<Reported> {

@@ -2,7 +2,7 @@
 
 use crate::attempt::{self, DURABLE_RETRY};
 use crate::settler::Door;
-use crate::station::{OfferedSlots, SETTLING_WINDOW, Station, lock};
+use crate::station::{OfferedSlots, Room, SETTLING_WINDOW, Station, lock};
 use domain::delivery::{Delivery, Incoming, Received, Start, Suspected, Unreadable};
 use domain::event::Event;
 use domain::ports::NotStarted;
@@ -165,7 +165,8 @@ async fn reject(station: &Arc<Station>, delivery: Delivery<Unreadable>) {
     };
     let performed = delivery.rejected(start);
     if let Ok(settling) = Arc::clone(&station.settling).acquire_owned().await {
-        station.spawn(attempt::finish(Arc::clone(station), performed, settling));
+        let room = Room::new(settling, None);
+        station.spawn(attempt::finish(Arc::clone(station), performed, room));
     }
 }
 
@@ -173,6 +174,38 @@ async fn start(
     station: &Arc<Station>,
     fresh: Vec<Delivery<Received>>,
     slots: &mut OwnedSemaphorePermit,
+) {
+    if !fresh.iter().any(Delivery::is_alone) {
+        return start_group(station, fresh, (slots, None)).await;
+    }
+    let (on_trial, fresh): (Vec<_>, Vec<_>) = fresh.into_iter().partition(Delivery::is_alone);
+    for delivery in on_trial {
+        if let Some(slot) = slots.split(1) {
+            station.spawn(start_alone(Arc::clone(station), delivery, slot));
+        }
+    }
+    start_group(station, fresh, (slots, None)).await;
+}
+
+/// Starts one that is on trial when no other one is in this process. Until then it is only in hand,
+/// so that it is not charged for the end of the other one.
+async fn start_alone(
+    station: Arc<Station>,
+    delivery: Delivery<Received>,
+    mut slot: OwnedSemaphorePermit,
+) {
+    let mut quiet = Quiet(station.quiet());
+    let turn = Arc::clone(&station.trial).acquire_owned();
+    // Told to be quiet, it goes back; and the permits end only with the process.
+    if let Some(Ok(turn)) = quiet.or(turn).await {
+        start_group(&station, vec![delivery], (&mut slot, Some(turn))).await;
+    }
+}
+
+async fn start_group(
+    station: &Arc<Station>,
+    fresh: Vec<Delivery<Received>>,
+    (slots, mut trial): (&mut OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 ) {
     if fresh.is_empty() {
         return;
@@ -209,6 +242,7 @@ async fn start(
             stage: station.rules.name.clone(),
             waited: is_first.then(|| start.at.since(ticket.created_at)),
         });
-        station.spawn(attempt::run(Arc::clone(station), delivery, slot));
+        let permits = (slot, trial.take());
+        station.spawn(attempt::run(Arc::clone(station), delivery, permits));
     }
 }

@@ -12,7 +12,7 @@ use domain::ports::{Broker, Clock, Handler, Holds, Observer, Reporter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -90,12 +90,14 @@ impl Root {
             stop: watch::Sender::new(false),
             keepers: JoinSet::new(),
         };
+        let trial = Arc::new(Semaphore::new(1));
         for (stage, handler) in &self.setup.handlers {
             let Some(rules) = self.setup.flows.stage(stage) else {
                 continue; // A handler without a stage has no queue to take from.
             };
             let setup = Arc::clone(&self.setup);
-            let station = Station::new(rules.clone(), Arc::clone(handler), setup);
+            let handler = Arc::clone(handler);
+            let station = Station::new(rules.clone(), handler, setup, Arc::clone(&trial));
             let keeper = Keeper {
                 station: Arc::new(station),
                 arbiters: Arc::clone(&self.arbiters),

@@ -2,7 +2,7 @@
 
 use crate::attempt::DURABLE_RETRY;
 use crate::holds;
-use crate::station::Station;
+use crate::station::{Room, Station};
 use actix::fut::WrapFuture;
 use actix::{ActorContext, ActorFutureExt, AsyncContext};
 use domain::delivery::{Decision, Delivery, Disposition, Reported, Settlement};
@@ -12,7 +12,6 @@ use domain::ticket::Name;
 use domain::wait::Reason;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 /// The most outcomes in one group: large enough that a disk's flush is shared by hundreds, small
@@ -94,11 +93,12 @@ impl Settler {
         let count = self.waiting.len().min(GROUP_MAX);
         let mut group = Group {
             settlements: std::mem::take(&mut self.doors),
-            permits: Vec::with_capacity(count),
+            rooms: Vec::new(),
         };
-        for Settle { reported, settling } in self.waiting.drain(..count) {
+        group.rooms.resize_with(group.settlements.len(), || None);
+        for Settle { reported, room } in self.waiting.drain(..count) {
             group.settlements.push(decide(&self.station, reported));
-            group.permits.push(settling);
+            group.rooms.push(Some(room));
         }
         group
     }
@@ -106,8 +106,8 @@ impl Settler {
 
 struct Group {
     settlements: Vec<Settlement>,
-    /// Held until the group is durable.
-    permits: Vec<OwnedSemaphorePermit>,
+    /// Held until the group is durable. What goes through the door takes none.
+    rooms: Vec<Option<Room>>,
 }
 
 impl actix::Actor for Settler {
@@ -122,7 +122,7 @@ impl actix::Actor for Settler {
 /// Settle this delivery.
 pub(crate) struct Settle {
     pub(crate) reported: Delivery<Reported>,
-    pub(crate) settling: OwnedSemaphorePermit,
+    pub(crate) room: Room,
 }
 
 impl actix::Message for Settle {
@@ -196,27 +196,25 @@ fn decide(station: &Station, reported: Delivery<Reported>) -> Settlement {
 
 /// Makes a group durable, however long that takes: what was worked on must not be lost.
 async fn settle(station: Arc<Station>, group: Group) {
-    let mut permits = group.permits;
+    let rooms = group.rooms;
     let told: Vec<(Name, SettledAs)> = group.settlements.iter().map(where_to).collect();
     match station.setup.broker.settle(group.settlements).await {
-        Ok(settled) => tell(&station, told, settled).await,
+        Ok(settled) => {
+            tell(&station, told, settled).await;
+            drop(rooms);
+        }
         Err(Unsettled { settlements, error }) => {
             observe_failure(&station, &error);
             // One by one from now on: what cannot be settled must not keep the others back.
-            for settlement in settlements {
-                let permit = permits.pop();
-                let alone = settle_alone(Arc::clone(&station), settlement, permit);
+            for (settlement, room) in settlements.into_iter().zip(rooms) {
+                let alone = settle_alone(Arc::clone(&station), settlement, room);
                 station.spawn(alone);
             }
         }
     }
 }
 
-async fn settle_alone(
-    station: Arc<Station>,
-    settlement: Settlement,
-    permit: Option<OwnedSemaphorePermit>,
-) {
+async fn settle_alone(station: Arc<Station>, settlement: Settlement, room: Option<Room>) {
     let told = vec![where_to(&settlement)];
     let mut alone = vec![settlement];
     let settled = loop {
@@ -230,7 +228,7 @@ async fn settle_alone(
         }
     };
     tell(&station, told, settled).await;
-    drop(permit);
+    drop(room);
 }
 
 fn observe_failure(station: &Station, error: &StoreError) {

@@ -41,6 +41,10 @@ pub(crate) struct Station {
     pub(crate) slots: Arc<Semaphore>,
     /// One permit an outcome that is not durable yet.
     pub(crate) settling: Arc<Semaphore>,
+    /// The one permit of this process for a ticket that is on trial: if two of them were started in
+    /// it when it died, nobody could say who did it. Taken before the start is written down, and
+    /// given back once the outcome is durable.
+    pub(crate) trial: Arc<Semaphore>,
     /// Shared while a group is started, alone while a hold comes into force: never both at once.
     pub(crate) gate: tokio::sync::RwLock<()>,
     offered: Mutex<OfferedSlots>,
@@ -57,16 +61,41 @@ pub(crate) struct Station {
     panicked: AtomicBool,
 }
 
+/// What an outcome keeps taken until it is durable.
+pub(crate) struct Room {
+    _window: OwnedSemaphorePermit,
+    _trial: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Room for an outcome of one that has this permit, if it is on trial.
+    pub(crate) const fn new(
+        window: OwnedSemaphorePermit,
+        trial: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            _window: window,
+            _trial: trial,
+        }
+    }
+}
+
 struct InHand {
     generation: Generation,
     stop: Arc<Stop>,
 }
 
 impl Station {
-    pub(crate) fn new(rules: Stage, handler: Arc<dyn Handler>, setup: Arc<Setup>) -> Self {
+    pub(crate) fn new(
+        rules: Stage,
+        handler: Arc<dyn Handler>,
+        setup: Arc<Setup>,
+        trial: Arc<Semaphore>,
+    ) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(rules.concurrency.get())),
             settling: Arc::new(Semaphore::new(SETTLING_WINDOW)),
+            trial,
             rules,
             setup,
             handler,

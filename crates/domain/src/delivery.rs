@@ -134,6 +134,11 @@ impl<State> Delivery<State> {
         &self.ticket
     }
 
+    /// Whether its ticket is on trial.
+    pub const fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
     /// What its broker knows it by.
     pub const fn tag(&self) -> u64 {
         self.receipt.tag()
@@ -230,11 +235,6 @@ impl Delivery<Unreadable> {
 }
 
 impl Delivery<Started> {
-    /// Whether its ticket is on trial.
-    pub const fn is_alone(&self) -> bool {
-        self.is_alone
-    }
-
     /// When it was started, and by whom.
     pub const fn start(&self) -> &Start {
         &self.state.0

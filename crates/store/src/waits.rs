@@ -17,9 +17,9 @@ use domain::wait::{Condition, Reason, Wait};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::num::NonZeroUsize;
 
-/// The most tickets that one transaction releases: some milliseconds, so that whoever settles or
-/// submits meanwhile does not wait longer.
-const SLICE: usize = 256;
+/// The most tickets that one transaction releases: some ten milliseconds, so that whoever settles
+/// or submits meanwhile does not wait longer.
+const SLICE: usize = 1_024;
 
 /// The host of a process that is only known by its name.
 pub(crate) const UNKNOWN_HOST: &str = "";
