@@ -1,7 +1,7 @@
 //! Who is to blame when a process dies with several attempts in it. Nobody, until each of them has
 //! run alone: whoever then takes its process along is the one, and the others were bystanders.
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, OutcomeKind};
 use crate::settlement::{Decision, after_failure};
 use crate::ticket::Name;
 use crate::wait::Condition;
@@ -36,6 +36,21 @@ impl Company {
                  was tried alone"
             ),
         }
+    }
+}
+
+/// Whether an attempt that ends so shows that its ticket does not take its process along: it is on
+/// trial no longer. One that was broken off shows nothing.
+pub const fn acquits(outcome: OutcomeKind) -> bool {
+    match outcome {
+        OutcomeKind::Crashed | OutcomeKind::Abandoned => false,
+        OutcomeKind::Done
+        | OutcomeKind::NotNow
+        | OutcomeKind::Pending
+        | OutcomeKind::Rejected
+        | OutcomeKind::Failed
+        | OutcomeKind::TimedOut
+        | OutcomeKind::Unstartable => true,
     }
 }
 

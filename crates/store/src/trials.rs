@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::waiting::{self, Waiter, waiters};
 use domain::outcome::OutcomeKind;
 use domain::time::Timestamp;
+use domain::trial::acquits;
 use domain::wait::{Condition, Reason};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
@@ -189,15 +190,9 @@ pub(crate) fn attempted(
         return Ok(());
     }
     books.has_case();
-    match outcome {
-        OutcomeKind::Crashed | OutcomeKind::Abandoned => Ok(()),
-        OutcomeKind::Done
-        | OutcomeKind::NotNow
-        | OutcomeKind::Pending
-        | OutcomeKind::Rejected
-        | OutcomeKind::Failed
-        | OutcomeKind::TimedOut
-        | OutcomeKind::Unstartable => end(books, db, seq),
+    match acquits(outcome) {
+        true => end(books, db, seq),
+        false => Ok(()),
     }
 }
 

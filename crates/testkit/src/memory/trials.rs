@@ -7,7 +7,7 @@ use domain::names::{Holder, StageName};
 use domain::outcome::OutcomeKind;
 use domain::ticket::TicketId;
 use domain::time::Timestamp;
-use domain::trial::Company;
+use domain::trial::{Company, acquits};
 use domain::wait::Condition;
 use std::collections::BTreeMap;
 
@@ -67,11 +67,10 @@ impl Row {
 impl State {
     /// An attempt has ended: in order, unless its process died or it was broken off.
     pub(super) fn tried(&mut self, id: TicketId, outcome: OutcomeKind) {
-        let shows_nothing = matches!(outcome, OutcomeKind::Crashed | OutcomeKind::Abandoned);
         if let Some(row) = self.rows.get_mut(&id)
             && row.is_on_trial
         {
-            row.is_on_trial = shows_nothing;
+            row.is_on_trial = !acquits(outcome);
             self.attention = true;
         }
     }

@@ -17,6 +17,7 @@ use domain::settlement::Ended;
 use domain::signature::SignatureId;
 use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
+use domain::trial::acquits;
 use domain::wait::{Condition, Reason, Wait};
 use std::collections::HashSet;
 
@@ -342,17 +343,10 @@ fn note_end(placed: &mut Placed, ended: &Ended, to: &Fate) {
         End::Nothing if ended.outcome == OutcomeKind::Crashed => placed.signature = None,
         End::Nothing => {}
     }
-    match ended.outcome {
-        // Its breaker may hold it instead.
-        OutcomeKind::Crashed => placed.is_alone |= is_for_trial(to),
-        OutcomeKind::Abandoned => {}
-        OutcomeKind::Done
-        | OutcomeKind::NotNow
-        | OutcomeKind::Pending
-        | OutcomeKind::Rejected
-        | OutcomeKind::Failed
-        | OutcomeKind::TimedOut
-        | OutcomeKind::Unstartable => placed.is_alone = false,
+    // Its breaker may hold it instead.
+    placed.is_alone |= is_for_trial(to);
+    if acquits(ended.outcome) {
+        placed.is_alone = false;
     }
 }
 
