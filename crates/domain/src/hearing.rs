@@ -76,7 +76,7 @@ pub enum Heard {
 /// What the books do with a word about one ticket. `books` is `None` for a ticket that they do not
 /// know: then it was published by somebody else, or the word came before the books heard of it.
 ///
-/// For [`Fate::Doubted`](crate::record::Fate::Doubted) and for emits the answer is about the
+/// For [`Fate::Doubted`] and for emits the answer is about the
 /// ticket that the attempt was at; each other ticket inside is [`found`], also when the word is
 /// stale. A doubted ticket that moves is behind a barrier under the generation that is given here.
 ///
