@@ -252,6 +252,43 @@ fn parked_tickets_are_released_and_dropped_by_groups_of_a_plan() {
     assert_eq!(dropped[0]["reason"], "unwanted", "{dropped}");
 }
 
+/// Parked ones and ones that back off alike; who ends nothing but these is not asked for a reason.
+#[test]
+fn a_retry_in_bulk_is_a_plan_with_a_rate_and_a_stop() {
+    let site = Site::new(&CONFIG.replace("50ms", "1h").replace("100ms", "2h"));
+    site.script("work.sh", REJECTS);
+    let _up = site.up();
+    submit(&site, 20, "rust");
+    site.books_until("all are parked", |books| books["waiting"]["parked"] == 20);
+    site.script("work.sh", BROKEN);
+    submit(&site, 2, "rust");
+    site.books_until("two back off", |books| books["waiting"]["backoff"] == 2);
+    site.script("work.sh", REPAIRED);
+    let line = "ticket retry --filter is:parked,backoff";
+    check_refused(&site, line, 2, "would retry 22 tickets");
+    let unasked = site.json(&words("plan list -o json"));
+    assert_eq!(unasked[0]["state"], "stopped", "{unasked}");
+    let moved = |books: &Value| books["waiting"]["parked"] != 20 || books["done"] != 0;
+    assert!(!moved(&site.books()), "nothing was done");
+
+    let id = site.ok(&words(&format!("{line} --rate 2/s --yes -o name")));
+    let id = id.trim();
+    site.books_until("some are done", |books| books["done"].as_u64() >= Some(1));
+    site.ok(&words(&format!("plan stop {id}")));
+    let stopped = plan(&site, id);
+    assert_eq!(stopped["counts"]["total"], 22, "{stopped}");
+    assert!(stopped["counts"]["left"].as_u64() > Some(0), "{stopped}");
+
+    site.ok(&words(&format!("{line} --yes")));
+    let books = site.books_until("all are done", |books| books["done"] == 22);
+    assert_eq!(books["balanced"], true, "{books}");
+    let history = site.json(&words(&format!(
+        "ticket history {} -o json",
+        site.ok(&words("ticket list --limit 1 -o name")).trim()
+    )));
+    assert!(history.to_string().contains("release plan"), "{history}");
+}
+
 #[test]
 fn what_a_plan_cannot_do_is_refused_with_its_own_code() {
     let site = Site::new(CONFIG);

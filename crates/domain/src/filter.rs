@@ -44,6 +44,21 @@ impl Query {
     pub const fn everything() -> Self {
         Self { all: Vec::new() }
     }
+
+    /// The words that it wants of the field, each where it wants just that one.
+    pub fn words_of(&self, wanted: Field) -> impl Iterator<Item = &str> {
+        self.all.iter().filter_map(move |term| match term {
+            Term::Field {
+                field,
+                op: Op::Is,
+                values,
+            } if *field == wanted => match values.as_slice() {
+                [Pattern::Exact(word)] => Some(word.as_str()),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
 }
 
 /// One condition.

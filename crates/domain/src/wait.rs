@@ -3,7 +3,7 @@
 use crate::names::{Holder, StageName, Version};
 use crate::oops::OopsId;
 use crate::signature::SignatureId;
-use crate::ticket::TicketId;
+use crate::ticket::{Name, TicketId};
 use crate::time::Timestamp;
 use std::fmt;
 
@@ -43,6 +43,39 @@ impl Reason {
         Self::Unique,
         Self::Trial,
     ];
+
+    /// Those that a person may end; the others wait for an answer that nobody may anticipate.
+    pub const ENDED_BY_PEOPLE: [Self; 6] = [
+        Self::Backoff,
+        Self::NotNow,
+        Self::Pending,
+        Self::Parked,
+        Self::Held,
+        Self::Trial,
+    ];
+
+    /// Whether it is one of [`Reason::ENDED_BY_PEOPLE`].
+    pub const fn is_ended_by_people(self) -> bool {
+        match self {
+            Self::Backoff
+            | Self::NotNow
+            | Self::Pending
+            | Self::Parked
+            | Self::Held
+            | Self::Trial => true,
+            Self::Unclaimed | Self::Suspect | Self::Unique => false,
+        }
+    }
+
+    /// The name under which a ticket goes on that waits so under this one, when a person ends its
+    /// wait. What is pending is known outside by its name: a call-back that comes after all must
+    /// be stale.
+    pub fn ended_early(self, name: Name) -> Name {
+        match self {
+            Self::Pending => name.renewed(),
+            _ => name,
+        }
+    }
 
     /// The word that users see.
     pub const fn as_str(self) -> &'static str {
@@ -254,5 +287,11 @@ mod tests {
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
         }
         assert_eq!(Reason::parse("unknown"), None);
+    }
+
+    #[test]
+    fn the_list_of_what_people_may_end_is_whole() {
+        let by_people = Reason::ALL.into_iter().filter(|it| it.is_ended_by_people());
+        assert_eq!(by_people.collect::<Vec<_>>(), Reason::ENDED_BY_PEOPLE);
     }
 }

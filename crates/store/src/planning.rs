@@ -7,12 +7,12 @@ use crate::releases;
 use crate::rows::{self, ENTRIES, Shared};
 use crate::selecting::{self, Members};
 use domain::books::{Entry, Place};
-use domain::filter::{Field, Op, Pattern, Query, Term};
-use domain::names::StageName;
+use domain::filter::Query;
 use domain::plan::{
-    By, Draft, Facet, Group, GroupName, Groups, Plan, PlanId, Release, Selection, Source, Terms,
+    By, Draft, Facet, Group, GroupName, Groups, Plan, PlanId, Release, Selection, Terms,
 };
 use domain::ports::{PlanError, PlanOrder};
+use domain::time::Timestamp;
 use domain::wait::{Condition, Reason};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -35,34 +35,16 @@ pub(crate) struct Ordered {
     pub(crate) by: String,
 }
 
-/// Freezes the tickets that match and wait for one reason into a plan.
+/// Freezes the tickets that match into a plan.
 pub(crate) fn make(books: &mut Books, db: &Connection, wanted: &Wanted) -> Result<Plan, Fault> {
     let Wanted { query, terms, by } = wanted;
     let at = books.clock.now();
-    let reason = reason_of(query);
+    let mut selection = Selection::asked(query, at);
     let mut choosing = Choosing::default();
-    let mut rows = db.prepare_cached(&format!(
-        "{ENTRIES}WHERE p.state = 2 AND p.reason = ?1 AND p.since <= ?2"
-    ))?;
-    let mut rows = rows.query(params![codes::of_reason(reason), at.as_micros()])?;
-    let mut shared = Shared::default();
-    while let Some(row) = rows.next()? {
-        // What cannot be read is released by nobody but whoever looks at it.
-        if let Ok((seq, entry)) = rows::entry(row, &mut shared)
-            && is_releasable(&entry.place)
-            && query.matches(&entry, at)
-        {
-            choosing.take(db, seq, &entry)?;
-        }
+    for reason in selection.source.reasons() {
+        choosing.take_all(db, (reason, query), at)?;
     }
-    let selection = Selection {
-        source: Source::Waiting(reason),
-        stage: word_of(query, Field::Stage).and_then(|name| StageName::new(name).ok()),
-        signature: None,
-        filter: query.to_string(),
-        cutoff: at,
-        count: choosing.found.len() as u64,
-    };
+    selection.count = choosing.found.len() as u64;
     let draft = Draft {
         id: PlanId::new(books.clock.ticket_id().uuid()),
         selection,
@@ -85,6 +67,29 @@ struct Choosing {
 }
 
 impl Choosing {
+    /// Those that match and wait for this reason.
+    fn take_all(
+        &mut self,
+        db: &Connection,
+        (reason, query): (Reason, &Query),
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        let mut rows = db.prepare_cached(&format!(
+            "{ENTRIES}WHERE p.state = 2 AND p.reason = ?1 AND p.since <= ?2"
+        ))?;
+        let mut rows = rows.query(params![codes::of_reason(reason), at.as_micros()])?;
+        let mut shared = Shared::default();
+        while let Some(row) = rows.next()? {
+            // What cannot be read is released by nobody but whoever looks at it.
+            if let Ok((seq, entry)) = rows::entry(row, &mut shared)
+                && query.matches(&entry, at)
+            {
+                self.take(db, seq, &entry)?;
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, db: &Connection, seq: i64, entry: &Entry) -> Result<(), Fault> {
         self.found.push((entry.place.since().as_micros(), seq));
         for facet in Facet::ALL {
@@ -197,42 +202,4 @@ fn carry_out(
         }
     };
     Ok(done.map_err(PlanError::from))
-}
-
-/// Whether a person may end such a wait.
-pub(crate) fn is_releasable(place: &Place) -> bool {
-    let Place::Waiting(wait) = place else {
-        return false;
-    };
-    matches!(
-        wait.condition,
-        Condition::Backoff { .. }
-            | Condition::NotNow { .. }
-            | Condition::Parked
-            | Condition::Held { .. }
-            | Condition::Repair { .. }
-    )
-}
-
-/// For which reason the tickets of such a plan wait: the one that the query names, else they are
-/// parked.
-pub(crate) fn reason_of(query: &Query) -> Reason {
-    let word = word_of(query, Field::Is);
-    word.and_then(Reason::parse).unwrap_or(Reason::Parked)
-}
-
-/// The word that the query wants of the field, if it is just one.
-pub(crate) fn word_of(query: &Query, wanted: Field) -> Option<&str> {
-    let mut words = query.all.iter().filter_map(|term| match term {
-        Term::Field {
-            field,
-            op: Op::Is,
-            values,
-        } if *field == wanted => match values.as_slice() {
-            [Pattern::Exact(word)] => Some(word.as_str()),
-            _ => None,
-        },
-        _ => None,
-    });
-    words.find(|word| wanted != Field::Is || Reason::parse(word).is_some())
 }

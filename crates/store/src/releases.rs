@@ -162,7 +162,8 @@ fn release(
     (waiter, now): (&Waiter, Timestamp),
 ) -> Result<bool, Fault> {
     let (id, seq) = (plan.id, waiter.seq());
-    waiting::released(books, db, waiter, (now, &format!("release plan {id}")))?;
+    let why = format!("release plan {id}");
+    waiting::ended_early(books, db, waiter, (now, &why))?;
     if plan.repairs.is_none() {
         db.prepare_cached("DELETE FROM chosen WHERE plan = ?1 AND ticket = ?2")?
             .execute(params![id.uuid().as_bytes(), seq])?;

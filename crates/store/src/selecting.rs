@@ -6,7 +6,7 @@ use crate::codes;
 use crate::error::Fault;
 use crate::waiting::{self, Waiter};
 use domain::breaker::Scope;
-use domain::plan::{Choice, Facet, GroupName, Order, Plan, PlanId, Source};
+use domain::plan::{Choice, Facet, GroupName, Order, Plan, PlanId};
 use domain::signature::SignatureId;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
@@ -17,7 +17,7 @@ pub(crate) const HELD: &str = "p.state = 2 AND p.reason = 5 AND p.mark = 1 AND p
      AND p.detail = ? AND p.since >= 0";
 /// The tickets that were chosen for a plan. The plus signs keep other indexes out of it.
 pub(crate) const CHOSEN: &str = "JOIN chosen c ON c.ticket = p.seq \
-     WHERE c.plan = ? AND +p.state = 2 AND +p.reason = ?";
+     WHERE c.plan = ? AND +p.state = 2 AND +p.reason IN (";
 
 /// How many tickets a plan has released that have not ended an attempt since.
 pub(crate) const OUT: &str = "SELECT count(*) FROM places WHERE plan = ?1";
@@ -54,15 +54,13 @@ impl Members {
                 values: vec![Value::Integer(stage), Value::Text(signature.to_string())],
             });
         }
-        let reason = match plan.selection.source {
-            Source::Waiting(reason) => codes::of_reason(reason),
-            // Nothing waits for it in the books.
-            Source::Queue => 0,
-        };
+        // Nothing waits in the books for a plan that releases a queue.
+        let reasons = plan.selection.source.reasons().map(codes::of_reason);
+        let reasons: Vec<String> = reasons.map(|code| code.to_string()).collect();
         Ok(Self {
-            which: CHOSEN.into(),
+            which: format!("{CHOSEN}{})", reasons.join(", ")),
             age: "c.position",
-            values: vec![Value::Blob(bytes(plan.id)), Value::Integer(reason)],
+            values: vec![Value::Blob(bytes(plan.id))],
         })
     }
 

@@ -332,16 +332,36 @@ pub(crate) fn released(
     waiter: &Waiter,
     (now, why): (Timestamp, &str),
 ) -> Result<(), Fault> {
-    let note = Note {
-        at: now,
-        name: waiter.found.name,
-        stage: waiter.found.stage,
-        what: "released",
-        why,
-        oops: None,
-    };
-    note.insert(db, waiter.found.seq)?;
+    waiter.note_release(db, (now, why))?;
     admit_again(books, db, waiter, (waiter.found.name, now))
+}
+
+/// The same of a wait that somebody ends before its time.
+pub(crate) fn ended_early(
+    books: &mut Books,
+    db: &Connection,
+    waiter: &Waiter,
+    (now, why): (Timestamp, &str),
+) -> Result<(), Fault> {
+    waiter.note_release(db, (now, why))?;
+    let found = &waiter.found;
+    let reason = found.reason.and_then(codes::reason);
+    let name = reason.map_or(found.name, |reason| reason.ended_early(found.name));
+    admit_again(books, db, waiter, (name, now))
+}
+
+impl Waiter {
+    fn note_release(&self, db: &Connection, (now, why): (Timestamp, &str)) -> Result<(), Fault> {
+        let note = Note {
+            at: now,
+            name: self.found.name,
+            stage: self.found.stage,
+            what: "released",
+            why,
+            oops: None,
+        };
+        note.insert(db, self.found.seq)
+    }
 }
 
 /// Lets a waiting ticket into its stage again, under this name. It keeps the lock on its key.

@@ -1,5 +1,6 @@
 //! What a plan is about: a frozen set of tickets, and the groups in it.
 
+use crate::filter::{Field, Query};
 use crate::names::StageName;
 use crate::signature::SignatureId;
 use crate::time::Timestamp;
@@ -12,9 +13,45 @@ use std::str::FromStr;
 pub enum Source {
     /// In the store, waiting for this reason.
     Waiting(Reason),
+    /// In the store, waiting for whatever a person may end ([`Reason::ENDED_BY_PEOPLE`]).
+    AnyWait,
     /// In the queue of a stage that takes no deliveries: releasing is letting the stage take so
     /// many.
     Queue,
+}
+
+impl Source {
+    /// What a person means who asks for these: the reason that is named, if just one is.
+    pub fn asked(query: &Query) -> Self {
+        let mut words = query.words_of(Field::Is);
+        words
+            .find_map(Reason::parse)
+            .map_or(Self::AnyWait, Self::Waiting)
+    }
+
+    /// Whether a ticket that waits for this reason may be of a plan by hand.
+    pub fn takes(self, reason: Reason) -> bool {
+        match self {
+            Self::Waiting(wanted) => wanted == reason && reason.is_ended_by_people(),
+            Self::AnyWait => reason.is_ended_by_people(),
+            Self::Queue => false,
+        }
+    }
+
+    /// The reasons for which its tickets wait; none of those in a queue.
+    pub fn reasons(self) -> impl Iterator<Item = Reason> {
+        let all = Reason::ENDED_BY_PEOPLE.into_iter();
+        all.filter(move |reason| self.takes(*reason))
+    }
+
+    /// The word that users see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting(reason) => reason.as_str(),
+            Self::AnyWait => "waiting",
+            Self::Queue => "queue",
+        }
+    }
 }
 
 /// The tickets of a plan, frozen: what comes to wait after the cut-off is not among them.
@@ -32,6 +69,21 @@ pub struct Selection {
     pub cutoff: Timestamp,
     /// How many there were.
     pub count: u64,
+}
+
+impl Selection {
+    /// What a person asks for, before it is counted.
+    pub fn asked(query: &Query, cutoff: Timestamp) -> Self {
+        let mut stages = query.words_of(Field::Stage);
+        Self {
+            source: Source::asked(query),
+            stage: stages.find_map(|name| StageName::new(name).ok()),
+            signature: None,
+            filter: query.to_string(),
+            cutoff,
+            count: 0,
+        }
+    }
 }
 
 /// By what tickets are told apart.

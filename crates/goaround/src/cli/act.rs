@@ -67,7 +67,7 @@ pub(super) struct Selection {
 
 /// The forms of what was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Told {
+pub(super) enum Told {
     /// A ticket and its state a line.
     Table,
     /// One JSON document with all tickets.
@@ -79,6 +79,16 @@ enum Told {
 }
 
 impl Selection {
+    /// What they match, if they are not named.
+    pub(super) fn filter(&self) -> Option<&str> {
+        self.filter.as_deref()
+    }
+
+    /// In which form it is told what was done.
+    pub(super) const fn told(&self) -> Told {
+        self.output
+    }
+
     /// Acts on each ticket; one that refuses does not keep the others from their turn.
     pub(super) fn run(
         &self,
@@ -147,14 +157,27 @@ impl Selection {
         };
         let verb = action.verb();
         let count = format!("{verb} {} tickets that match {filter:?}{more}", ids.len());
-        if ids.is_empty() || self.yes {
-            terminal.note(&count);
-            return Ok(ids);
+        self.confirm((ids.len() as u64, &count), terminal)?;
+        Ok(ids)
+    }
+
+    /// Says what is about to be done to so many, and asks, unless there is no need to.
+    ///
+    /// # Errors
+    /// When it is not to be done, or nobody is there to ask.
+    pub(super) fn confirm(
+        &self,
+        (count, what): (u64, &str),
+        terminal: &Terminal<'_>,
+    ) -> Result<(), Failure> {
+        if count == 0 || self.yes {
+            terminal.note(what);
+            return Ok(());
         }
-        let unasked = Failure::new(Code::Usage, format!("would {count}"))
+        let unasked = Failure::new(Code::Usage, format!("would {what}"))
             .with_remedy("nobody is there to ask; say --yes to do it");
-        if terminal.is_confirmed(&format!("{count}?"), unasked)? {
-            Ok(ids)
+        if terminal.is_confirmed(&format!("{what}?"), unasked)? {
+            Ok(())
         } else {
             Err(Failure::new(Code::Failed, "nothing was done"))
         }

@@ -3,6 +3,7 @@
 mod list;
 mod shown;
 
+use super::act::{self, Selection};
 use super::failure::{Code, Failure};
 use super::list::filter;
 use super::output::{Form, member};
@@ -123,7 +124,7 @@ struct One {
 
 /// How tickets are released; what is not said is as the plan has it.
 #[derive(Args)]
-struct Terms {
+pub(super) struct Terms {
     /// How fast, for example 10/s, 300/m or none
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<String>,
@@ -202,6 +203,10 @@ impl Plans {
 }
 
 impl Terms {
+    pub(super) const fn is_said(&self) -> bool {
+        self.rate.is_some() || self.ramp.is_some() || self.order.is_some()
+    }
+
     /// Only what is said.
     fn json(&self) -> Json {
         let mut terms = Map::new();
@@ -259,6 +264,43 @@ impl One {
             Told::Name => terminal.print(&member(&plan, "id")),
         }
     }
+}
+
+/// Tries all that match again, by a plan that is made for it: at once and to the end, unless the
+/// terms say otherwise.
+pub(super) fn retry(
+    (filter, terms): (&str, &Terms),
+    selection: &Selection,
+    client: &Client,
+    terminal: &Terminal<'_>,
+) -> Result<(), Failure> {
+    let mut said = terms.json();
+    if terms.ramp.is_none() {
+        said["ramp"] = "all".into();
+        said["stop"] = json!({ "percent_max": 100 });
+    }
+    let body = json!({ "filter": filter, "terms": said });
+    let plan = client.post("plans", Body::Json(&body.to_string()))?;
+    let (id, total) = (member(&plan, "id"), plan["counts"]["total"].as_u64());
+    let count = total.unwrap_or(0);
+    let what = format!("retry {count} tickets that wait and match {filter:?}, by plan {id}");
+    if let Err(failure) = selection.confirm((count, &what), terminal) {
+        client.post(&format!("plans/{id}/stop"), Body::Json("{}"))?;
+        return Err(failure);
+    }
+    let plan = match count {
+        0 => plan,
+        _ => client.post(&format!("plans/{id}/release"), Body::Json("{}"))?,
+    };
+    match selection.told() {
+        act::Told::Table => terminal.print(&line(&plan))?,
+        act::Told::Json | act::Told::Jsonl => terminal.print(&plan.to_string())?,
+        act::Told::Name => terminal.print(&id)?,
+    }
+    if count > 0 {
+        terminal.note(&format!("where it stands: goaround plan show {id}"));
+    }
+    Ok(())
 }
 
 /// Where the plan stands, in a line.

@@ -4,6 +4,7 @@ use super::act::{Action, Selection};
 use super::failure::{Code, Failure};
 use super::list::List;
 use super::output::{Column, Form, as_text, items, member, print_facts};
+use super::plan::{self, Terms};
 use super::table::Table;
 use super::terminal::Terminal;
 use super::text::visible_lines;
@@ -36,9 +37,9 @@ enum Verb {
     /// Everything that happened to a ticket, oldest first
     #[command(before_help = EXAMPLE_HISTORY)]
     History(One),
-    /// Try again now, whatever the ticket waits for
-    #[command(before_help = "Example:\n  goaround ticket retry --filter 'is:parked' --yes")]
-    Retry(Selection),
+    /// Try again now, whatever the ticket waits for; many at a time by a release plan
+    #[command(before_help = EXAMPLE_RETRY)]
+    Retry(Retry),
     /// Take back: it is not worked on any more
     #[command(before_help = EXAMPLE_CANCEL)]
     Cancel(Selection),
@@ -53,6 +54,8 @@ const EXAMPLE_EXPLAIN: &str =
     "Example:\n  goaround ticket explain 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
 const EXAMPLE_HISTORY: &str =
     "Example:\n  goaround ticket history 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+const EXAMPLE_RETRY: &str =
+    "Example:\n  goaround ticket retry --filter 'is:parked stage:build' --rate 10/s";
 const EXAMPLE_CANCEL: &str =
     "Example:\n  goaround ticket cancel 0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
 const EXAMPLE_DROP: &str = "Example:\n  goaround ticket drop --reason 'sent twice' \
@@ -66,6 +69,14 @@ struct One {
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
     output: Form,
+}
+
+#[derive(Args)]
+struct Retry {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    terms: Terms,
 }
 
 #[derive(Args)]
@@ -125,7 +136,7 @@ impl Tickets {
             Verb::Show(one) => one.print("", show, client, terminal)?,
             Verb::Explain(one) => one.print("/explain", explain, client, terminal)?,
             Verb::History(one) => one.print("/history", history, client, terminal)?,
-            Verb::Retry(selection) => selection.run(&Action::Retry, client, terminal)?,
+            Verb::Retry(retry) => retry.run(client, terminal)?,
             Verb::Cancel(selection) => selection.run(&Action::Cancel, client, terminal)?,
             Verb::Drop(drop) if drop.reason.trim().is_empty() => {
                 let message = "--reason: expected a reason, got an empty text";
@@ -139,6 +150,21 @@ impl Tickets {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Retry {
+    /// Those that are named at once, and those that match by a plan, which keeps to a rate and can
+    /// be stopped.
+    fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
+        match self.selection.filter() {
+            None if self.terms.is_said() => Err(Failure::new(
+                Code::Usage,
+                "--rate, --ramp and --order: expected --filter beside them, got tickets by id",
+            )),
+            None => self.selection.run(&Action::Retry, client, terminal),
+            Some(filter) => plan::retry((filter, &self.terms), &self.selection, client, terminal),
+        }
     }
 }
 

@@ -109,6 +109,49 @@ fn only_what_is_said_is_asked_for() {
 }
 
 #[test]
+fn a_retry_in_bulk_is_a_plan_that_somebody_agrees_to() {
+    let fake = Fake::new(|_| (200, plan("running")));
+    let asked = || {
+        let requests = fake.requests();
+        let of_this = requests.iter().rev().take(2).rev();
+        let told = |it: &super::fake::Request| {
+            let body: Json = serde_json::from_str(&it.body).unwrap();
+            (it.line.replace(ID, "<id>"), body)
+        };
+        of_this.map(told).collect::<Vec<_>>()
+    };
+    let line = ["ticket", "retry", "--filter", "is:parked"];
+    let ran = fake.run(&line);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
+    assert!(
+        ran.stderr.contains("would retry 500 tickets") && ran.stderr.contains("--yes"),
+        "{ran:?}"
+    );
+    let at_once = json!({ "ramp": "all", "stop": { "percent_max": 100 } });
+    let make = json!({ "filter": "is:parked", "terms": at_once });
+    let plans = String::from("POST /api/v1/plans");
+    let order = |verb| (format!("POST /api/v1/plans/<id>/{verb}"), json!({}));
+    assert_eq!(asked(), [(plans.clone(), make.clone()), order("stop")]);
+    let ran = fake.run(&[&line[..], &["--yes"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("goaround plan show"), "{ran:?}");
+    assert_eq!(
+        ran.stdout,
+        format!("{ID}  running  489 of 500 tickets left\n")
+    );
+    assert_eq!(asked(), [(plans.clone(), make), order("release")]);
+    let terms = ["--yes", "--rate", "10/s", "--ramp", "1,10", "-o", "name"];
+    let ran = fake.run(&[&line[..], &terms].concat());
+    assert_eq!((ran.code, ran.stdout.trim()), (0, ID), "{ran:?}");
+    let slowly = json!({ "rate": "10/s", "ramp": "1,10,all" });
+    let make = json!({ "filter": "is:parked", "terms": slowly });
+    assert_eq!(asked(), [(plans, make), order("release")]);
+    let ran = fake.run(&["ticket", "retry", ID, "--rate", "10/s"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("--filter"), "{ran:?}");
+}
+
+#[test]
 fn plans_are_shown_for_people_and_for_programs() {
     let fake = Fake::new(|request| match request.line.contains('?') {
         true => (200, json!({ "items": [plan("running")], "more": false })),

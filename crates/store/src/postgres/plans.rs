@@ -12,14 +12,11 @@ use super::working::Working;
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use domain::breaker::{Breaker, Scope};
-use domain::filter::{Field, Op, Pattern, Query, Term};
+use domain::filter::Query;
 use domain::names::StageName;
-use domain::plan::{
-    By, Choice, Draft, Groups, Order, Plan, PlanId, Release, Selection, Source, Terms,
-};
+use domain::plan::{By, Choice, Draft, Order, Plan, PlanId, Release, Selection, Terms};
 use domain::ports::{PLANS_MAX, PlanError, PlanOrder, Plans, StoreError, Tripped};
 use domain::ticket::TicketId;
-use domain::wait::Reason;
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use told::Told;
@@ -138,18 +135,8 @@ impl Postgres {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
         let mut repairs = Repairs::take(&tx, setting, BTreeSet::new()).await?;
-        let mut selection = Selection {
-            source: Source::Waiting(reason_of(query)),
-            stage: stage_of(query),
-            signature: None,
-            filter: query.to_string(),
-            cutoff: now,
-            count: 0,
-        };
-        let (count, groups) = match may_be_released(reason_of(query)) {
-            true => repairs::groups(&tx, &selection).await?,
-            false => (0, Groups::default()),
-        };
+        let mut selection = Selection::asked(query, now);
+        let (count, groups) = repairs::groups(&tx, &selection).await?;
         selection.count = count;
         let draft = Draft {
             id: PlanId::new(setting.clock.ticket_id().uuid()),
@@ -219,43 +206,6 @@ const fn pick<'a>(plan: &'a Plan, choice: &'a Choice) -> Pick<'a> {
         selection: &plan.selection,
         choice,
         order: Order::OldestFirst,
-    }
-}
-
-/// What a plan by hand is about: the reason that its filter names, else what waits for somebody's
-/// decision.
-fn reason_of(query: &Query) -> Reason {
-    let mut words = words_of(query, Field::Is);
-    words.find_map(Reason::parse).unwrap_or(Reason::Parked)
-}
-
-fn stage_of(query: &Query) -> Option<StageName> {
-    let mut words = words_of(query, Field::Stage);
-    words.find_map(|word| StageName::new(word).ok())
-}
-
-/// The words that the query wants of the field, where it wants just one.
-fn words_of(query: &Query, wanted: Field) -> impl Iterator<Item = &str> {
-    query.all.iter().filter_map(move |term| match term {
-        Term::Field {
-            field,
-            op: Op::Is,
-            values,
-        } if *field == wanted => match &values[..] {
-            [Pattern::Exact(word)] => Some(word.as_str()),
-            _ => None,
-        },
-        _ => None,
-    })
-}
-
-/// The others wait for an answer that nobody may anticipate: see `ticket retry`.
-const fn may_be_released(reason: Reason) -> bool {
-    match reason {
-        Reason::Backoff | Reason::NotNow | Reason::Parked | Reason::Held => true,
-        Reason::Pending | Reason::Unclaimed | Reason::Suspect | Reason::Unique | Reason::Trial => {
-            false
-        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Promises of `Desk` about orders: they work from every state or say exactly why not.
 
 use super::Stand;
-use super::stand::{failed, rejected};
+use super::stand::{failed, pending_for, rejected};
 use domain::books::Place;
-use domain::outcome::{Done, Outcome, Pending};
+use domain::outcome::{Done, Outcome};
 use domain::ports::{Action, Answer};
 use domain::ticket::{Attempt, Generation, Hop, Payload, TicketId};
 use domain::wait::Reason;
@@ -27,10 +27,7 @@ super::suite!(orders_contract orders ($)
 );
 
 async fn pending(stand: &Stand) -> TicketId {
-    let pending = Outcome::Pending(Pending {
-        until: Duration::from_secs(60),
-        start_within: None,
-    });
+    let pending = pending_for(Duration::from_secs(60));
     let id = stand.attempted(stand.ci(), pending).await;
     stand.waits_as(id, Reason::Pending).await;
     id

@@ -1,11 +1,12 @@
 //! Promises of release plans: how many waiting tickets go on, and who decides it.
 
 use super::Stand;
-use super::shop::{Shop, bad, good};
-use super::stand::rejected;
+use super::shop::{Shop, bad, done, good};
+use super::stand::{pending_for, rejected};
 use domain::books::{Place, State};
 use domain::names::Kind;
-use domain::plan::{Choice, Counts, Order, Plan, PlanId, Refusal, Terms};
+use domain::outcome::Outcome;
+use domain::plan::{Choice, Counts, Order, Plan, PlanId, Refusal, Source, Terms};
 use domain::ports::{Action, PlanError, PlanOrder};
 use domain::ticket::{Ticket, TicketId};
 use domain::wait::Reason;
@@ -16,6 +17,8 @@ super::suite!(releases_contract releases ($)
     a_plan_freezes_what_waits_now_and_releases_nothing,
     what_is_released_by_a_plan_says_so_and_is_counted,
     a_plan_of_nothing_is_done,
+    a_plan_that_names_no_reason_is_of_all_that_people_may_end,
+    a_call_back_to_what_a_plan_has_released_is_stale,
     a_release_goes_in_steps,
     a_release_keeps_to_its_rate,
     a_release_goes_in_its_order,
@@ -138,6 +141,64 @@ pub async fn what_is_released_by_a_plan_says_so_and_is_counted(stand: Stand) {
     let entry = shop.stand.entry(ids[0]).await;
     assert_eq!(entry.place.state(), State::Done);
     assert_eq!(entry.ticket.name.attempt.0, 2, "a release charges nothing");
+}
+
+/// A retry in bulk: what is parked, put off, backing off or pending; not what nobody has claimed.
+pub async fn a_plan_that_names_no_reason_is_of_all_that_people_may_end(stand: Stand) {
+    let (mut shop, parked) = parked(stand, 2).await;
+    shop.deploy("1", mixed).await;
+    let mut others = shop.submit("sick", 1).await;
+    others.extend(shop.submit("late", 1).await);
+    others.extend(shop.submit("pending", 1).await);
+    assert_eq!(shop.work().await, 3);
+    let unclaimed = shop.stand.ticket("nowhere");
+    let nobodys = unclaimed.id();
+    shop.stand.submit(unclaimed).await;
+    let made = make(&shop, "", terms("all")).await;
+    assert_eq!(made.selection.source, Source::AnyWait);
+    assert_eq!(made.counts.total, 5);
+    let narrow = make(&shop, "is:parked,backoff stage:build", terms("all")).await;
+    assert_eq!(narrow.counts.total, 3);
+    let never = make(&shop, "is:unclaimed", terms("all")).await;
+    assert_eq!((never.state.as_str(), never.counts.total), ("done", 0));
+    shop.deploy("2", good).await;
+    order(&shop, made.id, everything()).await;
+    assert_eq!(shop.run().await, [5]);
+    for id in parked.into_iter().chain(others) {
+        assert_eq!(shop.stand.place(id).await.state(), State::Done);
+    }
+    shop.stand.waits_as(nobodys, Reason::Unclaimed).await;
+    assert_eq!(plan(&shop, made.id).await.counts.landed, 5);
+}
+
+/// Else it would end a ticket that is being worked on anew.
+pub async fn a_call_back_to_what_a_plan_has_released_is_stale(stand: Stand) {
+    let mut shop = Shop::at(stand, "build").await;
+    shop.deploy("1", mixed).await;
+    let id = shop.submit("pending", 1).await[0];
+    assert_eq!(shop.work().await, 1);
+    shop.stand.waits_as(id, Reason::Pending).await;
+    let before = shop.stand.entry(id).await.ticket.name;
+    let made = make(&shop, "is:pending", terms("all")).await;
+    order(&shop, made.id, everything()).await;
+    shop.round().await;
+    shop.round().await;
+    assert_eq!(shop.work().await, 1, "it ran again, and waits again");
+    let after = shop.stand.entry(id).await.ticket.name;
+    assert_eq!(after, before.renewed(), "no attempt is spent");
+    let late = Action::Complete(before.generation, done());
+    shop.stand.refused(id, late).await;
+    let call_back = Action::Complete(after.generation, done());
+    shop.stand.done(id, call_back).await;
+    assert_eq!(shop.stand.place(id).await.state(), State::Done);
+}
+
+/// Of everything something.
+fn mixed(work: &str) -> Outcome {
+    match work {
+        "pending" => pending_for(Duration::from_secs(3_600)),
+        work => bad(work),
+    }
 }
 
 /// There is nothing to decide.

@@ -10,7 +10,7 @@ use domain::delivery::{
 use domain::flow::{Flows, Stage};
 use domain::names::{FlowName, Holder, Key, Kind, StageName, Version};
 use domain::oops::Scene;
-use domain::outcome::{Failure, Outcome};
+use domain::outcome::{Failure, Outcome, Pending};
 use domain::ports::{Action, Answer, Clock, Consumer, Listing, Order, Settled, Sort};
 use domain::retry::Chance;
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
@@ -52,6 +52,13 @@ pub(super) fn crashed() -> Outcome {
 
 pub(super) fn rejected() -> Outcome {
     Outcome::Rejected(Failure::new("BadInput", "it is no nut"))
+}
+
+pub(super) const fn pending_for(until: Duration) -> Outcome {
+    Outcome::Pending(Pending {
+        until,
+        start_within: None,
+    })
 }
 
 pub(super) const fn count(n: usize) -> NonZeroUsize {

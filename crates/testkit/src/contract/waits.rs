@@ -1,10 +1,10 @@
 //! Promises of `Waits`.
 
 use super::Stand;
-use super::stand::{count, failed, stage};
+use super::stand::{count, failed, pending_for, stage};
 use domain::books::State;
 use domain::delivery::{Delivery, Started};
-use domain::outcome::{Failure, Outcome, Pending};
+use domain::outcome::{Failure, Outcome};
 use domain::ports::{Action, Retention, Round};
 use domain::retry::Chance;
 use domain::settlement::Decision;
@@ -84,13 +84,6 @@ async fn verdict(stand: &Stand, case: &Case) -> Verdict {
 async fn pass(stand: &Stand, verdicts: Vec<Verdict>) -> u64 {
     let judged = stand.world().waits().judge(verdicts).await;
     judged.expect("the verdicts are carried out")
-}
-
-fn pending_for(until: Duration) -> Outcome {
-    Outcome::Pending(Pending {
-        until,
-        start_within: None,
-    })
 }
 
 /// Time decides, to the moment.

@@ -3,7 +3,7 @@
 use super::state::{Row, State};
 use domain::books::Place;
 use domain::breaker::Scope;
-use domain::filter::{Field, Op, Pattern, Query, Term};
+use domain::filter::Query;
 use domain::names::StageName;
 use domain::plan::{
     By, Choice, Draft, Facet, Group, GroupName, Groups, Order, Plan, PlanId, Release, Selection,
@@ -75,8 +75,7 @@ impl State {
         self.rows.values().filter(is_here).count() as u64
     }
 
-    /// Freezes the tickets that match and wait for one reason: the one that the query names, else
-    /// those that are parked.
+    /// Freezes the tickets that match.
     pub(super) fn make_plan(
         &mut self,
         query: &Query,
@@ -84,10 +83,10 @@ impl State {
         by: By,
         plans_max: usize,
     ) -> Plan {
-        let reason = reason_of(query);
+        let mut selection = Selection::asked(query, by.at);
         let matches = |row: &Row| match &row.entry.place {
             Place::Waiting(wait) => {
-                let fits = wait.condition.reason() == reason && is_releasable(&wait.condition);
+                let fits = selection.source.takes(wait.condition.reason());
                 fits && query.matches(&row.entry, by.at)
             }
             _ => false,
@@ -97,14 +96,7 @@ impl State {
             rows.map(|(id, _)| *id).collect()
         };
         let groups = self.groups(&chosen);
-        let selection = Selection {
-            source: Source::Waiting(reason),
-            stage: word_of(query, Field::Stage).and_then(|name| StageName::new(name).ok()),
-            signature: None,
-            filter: query.to_string(),
-            cutoff: by.at,
-            count: chosen.len() as u64,
-        };
+        selection.count = chosen.len() as u64;
         let draft = Draft {
             id: self.plan_id(by.at),
             selection,
@@ -139,15 +131,13 @@ impl State {
 
     /// The tickets of a plan's choice that are left, whoever has waited longest first.
     pub(super) fn left_of(&self, plan: &Plan, choice: &Choice) -> Vec<TicketId> {
-        let Source::Waiting(reason) = plan.selection.source else {
-            return Vec::new();
-        };
+        let source = plan.selection.source;
         let cutoff = plan.selection.cutoff;
         let mut left: Vec<(Timestamp, u64, TicketId)> = Vec::new();
         for id in self.selected(plan) {
             if let Some(row) = self.rows.get(&id)
                 && let Place::Waiting(wait) = &row.entry.place
-                && wait.condition.reason() == reason
+                && source.takes(wait.condition.reason())
                 && wait.since <= cutoff
                 && row.is_in(choice)
             {
@@ -216,6 +206,10 @@ impl State {
         for ticket in &left {
             if let Some(row) = self.rows.get_mut(ticket) {
                 row.plan = Some(id);
+                if let Place::Waiting(wait) = &row.entry.place {
+                    let name = row.entry.ticket.name;
+                    row.entry.ticket.name = wait.condition.reason().ended_early(name);
+                }
             }
             self.release_held(*ticket, &format!("release plan {id}"), now);
         }
@@ -347,37 +341,4 @@ fn sort(left: &mut [TicketId], order: Order) {
             (bits ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         }),
     }
-}
-
-/// Whether a person may end such a wait.
-const fn is_releasable(condition: &Condition) -> bool {
-    matches!(
-        condition,
-        Condition::Backoff { .. }
-            | Condition::NotNow { .. }
-            | Condition::Parked
-            | Condition::Held { .. }
-            | Condition::Repair { .. }
-    )
-}
-
-fn reason_of(query: &Query) -> Reason {
-    let word = word_of(query, Field::Is);
-    word.and_then(Reason::parse).unwrap_or(Reason::Parked)
-}
-
-/// The word that the query wants of the field, if it is just one.
-fn word_of(query: &Query, wanted: Field) -> Option<&str> {
-    let mut words = query.all.iter().filter_map(|term| match term {
-        Term::Field {
-            field,
-            op: Op::Is,
-            values,
-        } if *field == wanted => match values.as_slice() {
-            [Pattern::Exact(word)] => Some(word.as_str()),
-            _ => None,
-        },
-        _ => None,
-    });
-    words.find(|word| wanted != Field::Is || Reason::parse(word).is_some())
 }

@@ -97,6 +97,7 @@ pub(super) fn about(plan: &Plan) -> Markup {
     html! {
         @match selection.source {
             Source::Waiting(reason) => (reason.as_str().replace('_', " ")),
+            Source::AnyWait => "waiting",
             Source::Queue => "in the queue",
         }
         @if let Some(stage) = &selection.stage { " at " a href={ "/s/" (stage) } { (stage) } }

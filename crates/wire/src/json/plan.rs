@@ -2,7 +2,7 @@
 
 use super::terms::TermsJson;
 use domain::breaker::Scope;
-use domain::plan::{Counts, Deed, Goal, Group, Plan, Selection, Source};
+use domain::plan::{Counts, Deed, Goal, Group, Plan, Selection};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,8 @@ pub struct PlanJson {
 /// The tickets of a plan, frozen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectionJson {
-    /// Where they are until they are released: the reason that they wait for, or `queue`.
+    /// Where they are until they are released: the reason that they wait for, `waiting` for
+    /// whatever a person may end, or `queue`.
     pub source: String,
     /// At which stage; `null` is any.
     pub stage: Option<String>,
@@ -149,10 +150,7 @@ impl PlanJson {
 impl SelectionJson {
     fn new(selection: &Selection) -> Self {
         Self {
-            source: match selection.source {
-                Source::Waiting(reason) => reason.to_string(),
-                Source::Queue => "queue".into(),
-            },
+            source: selection.source.as_str().into(),
             stage: selection.stage.as_ref().map(ToString::to_string),
             signature: selection.signature.map(|it| it.to_string()),
             filter: selection.filter.clone(),
@@ -213,7 +211,7 @@ impl DeedJson {
 mod tests {
     use super::*;
     use domain::names::StageName;
-    use domain::plan::{By, Choice, Draft, Groups, PlanId, Release, Terms, TicketEnd};
+    use domain::plan::{By, Choice, Draft, Groups, PlanId, Release, Source, Terms, TicketEnd};
     use domain::wait::Reason;
 
     fn plan() -> Plan {

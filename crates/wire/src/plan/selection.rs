@@ -13,6 +13,7 @@ use proto::selection::Source as SourceField;
 pub(super) fn write(selection: &Selection) -> proto::Selection {
     let source = match selection.source {
         Source::Waiting(reason) => SourceField::Waiting(reason_of(reason).into()),
+        Source::AnyWait => SourceField::AnyWait(proto::Nothing {}),
         Source::Queue => SourceField::Queue(proto::Nothing {}),
     };
     proto::Selection {
@@ -28,6 +29,7 @@ pub(super) fn write(selection: &Selection) -> proto::Selection {
 pub(super) fn read(selection: proto::Selection) -> Result<Selection, Unreadable> {
     let source = match selection.source.ok_or_else(|| unknown("source"))? {
         SourceField::Waiting(number) => Source::Waiting(read_reason(number)?),
+        SourceField::AnyWait(proto::Nothing {}) => Source::AnyWait,
         SourceField::Queue(proto::Nothing {}) => Source::Queue,
     };
     let stage = selection.stage.as_deref().map(StageName::new).transpose();

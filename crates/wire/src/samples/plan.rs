@@ -24,6 +24,7 @@ fn groups() -> impl Strategy<Value = Groups> {
 fn selection() -> impl Strategy<Value = Selection> {
     let source = prop_oneof![
         prop::sample::select(&Reason::ALL[..]).prop_map(Source::Waiting),
+        Just(Source::AnyWait),
         Just(Source::Queue),
     ];
     let what = (option::of(name()), option::of(signature_id()), ".*");

@@ -192,7 +192,7 @@ impl Repairs<'_> {
             let Some(wait) = placed.wait.clone() else {
                 continue;
             };
-            let name = placed.name;
+            let name = wait.condition.reason().ended_early(placed.name);
             let barrier = placed.barrier;
             let because = match freed {
                 Freed::Canary => CANARY,

@@ -49,9 +49,13 @@ impl Which {
     /// `None` if nothing can be meant.
     fn of(pick: Pick<'_>) -> Option<Self> {
         let selection = pick.selection;
-        let Source::Waiting(reason) = selection.source else {
+        let mut codes: Vec<String> = Vec::new();
+        for reason in selection.source.reasons() {
+            codes.push(rows::code_of_reason(reason).to_string());
+        }
+        if codes.is_empty() {
             return None;
-        };
+        }
         let query = match selection.filter.is_empty() {
             true => None,
             // It was read before it was kept.
@@ -73,16 +77,18 @@ impl Which {
             },
         };
         which.query = query;
-        let code = rows::code_of_reason(reason);
-        which.says(&format!("p.state = 2 AND p.reason = {code}"));
+        which.says(&format!(
+            "p.state = 2 AND p.reason IN ({})",
+            codes.join(", ")
+        ));
         which.binds("p.since <=", Bound::Number(selection.cutoff.as_micros()));
         if let Some(stage) = &selection.stage {
             which.binds("p.stage =", Bound::Text(stage.to_string()));
         }
         if let Some(signature) = selection.signature {
             let signature = Bound::Text(signature.to_string());
-            match reason {
-                Reason::Held => {
+            match selection.source {
+                Source::Waiting(Reason::Held) => {
                     which.says("p.mark = 1");
                     which.binds("p.detail =", signature);
                 }

@@ -20,7 +20,7 @@ pub(in crate::postgres) async fn left_and_out(
     match (plan.selection.source, &plan.selection.stage) {
         (Source::Queue, Some(stage)) => Ok((0, queued(tx, stage).await?)),
         (Source::Queue, None) => Ok((0, 0)),
-        (Source::Waiting(_), _) => {
+        (Source::Waiting(_) | Source::AnyWait, _) => {
             let left = picking::count(tx, Pick::all(&plan.selection)).await?;
             let row = tx.query_one(OUT, &[&plan.id.uuid()]).await?;
             Ok((left, row.try_get::<_, i64>(0)?.cast_unsigned()))
