@@ -23,7 +23,7 @@ const ALONE: [&str; 2] = ["worker", "--no-launcher"];
 const UNDER_LAUNCHER: [&str; 1] = ["worker"];
 /// What is done once at the start is not idling.
 const START_OVER: Duration = Duration::from_secs(3);
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(20);
 const KILLS: usize = 5;
 /// How long a killed worker's ticket may take to run elsewhere, before we give up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,15 +36,21 @@ pub(crate) fn idle(size: &Size, table: &mut Table) -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let (worker, _) = Up::start_as(&ALONE, afar.config(), folder.path())?;
         std::thread::sleep(START_OVER);
-        let before = worker.cpu_ticks()?;
+        let before = cpu::of_threads(worker.pid())?;
         std::thread::sleep(IDLE);
-        let busy = (worker.cpu_ticks()? - before) as f64 / IDLE.as_secs_f64();
+        let used = cpu::of_threads(worker.pid())?.saturating_sub(before);
+        let busy = 100.0 * used.as_secs_f64() / IDLE.as_secs_f64();
         let what = "idle worker process, CPU";
-        // One tick in ten seconds is 0.1 %.
-        table.bound(what, format!("{busy:.1} %"), "0.0 %", busy < 0.05);
-        let mib = worker.resident_bytes()? as f64 / f64::from(1 << 20);
-        let what = "idle worker process, resident memory";
-        table.bound(what, format!("{mib:.1} MiB"), "<= 12 MiB", mib <= 12.0);
+        table.bound(what, format!("{busy:.2} %"), "0.0 %", busy < 0.05);
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let (pss, rss) = (
+            mib(cpu::proportional_bytes(worker.pid())?),
+            mib(worker.resident_bytes()?),
+        );
+        // As the figures of others are given.
+        let what = "idle worker process, memory (PSS)";
+        let told = format!("{pss:.1} MiB (RSS {rss:.1})");
+        table.bound(what, told, "<= 12 MiB", pss <= 12.0);
         anyhow::Ok(())
     })
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use std::path::Path;
+use std::time::Duration;
 
 const TICKS_A_SECOND: f64 = 100.0;
 /// Fields of `/proc/PID/stat` behind the name: utime, stime, and those of ended children.
@@ -13,6 +14,25 @@ pub(crate) fn ticks(pid: u32) -> anyhow::Result<u64> {
     let fields = stat(pid)?;
     let number = |n: usize| fields.get(n).and_then(|ticks| ticks.parse::<u64>().ok());
     Ok(number(11).context("no utime")? + number(12).context("no stime")?)
+}
+
+/// CPU time of one process so far, as its scheduler counts it: a tick is too coarse for who idles.
+pub(crate) fn of_threads(pid: u32) -> anyhow::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+        let told = std::fs::read_to_string(thread.path().join("schedstat"))?;
+        let nanos = told.split_whitespace().next().context("no time")?.parse()?;
+        sum += Duration::from_nanos(nanos);
+    }
+    Ok(sum)
+}
+
+/// Memory of one process now, in bytes: what is its own, and its share of what others have as well.
+pub(crate) fn proportional_bytes(pid: u32) -> anyhow::Result<u64> {
+    let sums = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = sums.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    Ok(kib.context("no Pss")?.parse::<u64>()? * 1_024)
 }
 
 /// CPU seconds of this process so far.

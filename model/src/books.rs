@@ -141,6 +141,7 @@ impl State {
                 oops: None,
             },
             scene: None,
+            version: None,
             company: Company::default(),
         }
     }

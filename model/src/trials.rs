@@ -203,6 +203,7 @@ impl Trials {
                 oops: None,
             },
             scene: None,
+            version: None,
             company: self.company(state, n, beside),
         };
         let decision = Decision {

@@ -21,13 +21,14 @@ mod unclaimed;
 mod waits;
 
 use crate::kept::Ears;
-use crate::root::{Setup, Versions};
+use crate::root::{self, Setup, Versions};
 use actix::Actor;
 use domain::flow::Flows;
 use domain::names::{Holder, StageName, Version};
 use domain::obituary::Obituary;
 use domain::oops::Scene;
 use domain::ports::{Clock, Observer, Oopses, Retention as Keep};
+use domain::verdict::Case;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,13 +113,17 @@ impl ControllerSetup {
         }
     }
 
-    /// Who was at work there, as far as anybody knows.
-    fn scene(&self, holder: &Holder, stage: &StageName) -> Option<Scene> {
-        (self.scenes)(holder, stage).or_else(|| {
+    /// Who was at work at this, as far as anybody knows. When only the books know the version, it
+    /// is theirs: breakers would take any other for one that has just been announced.
+    fn scene(&self, holder: &Holder, case: &Case) -> Option<Scene> {
+        let known = case.scene.clone();
+        let known = known.or_else(|| (self.scenes)(holder, &case.ticket.stage));
+        known.or_else(|| {
+            let version = case.version.clone();
             Some(Scene {
                 holder: holder.clone(),
                 hostname: self.hostname.clone(),
-                version: Version::new("unknown").ok()?,
+                version: version.or_else(|| Version::new("unknown").ok())?,
             })
         })
     }
@@ -126,22 +131,17 @@ impl ControllerSetup {
 
 /// The versions that breakers are told of.
 fn versions(setup: &Setup) -> Versions {
-    let handlers = setup.handlers.clone();
-    let flows = Arc::clone(&setup.flows);
-    Arc::new(move || {
-        let has_breaker = |stage: &StageName| {
-            flows
-                .stage(stage)
-                .is_some_and(|rules| rules.breaker.is_some())
-        };
-        let handlers = handlers.iter().filter(|(stage, _)| has_breaker(stage));
-        let looked = handlers.map(|(stage, handler)| (stage.clone(), handler.inspect()));
-        // A handler that is being replaced is not there for a moment, and no version then.
-        let can_start = looked.filter(|(_, inspection)| inspection.obstacle.is_none());
-        can_start
-            .map(|(stage, inspection)| (stage, inspection.version))
-            .collect()
-    })
+    let has_breaker = |stage: &StageName| {
+        let rules = setup.flows.stage(stage);
+        rules.is_some_and(|rules| rules.breaker.is_some())
+    };
+    let handlers = setup.handlers.iter();
+    let handlers = handlers.filter(|(stage, _)| has_breaker(stage));
+    root::versions(
+        handlers
+            .map(|(stage, handler)| (stage.clone(), Arc::clone(handler)))
+            .collect(),
+    )
 }
 
 /// The controller at work; dropped, its actors end.

@@ -3,6 +3,7 @@
 use crate::attempt::{self, DURABLE_RETRY};
 use crate::settler::Door;
 use crate::station::{OfferedSlots, Room, SETTLING_WINDOW, Station, lock};
+use crate::turn;
 use domain::delivery::{Delivery, Incoming, Received, Start, Suspected, Unreadable};
 use domain::event::Event;
 use domain::ports::NotStarted;
@@ -24,7 +25,7 @@ const STARTS_IN_FLIGHT_MAX: usize = 1;
 /// whatever becomes of this intake: a start that were left halfway would be durable, or not, and
 /// nobody here would know.
 pub(crate) async fn run(station: Arc<Station>) {
-    let mut quiet = Quiet(station.quiet());
+    let mut quiet = Quiet::of(&station);
     // This intake's own: what hangs on a frozen thread must not keep its successor waiting.
     let starting = Arc::new(Semaphore::new(STARTS_IN_FLIGHT_MAX));
     while let Some(why) = consume(&station, &starting, &mut quiet).await {
@@ -39,11 +40,15 @@ pub(crate) async fn run(station: Arc<Station>) {
 }
 
 /// The word that no more is to be taken in.
-struct Quiet(watch::Receiver<bool>);
+pub(crate) struct Quiet(watch::Receiver<bool>);
 
 impl Quiet {
+    pub(crate) fn of(station: &Station) -> Self {
+        Self(station.quiet())
+    }
+
     /// What `wait` brings, or `None` once the word has come; then `wait` is dropped.
-    async fn or<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn or<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             _ = self.0.wait_for(|quiet| *quiet) => None,
@@ -72,7 +77,12 @@ async fn consume(
         let slots = quiet.or(free_slots(station)).await?;
         let max = NonZeroUsize::new(slots.num_permits()).unwrap_or(NonZeroUsize::MIN);
         let offered = Offered::new(station, slots);
-        let group = match quiet.or(consumer.next(max)).await? {
+        let next = tokio::select! {
+            biased;
+            () = station.slot_is_wanted() => continue,
+            next = quiet.or(consumer.next(max)) => next?,
+        };
+        let group = match next {
             Ok(group) => group,
             Err(ended) => return Some(ended.why),
         };
@@ -180,29 +190,12 @@ async fn start(
     }
     let (on_trial, fresh): (Vec<_>, Vec<_>) = fresh.into_iter().partition(Delivery::is_alone);
     for delivery in on_trial {
-        if let Some(slot) = slots.split(1) {
-            station.spawn(start_alone(Arc::clone(station), delivery, slot));
-        }
+        turn::take(station, delivery, slots);
     }
     start_group(station, fresh, (slots, None)).await;
 }
 
-/// Starts one that is on trial when no other one is in this process. Until then it is only in hand,
-/// so that it is not charged for the end of the other one.
-async fn start_alone(
-    station: Arc<Station>,
-    delivery: Delivery<Received>,
-    mut slot: OwnedSemaphorePermit,
-) {
-    let mut quiet = Quiet(station.quiet());
-    let turn = Arc::clone(&station.trial).acquire_owned();
-    // Told to be quiet, it goes back; and the permits end only with the process.
-    if let Some(Ok(turn)) = quiet.or(turn).await {
-        start_group(&station, vec![delivery], (&mut slot, Some(turn))).await;
-    }
-}
-
-async fn start_group(
+pub(crate) async fn start_group(
     station: &Arc<Station>,
     fresh: Vec<Delivery<Received>>,
     (slots, mut trial): (&mut OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),

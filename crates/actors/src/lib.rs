@@ -1,7 +1,8 @@
 //! The actors that own the work; the only crate that knows actix.
 //!
 //! A [`root`] starts one [`supervisor`] a stage and starts it again when it is lost. The supervisor
-//! takes deliveries in ([`intake`]) and gives each to an [`attempt`], which lends the ticket to one
+//! takes deliveries in ([`intake`]; on trial they wait for their [`turn`]) and gives each to an
+//! [`attempt`], which lends the ticket to one
 //! ephemeral [`worker`], sees it end, has its report made durable and hands it to the [`settler`].
 //! What a stage owns beyond the life of its supervisor is its [`station`]; [`holds`] opens one
 //! that was closed because its handler could not be started. The [`controller`] moves waiting
@@ -14,6 +15,7 @@ mod supervisor;
 mod station;
 
 mod intake;
+mod turn;
 
 mod attempt;
 mod stop;

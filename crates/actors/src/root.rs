@@ -69,8 +69,22 @@ pub struct Running {
     keepers: JoinSet<()>,
 }
 
-/// Answers, from any thread, which version of its handler each stage has now.
+/// Answers, from any thread, which version of its handler each stage has now, as far as it can be
+/// started.
 pub type Versions = Arc<dyn Fn() -> BTreeMap<StageName, Version> + Send + Sync>;
+
+/// The versions of these handlers, looked at anew each time. One that is being replaced is not
+/// there for a moment, or half written, and is no version then.
+pub fn versions(handlers: BTreeMap<StageName, Arc<dyn Handler>>) -> Versions {
+    Arc::new(move || {
+        let handlers = handlers.iter();
+        let looked = handlers.map(|(stage, handler)| (stage.clone(), handler.inspect()));
+        let can_start = looked.filter(|(_, inspection)| inspection.obstacle.is_none());
+        can_start
+            .map(|(stage, inspection)| (stage, inspection.version))
+            .collect()
+    })
+}
 
 impl Root {
     /// A root for this setup; `arbiters` says where each stage's actors live.
@@ -225,17 +239,6 @@ async fn ping_for_ever(supervisor: &Addr<Supervisor>) {
 }
 
 impl Running {
-    /// Which version of its handler each stage has now, for a worker's heartbeat.
-    pub fn versions(&self) -> Versions {
-        let stations = self.stations.clone();
-        Arc::new(move || {
-            let stations = stations.iter();
-            stations
-                .map(|(stage, station)| (stage.clone(), station.scene().version.clone()))
-                .collect()
-        })
-    }
-
     /// Answers, from any thread, whether every stage has a supervisor that is there; the error
     /// names the first stage that has none.
     pub fn readiness(&self) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {

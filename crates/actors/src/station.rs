@@ -7,18 +7,18 @@ use crate::root::Setup;
 use crate::settler::{End, Settler};
 use crate::stop::Stop;
 use actix::{Actor, Addr};
-use domain::control::{Hold, Snapshot};
+use domain::control::{Admission, Hold, Snapshot};
 use domain::event::Event;
 use domain::flow::Stage;
 use domain::names::{Holder, Version};
 use domain::oops::Scene;
 use domain::ports::{Handler, StopReason};
-use domain::ticket::{Generation, TicketId};
+use domain::ticket::{Generation, Name, TicketId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -48,6 +48,8 @@ pub(crate) struct Station {
     /// Shared while a group is started, alone while a hold comes into force: never both at once.
     pub(crate) gate: tokio::sync::RwLock<()>,
     offered: Mutex<OfferedSlots>,
+    /// Somebody else than the intake needs a slot, and the intake may offer all that are free.
+    wanted: Notify,
     attempts: Mutex<JoinSet<()>>,
     in_hand: Mutex<BTreeMap<TicketId, InHand>>,
     /// The desired state as last heard of.
@@ -101,6 +103,7 @@ impl Station {
             handler,
             gate: tokio::sync::RwLock::default(),
             offered: Mutex::default(),
+            wanted: Notify::new(),
             attempts: Mutex::default(),
             in_hand: Mutex::default(),
             desired: Mutex::default(),
@@ -195,6 +198,17 @@ impl Station {
         }
     }
 
+    /// Whether one that has waited here may still be started: what was to be kept to when its
+    /// broker handed it out is not what is to be kept to now.
+    pub(crate) fn lets_start(&self, name: Name) -> bool {
+        let desired = lock(&self.desired);
+        // It may have come in with the newest permit, if that is ours.
+        let admission = desired.admits(&self.rules.name, &self.setup.holder, 0);
+        !self.is_held()
+            && admission != Admission::Nothing
+            && desired.lets_run(name.ticket, name.generation)
+    }
+
     /// Asks every attempt to stop because we are going down.
     pub(crate) fn stop_attempts(&self) {
         for in_hand in lock(&self.in_hand).values() {
@@ -211,6 +225,30 @@ impl Station {
                 .insert(Settler::new(Arc::clone(self)).start())
                 .clone(),
         }
+    }
+
+    /// One slot, for a delivery that was taken in before; the intake then has to offer its own
+    /// anew.
+    ///
+    /// # Cancel safety
+    /// Safe: a slot that was not returned was not taken.
+    pub(crate) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        let slot = Arc::clone(&self.slots).acquire_owned();
+        // In line before the intake is, when that gives back what it offers.
+        let ask = async {
+            self.wanted.notify_one();
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            slot = slot => slot.ok(),
+            never = ask => never,
+        }
+    }
+
+    /// Waits until somebody needs one of the slots that are offered.
+    pub(crate) async fn slot_is_wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Notes which slots wait for deliveries.

@@ -296,20 +296,25 @@ fn a_stage_that_was_opened_halfway_releases_its_tickets_all_the_same() {
 
 #[test]
 fn the_versions_of_the_handlers_can_be_asked_from_any_thread() {
-    driven(async {
-        let world = World::new(Script::steps(vec![Step::Unstartable]));
-        let running = world.start();
-        let versions = running.versions();
-        let (before, asked) = {
-            let asked = Arc::clone(&versions);
-            (versions(), std::thread::spawn(move || asked()).join())
-        };
-        assert_eq!(asked.unwrap(), before);
-        assert_eq!(before[&work()], world.script.inspect().version);
-        world.script.repair();
-        sleep(Duration::from_secs(1)).await;
-        assert_ne!(versions(), before, "a deployment is seen");
-    });
+    let world = World::new(Script::steps(vec![Step::Fail]));
+    let versions = actors::root::versions(world.setup.handlers.clone());
+    let (before, asked) = {
+        let asked = Arc::clone(&versions);
+        (versions(), std::thread::spawn(move || asked()).join())
+    };
+    assert_eq!(asked.unwrap(), before);
+    assert_eq!(before[&work()], world.script.inspect().version);
+    world.script.repair();
+    assert_ne!(versions(), before, "a deployment is seen");
+}
+
+#[test]
+fn a_handler_that_cannot_be_started_is_no_version() {
+    let world = World::new(Script::steps(vec![Step::Unstartable]));
+    let versions = actors::root::versions(world.setup.handlers.clone());
+    assert_eq!(versions(), BTreeMap::new());
+    world.script.repair();
+    assert_eq!(versions().len(), 1);
 }
 
 #[test]

@@ -14,10 +14,12 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Consumer};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// How many snapshots may be on their way to one follower.
 const PREFETCH: u16 = 64;
-/// A stream is read from a block of entries; whatever comes this shortly after belongs to it.
+/// A stream is read from a block of entries; whatever comes this shortly after belongs to it. And
+/// no two snapshots are followed closer together, since each of them is answered by every worker.
 const LULL: Duration = Duration::from_millis(30);
 /// After the channel was lost, and before the next one is asked for.
 const RETRY: Duration = Duration::from_millis(200);
@@ -57,6 +59,8 @@ pub struct Follower {
     link: Arc<Link>,
     queue: String,
     seen: Option<u64>,
+    /// When that was handed on.
+    seen_at: Option<Instant>,
     newest: Option<Snapshot>,
     subscription: Option<Subscription>,
 }
@@ -75,6 +79,7 @@ impl Follower {
             link,
             queue,
             seen: None,
+            seen_at: None,
             newest: None,
             subscription: None,
         }
@@ -87,6 +92,7 @@ impl Follower {
             empty => empty.insert(subscribe(&self.link, &self.queue).await?),
         };
         let mut next = subscription.consumer.next().await;
+        let gathered_at = gathered_at(self.seen_at, Instant::now());
         loop {
             let Some(Ok(delivery)) = next else {
                 self.subscription = None;
@@ -97,7 +103,7 @@ impl Follower {
             // A stream forgets nothing by an ack; it only sends more.
             delivery.ack(BasicAckOptions::default()).await.ok();
             take_in(&mut self.newest, self.seen, &delivery.data);
-            match tokio::time::timeout(LULL, subscription.consumer.next()).await {
+            match timeout_at(gathered_at, subscription.consumer.next()).await {
                 Ok(more) => next = more,
                 Err(_) => return Ok(()),
             }
@@ -111,6 +117,7 @@ impl ports::Follower for Follower {
         loop {
             if let Some(snapshot) = self.newest.take() {
                 self.seen = Some(snapshot.revision);
+                self.seen_at = Some(Instant::now());
                 return Ok(snapshot);
             }
             match self.read().await {
@@ -123,6 +130,11 @@ impl ports::Follower for Follower {
             }
         }
     }
+}
+
+/// Until when more is gathered: one that comes after a rest is followed at once.
+fn gathered_at(seen_at: Option<Instant>, now: Instant) -> Instant {
+    seen_at.map_or(now + LULL, |at| (at + LULL).max(now))
 }
 
 /// Keeps the snapshot if it is newer than the one before.
@@ -193,6 +205,20 @@ mod tests {
         take_in(&mut newest, Some(7), &bytes(7));
         take_in(&mut newest, Some(7), &bytes(6));
         assert_eq!(revision(&newest), None);
+    }
+
+    #[test]
+    fn one_that_comes_after_a_rest_is_followed_at_once_and_a_burst_as_one() {
+        let now = Instant::now();
+        assert_eq!(
+            gathered_at(None, now),
+            now + LULL,
+            "the block is read to its end"
+        );
+        let just_now = now.checked_sub(LULL / 3);
+        assert!(gathered_at(just_now, now) > now);
+        let long_ago = now.checked_sub(LULL * 3);
+        assert_eq!(gathered_at(long_ago, now), now);
     }
 
     #[test]

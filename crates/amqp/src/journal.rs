@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// About how large a message of records may become; a record that is larger goes alone. Well
 /// below the 16 MiB that newer brokers take.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest payload that a record can carry: it goes alone, with room for all the rest below the
+/// 16 MiB that newer brokers take.
+pub(crate) const CARRIED_BYTES_MAX: usize = 15 * 1024 * 1024;
 /// The delivery mode of messages that survive a restart of the broker.
 pub(crate) const PERSISTENT: u8 = 2;
 

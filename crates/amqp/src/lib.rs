@@ -22,6 +22,7 @@ pub mod publisher;
 
 mod envelope;
 mod journal;
+mod kept;
 pub mod obituary;
 
 pub mod road;

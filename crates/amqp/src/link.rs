@@ -12,6 +12,7 @@ pub use state::{Ends, Purpose, State};
 use crate::config::Config;
 use crate::error::Error;
 use crate::greeting::greet;
+use crate::kept::keep;
 use futures_util::{FutureExt, StreamExt};
 use lapin::tcp::AMQPUriTcpExt;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
@@ -50,6 +51,8 @@ struct Shared {
     state: watch::Sender<State>,
     open: Mutex<Option<Open>>,
     ends: [AtomicU64; 5],
+    /// Of the last connection.
+    generation: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -69,9 +72,12 @@ impl Link {
             state: watch::Sender::new(State::Down { why, since }),
             open: Mutex::new(None),
             ends: Default::default(),
+            generation: AtomicU64::new(0),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&shared).supervise());
+        let supervised = Arc::clone(&shared);
+        let supervise = move || Arc::clone(&supervised).supervise();
+        tasks.spawn(keep("who watches a connection to the broker", supervise));
         Self { shared, tasks }
     }
 
@@ -193,14 +199,13 @@ impl Shared {
     }
 
     async fn supervise(self: Arc<Self>) {
-        let mut generation = 0;
         let mut wait = RETRY_MIN;
         let mut is_suspicious = self.purpose == Purpose::Control;
         loop {
             let began = Instant::now();
             let why = match self.connect(is_suspicious).await {
                 Ok((connection, server)) => {
-                    generation += 1;
+                    let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
                     let open = Open {
                         connection: Arc::new(connection),
                         generation,

@@ -6,6 +6,7 @@
 //! system call and two wake-ups a message.
 
 use crate::error::Error;
+use crate::kept::caught;
 use crate::link::{Link, State};
 use bytes::Bytes;
 use domain::ports::Sent;
@@ -64,11 +65,7 @@ impl Publisher {
         let mut lanes = Vec::new();
         for _ in 0..LANES {
             let (sender, jobs) = mpsc::channel(QUEUE_MAX);
-            let lane = Lane {
-                link: Arc::clone(&link),
-                channel: None,
-            };
-            tasks.spawn(lane.run(jobs));
+            tasks.spawn(lane(Arc::clone(&link), jobs));
             lanes.push(sender);
         }
         Self {
@@ -146,6 +143,23 @@ async fn fates(count: usize, answer: Option<oneshot::Receiver<Vec<Sent>>>) -> Ve
     }
 }
 
+/// One lane after the other: if one panics, what it had in hand is in doubt, and the next takes
+/// what still waits.
+async fn lane(link: Arc<Link>, mut jobs: mpsc::Receiver<Job>) {
+    loop {
+        let lane = Lane {
+            link: Arc::clone(&link),
+            channel: None,
+        };
+        if caught("a lane of the publisher", lane.run(&mut jobs))
+            .await
+            .is_ok()
+        {
+            return;
+        }
+    }
+}
+
 /// Owns one channel.
 struct Lane {
     link: Arc<Link>,
@@ -156,7 +170,7 @@ struct Lane {
 type Confirms = BoxFuture<'static, bool>;
 
 impl Lane {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    async fn run(mut self, jobs: &mut mpsc::Receiver<Job>) {
         let mut in_flight: FuturesUnordered<Confirms> = FuturesUnordered::new();
         loop {
             tokio::select! {

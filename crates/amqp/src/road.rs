@@ -31,6 +31,15 @@ use tokio::sync::watch;
 /// The most heartbeats that wait for one listener; the oldest go first.
 const BEATS_MAX: i32 = 10_000;
 
+/// Messages of the journal in memory at once; one may have 4 MiB, and one of a single record with a
+/// large body nearly 16.
+const JOURNAL_WINDOW: u16 = 64;
+/// Unclaimed messages in memory at once: strangers send them, and one may be as large as the broker
+/// takes, which is 16 MiB unless it is told otherwise.
+const UNCLAIMED_WINDOW: u16 = 16;
+/// Reports in memory at once; one may have some hundred KiB.
+const OOPS_WINDOW: u16 = 256;
+
 /// The controller's side of the broker. It lives on the runtime that it was started on.
 pub struct Controller {
     config: Config,
@@ -86,13 +95,14 @@ impl Controller {
         self.publisher.link().state()
     }
 
-    fn queue(&self, name: String) -> Queue {
+    fn queue(&self, name: String, window: u16) -> Queue {
         Queue {
             name,
             config: self.config.clone(),
             publisher: Arc::clone(&self.publisher),
             quarantined: Arc::clone(&self.quarantined),
             is_kept: true,
+            window,
         }
     }
 
@@ -143,14 +153,13 @@ impl Road for Controller {
     }
 
     async fn journal(&self) -> Result<Box<dyn Inbox<Record>>, StoreError> {
-        let queue = self.queue(self.config.names.journal());
+        let queue = self.queue(self.config.names.journal(), JOURNAL_WINDOW);
         let read = |delivery: &Delivery| match wire::record::decode(&delivery.data) {
             Ok(records) => Content::Entries(records),
             Err(error) => Content::Unreadable(error.to_string()),
         };
-        Ok(Box::new(
-            QueueInbox::open(&self.link, queue, Box::new(read)).await?,
-        ))
+        let inbox = QueueInbox::open_alone(&self.link, queue, Box::new(read)).await?;
+        Ok(Box::new(inbox))
     }
 
     async fn unclaimed(&self) -> Result<Box<dyn Inbox<Ticket>>, StoreError> {
@@ -160,13 +169,13 @@ impl Road for Controller {
             exchange: self.config.names.exchange().into(),
             journal: self.config.names.journal().into(),
         };
-        let queue = self.queue(self.config.names.unclaimed());
+        let queue = self.queue(self.config.names.unclaimed(), UNCLAIMED_WINDOW);
         let read = Box::new(move |delivery: &Delivery| reader.read(delivery));
         Ok(Box::new(QueueInbox::open(&self.link, queue, read).await?))
     }
 
     async fn reports(&self) -> Result<Box<dyn Inbox<Report>>, StoreError> {
-        let queue = self.queue(self.config.names.oops());
+        let queue = self.queue(self.config.names.oops(), OOPS_WINDOW);
         let read = |delivery: &Delivery| match wire::report::decode(&delivery.data) {
             Ok(report) => Content::Entries(vec![report]),
             Err(error) => Content::Unreadable(error.to_string()),
@@ -188,7 +197,7 @@ impl Vitals for Controller {
         let (channel, name) = self.listener().await?;
         let queue = Queue {
             is_kept: false,
-            ..self.queue(name)
+            ..self.queue(name, 0)
         };
         let read = |delivery: &Delivery| match wire::record::decode(&delivery.data) {
             Ok(records) => Content::Entries(records.into_iter().filter_map(beat).collect()),

@@ -22,7 +22,9 @@ mod settling;
 mod shared;
 mod shelf;
 mod starting;
+mod steady;
 mod subscription;
+mod versions;
 mod vitals;
 mod window;
 
@@ -31,6 +33,7 @@ pub use counts::Tally;
 use crate::config::Config;
 use crate::control;
 use crate::error::Error;
+use crate::kept::keep;
 use crate::link::{Link, Purpose, State};
 use crate::publisher::Publisher;
 use crate::{canary, topology};
@@ -68,7 +71,8 @@ pub struct WorkerSettings {
     pub hostname: String,
     /// The stages, and their rules.
     pub flows: Arc<Flows>,
-    /// Asked for each heartbeat: the stages that are served, and the version of each one's handler.
+    /// The stages whose handler can be started, and its version. A change is told with the next
+    /// heartbeat but one, if it has lasted.
     pub versions: Arc<dyn Fn() -> BTreeMap<StageName, Version> + Send + Sync>,
     /// Tells the time and makes ids.
     pub clock: Arc<dyn Clock>,
@@ -101,14 +105,12 @@ impl Worker {
         canary::prove(&config, &foreign).await?;
         let publisher = Publisher::start(Arc::new(Link::start(&config, Purpose::Publish)));
         let control = Arc::new(Link::start(&config, Purpose::Control));
-        let follower = control::Follower::new(control, &config.names);
         let shared = Arc::new(Shared::new(config, settings, link, Arc::new(publisher)));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(desired::run(Arc::clone(&shared), follower));
-        tasks.spawn(vitals::run(Arc::clone(&shared)));
-        tasks.spawn(door::run(Arc::clone(&shared)));
-        tasks.spawn(consumer::wake(Arc::clone(&shared)));
-        let (handle, tasks) = (Handle::current(), Mutex::new(tasks));
+        let first = vitals::begin(&shared).await;
+        first
+            .map_err(|error| Error::Broken(format!("the first heartbeat is not heard: {error}")))?;
+        let tasks = Mutex::new(at_work(&shared, control));
+        let handle = Handle::current();
         Ok(Arc::new(Self {
             shared,
             handle,
@@ -231,6 +233,24 @@ impl Broker for Worker {
     async fn follow(&self) -> Result<Box<dyn Follower>, StoreError> {
         Ok(Box::new(SnapshotFollower::new(Arc::clone(&self.shared))))
     }
+}
+
+/// What runs for as long as the worker lives, whoever consumes.
+fn at_work(shared: &Arc<Shared>, control: Arc<Link>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let of = Arc::clone(shared);
+    tasks.spawn(keep("who follows the desired state", move || {
+        let follower = control::Follower::new(Arc::clone(&control), &of.config.names);
+        desired::run(Arc::clone(&of), follower)
+    }));
+    let of = Arc::clone(shared);
+    tasks.spawn(keep("the heart", move || vitals::run(Arc::clone(&of))));
+    let of = Arc::clone(shared);
+    tasks.spawn(keep("the door", move || door::run(Arc::clone(&of))));
+    let of = Arc::clone(shared);
+    let wake = move || consumer::wake(Arc::clone(&of));
+    tasks.spawn(keep("who wakes the stages", wake));
+    tasks
 }
 
 /// A lock whose holder panicked still guards whole values: each critical section is one step.

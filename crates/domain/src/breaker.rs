@@ -22,6 +22,8 @@
 //! - While it is open or probing, **at most one canary** is out, and from one to the next a probe
 //!   interval passes. Only a version that announced itself after those that failed sends one at
 //!   once; a bad one costs exactly that canary.
+//! - A canary that is **rejected** is through, and shows nothing: a version that refuses everything
+//!   is no repair. For the stage as a whole a rejection is a landing: its handler works.
 //! - A canary that **fails** holds the signature against the version that it ran on as well. One
 //!   that fails in **another** way, is put off, cancelled or lost shows nothing: its ticket goes
 //!   back in line, the next one's time comes.

@@ -2,8 +2,9 @@
 
 use crate::books::{Entry, Line, Place, State};
 use crate::breaker::{Breaker, Scope};
-use crate::control::Snapshot;
+use crate::control::{Gate, Hold, Snapshot};
 use crate::flow::Flows;
+use crate::names::StageName;
 use crate::time::Timestamp;
 use crate::wait::{Condition, Reason};
 
@@ -139,35 +140,53 @@ fn ended(waits_for: &str, who: &str) -> Answer {
 
 fn runnable(entry: &Entry, flows: &Flows, snapshot: &Snapshot) -> Answer {
     let stage = &entry.ticket.stage;
-    if let (None, Some(gate)) = (snapshot.holds.get(stage), snapshot.gates.get(stage)) {
-        return Answer {
-            waits_for: format!(
-                "stage {stage}, which fails as a whole: {}; one ticket at a time is tried",
-                gate.reason
-            ),
-            until: None,
-            then: "when the one that is tried lands, the others follow by a release plan".into(),
-            who:
-                "whoever deploys the handler; or an operator by stage probe, ticket cancel or drop"
-                    .into(),
-        };
+    // A hold beside a gate is the stronger one.
+    match (snapshot.holds.get(stage), snapshot.gates.get(stage)) {
+        (Some(hold), _) => return on_hold(stage, hold),
+        (None, Some(gate)) => return gated(stage, gate),
+        (None, None) => {}
     }
-    let waits_for = match (snapshot.holds.get(stage), flows.stage(stage)) {
-        (Some(hold), _) => format!(
-            "stage {stage}, which {} put on hold: {}",
-            hold.by, hold.reason
-        ),
-        (None, Some(rules)) => format!(
+    let waits_for = match flows.stage(stage) {
+        Some(rules) => format!(
             "a free worker of stage {stage} (it has {}); tickets before it go first",
             rules.concurrency
         ),
-        (None, None) => format!("a worker that takes stage {stage}"),
+        None => format!("a worker that takes stage {stage}"),
     };
     Answer {
         waits_for,
         until: None,
         then: "a worker takes it".into(),
         who: "the stage's workers; or an operator by ticket cancel or drop".into(),
+    }
+}
+
+fn on_hold(stage: &StageName, hold: &Hold) -> Answer {
+    Answer {
+        waits_for: format!(
+            "stage {stage}, which {} put on hold because its handler cannot be started: {}",
+            hold.by, hold.reason
+        ),
+        until: None,
+        then: "it stays in the queue; when the handler has changed and can be started, the stage \
+               goes on by itself with all its tickets"
+            .into(),
+        who: format!(
+            "whoever repairs the handler of stage {stage}; or an operator by ticket cancel or drop"
+        ),
+    }
+}
+
+fn gated(stage: &StageName, gate: &Gate) -> Answer {
+    Answer {
+        waits_for: format!(
+            "stage {stage}, which fails as a whole: {}; one ticket at a time is tried",
+            gate.reason
+        ),
+        until: None,
+        then: "when the one that is tried lands, the others follow by a release plan".into(),
+        who: "whoever deploys the handler; or an operator by stage probe, ticket cancel or drop"
+            .into(),
     }
 }
 

@@ -22,7 +22,7 @@ mod print;
 mod tests;
 
 pub use compare::version_order;
-pub use facts::Facts;
+pub use facts::{Facts, Rows};
 pub use parse::BadQuery;
 
 /// A parsed filter. The empty one picks everything.
@@ -43,6 +43,12 @@ impl Query {
     /// The query that picks everything.
     pub const fn everything() -> Self {
         Self { all: Vec::new() }
+    }
+
+    /// The first field that such rows never have. A condition on it would hold for none of them,
+    /// and its negation for all, which nobody can have meant.
+    pub fn unfit(&self, rows: Rows) -> Option<Field> {
+        self.all.iter().find_map(|term| term.unfit(rows))
     }
 
     /// The words that it wants of the field, each where it wants just that one.
@@ -81,6 +87,17 @@ pub enum Term {
     /// The text occurs somewhere: in type, value, trace and log tail of a report; in id, kind, key
     /// and payload of a ticket. Case does not matter.
     Free(String),
+}
+
+impl Term {
+    fn unfit(&self, rows: Rows) -> Option<Field> {
+        match self {
+            Self::Not(inner) => inner.unfit(rows),
+            Self::Any(queries) => queries.iter().find_map(|query| query.unfit(rows)),
+            Self::Field { field, .. } => Some(*field).filter(|field| !rows.have(*field)),
+            Self::Free(_) => None,
+        }
+    }
 }
 
 /// How a field compares with a value. Anything but [`Op::Is`] is for numbers, times and versions.

@@ -10,10 +10,11 @@
 //!   nobody else speaks. After a time in which it could not even read those, everybody's silence
 //!   begins anew: a broker that stood still must not look like a fleet that died.
 //! - **Position, not time, orders what was said.** Somebody is dead once a marker was read that was
-//!   written after it had lapsed; a question is answered by beats that were read after it.
+//!   written after it had lapsed; a question is answered by beats that were read after it. Only the
+//!   beats of one worker are ordered by itself: one that was overtaken on its way is a sign of life
+//!   and tells nothing, since what came into that worker's hands later is not on its list.
 //! - **A new leader begins deaf**: whoever lives says so within [`LAPSE`], and until a marker is
-//!   read
-//!   that was written after that, nothing is concluded about those who were not heard.
+//!   read that was written after that, nothing is concluded about those who were not heard.
 //!
 //! What this needs of a worker: its first beat is confirmed before it reads the snapshot under
 //! which it begins to consume. Otherwise it could take a copy that a barrier was to keep from it.
@@ -130,7 +131,7 @@ impl Fleet {
         self.clock_is(now);
         self.journal_flows();
         match &record.said {
-            Said::Beat(beat) => self.beaten(beat),
+            Said::Beat(beat) => self.beaten(beat, record.at),
             Said::Started(_) | Said::Ended(_) | Said::Suspect(_) | Said::Fenced { .. } => {
                 self.lives(&record.by);
             }
@@ -323,13 +324,13 @@ impl Fleet {
         }
     }
 
-    fn beaten(&mut self, says: &Heartbeat) {
+    fn beaten(&mut self, says: &Heartbeat, at: Timestamp) {
         self.spread(says.revision);
         self.lives(&says.holder);
-        let position = self.clock.read;
+        let (position, now) = (self.clock.read, self.clock.now);
         if let Some(worker) = self.workers.get_mut(&says.holder) {
             let says = says.clone();
-            worker.beat = Some(Beaten { position, says });
+            worker.beaten(Beaten { position, at, says }, now);
         }
     }
 

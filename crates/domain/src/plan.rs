@@ -120,6 +120,8 @@ impl fmt::Display for Why {
 pub enum TicketEnd {
     /// Well.
     Landed,
+    /// Its handler refused it: a person must look at it.
+    Rejected,
     /// Wrong, in this way if that is known.
     Failed(Option<SignatureId>),
     /// Neither: it was put off or abandoned, or the ticket was cancelled, dropped or lost.
@@ -264,7 +266,8 @@ impl Plan {
             State::Done => return Err(Refusal::Done),
             State::Paused => return Err(Refusal::Paused),
             State::Stopped(Why::Superseded(by)) => return Err(Refusal::Superseded(*by)),
-            State::Ready | State::Running | State::Stopped(_) => {}
+            State::Stopped(_) => self.is_of_books()?,
+            State::Ready | State::Running => {}
         }
         let choice = &wanted.choice;
         if wanted.count == 0 || self.counts.left() == 0 {
@@ -278,6 +281,14 @@ impl Plan {
             return Err(Refusal::Full(Self::GOALS_MAX));
         }
         Ok(())
+    }
+
+    /// Whether the books can name its tickets, which those in a queue are not.
+    fn is_of_books(&self) -> Result<(), Refusal> {
+        match (self.selection.source, &self.selection.stage) {
+            (Source::Queue, Some(stage)) => Err(Refusal::Queued(stage.to_string())),
+            _ => Ok(()),
+        }
     }
 
     /// Nothing goes until it is resumed.

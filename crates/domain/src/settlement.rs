@@ -42,6 +42,16 @@ pub enum Disposition {
     },
 }
 
+impl Disposition {
+    /// For what it waits from now on, if it waits.
+    pub const fn waits_for(&self) -> Option<&Condition> {
+        match self {
+            Self::Wait { wait, .. } => Some(&wait.condition),
+            Self::Forward(_) | Self::Finish => None,
+        }
+    }
+}
+
 /// How an attempt ended, for the ledger and the history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
@@ -213,7 +223,17 @@ const fn spoken(kind: OutcomeKind) -> &'static str {
 fn because(how: &str, failure: &Failure) -> String {
     let line = failure.message.lines().next().unwrap_or_default();
     let line: String = line.chars().take(200).collect();
-    format!("{how}: {}: {line}", failure.error_type)
+    plain(&format!("{how}: {}: {line}", failure.error_type))
+}
+
+/// The text without control characters. A handler may say anything, and what it says goes into
+/// logs, pages and stores, of which not all take a NUL.
+fn plain(text: &str) -> String {
+    let shown = |it: char| match it.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => it,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// When an attempt that went wrong is made again: after the back-off, or when a person says so.
@@ -291,4 +311,19 @@ pub(crate) fn emitted(parent: &Ticket, outcome: Outcome, now: Timestamp) -> Vec<
         }
     };
     done.emit.into_iter().enumerate().map(emit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_handler_says_has_no_control_characters_when_it_is_told_why() {
+        let failure = Failure::new("Exit\u{7}Status", "a\0b\u{1b}[31m\nand more");
+        let said = because("attempt 1 failed", &failure);
+        assert_eq!(
+            said,
+            "attempt 1 failed: Exit\u{fffd}Status: a\u{fffd}b\u{fffd}[31m"
+        );
+    }
 }

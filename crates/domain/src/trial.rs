@@ -1,7 +1,9 @@
 //! Who is to blame when a process dies with several attempts in it. Nobody, until each of them has
 //! run alone: whoever then takes its process along is the one, and the others were bystanders.
+//!
+//! An attempt of which nothing was started shows neither: its ticket goes on waiting for its turn.
 
-use crate::outcome::{Outcome, OutcomeKind};
+use crate::outcome::{Failure, Outcome, OutcomeKind};
 use crate::settlement::{Decision, after_failure};
 use crate::ticket::Name;
 use crate::wait::Condition;
@@ -39,9 +41,50 @@ impl Company {
     }
 }
 
-/// Whether an attempt that ends so shows that its ticket does not take its process along: it is on
-/// trial no longer. One that was broken off shows nothing.
-pub const fn acquits(outcome: OutcomeKind) -> bool {
+/// Why nothing of an attempt was started, though its handler is there: the failure of such an
+/// attempt says nothing about its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unbegun {
+    /// The machine had no process for it.
+    CannotSpawn,
+    /// Its deadline passed before there was a place for it.
+    NoPlaceInTime,
+}
+
+impl Unbegun {
+    const ALL: [Self; 2] = [Self::CannotSpawn, Self::NoPlaceInTime];
+
+    /// The class of its error.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CannotSpawn => "CannotSpawn",
+            Self::NoPlaceInTime => "NoPlaceInTime",
+        }
+    }
+
+    /// The failure of an attempt that never began for this.
+    pub fn failure(self, message: impl Into<String>) -> Failure {
+        Failure::new(self.as_str(), message)
+    }
+
+    fn is_told_by(outcome: &Outcome) -> bool {
+        let (Outcome::Failed(failure) | Outcome::TimedOut(failure)) = outcome else {
+            return false;
+        };
+        let mut all = Self::ALL.into_iter();
+        all.any(|why| why.as_str() == failure.error_type)
+    }
+}
+
+/// Whether a ticket is on trial no longer after an attempt that ended so, and after which it waits
+/// for this, if for anything. One that waits for its turn again stays on trial, however it ended.
+pub const fn ends_trial(outcome: OutcomeKind, waits_for: Option<&Condition>) -> bool {
+    acquits(outcome) && !matches!(waits_for, Some(Condition::Trial { .. }))
+}
+
+/// Whether an attempt that ends so shows that its ticket does not take its process along, if it
+/// ran. One that was broken off shows nothing.
+const fn acquits(outcome: OutcomeKind) -> bool {
     match outcome {
         OutcomeKind::Crashed | OutcomeKind::Abandoned => false,
         OutcomeKind::Done
@@ -54,11 +97,13 @@ pub const fn acquits(outcome: OutcomeKind) -> bool {
     }
 }
 
-/// In what company it was, when a process died at it. One on trial had its process for itself.
-pub(crate) const fn company(outcome: &Outcome, is_alone: bool) -> Option<Company> {
+/// In what company it was, when it is to be tried alone after this: because a process died at it,
+/// or because its trial has not been held yet. One on trial had its process for itself.
+pub(crate) fn company(outcome: &Outcome, is_alone: bool) -> Option<Company> {
     let beside = match outcome {
         Outcome::ProcessDied { beside, .. } => *beside,
         Outcome::Crashed(_) if is_alone => 0,
+        unbegun if is_alone && Unbegun::is_told_by(unbegun) => 0,
         _ => return None,
     };
     Some(Company {
@@ -86,7 +131,6 @@ mod tests {
     use super::*;
     use crate::flow::{Flows, Stage};
     use crate::names::StageName;
-    use crate::outcome::Failure;
     use crate::retry::Chance;
     use crate::ticket::TicketId;
     use crate::time::Timestamp;
@@ -147,5 +191,24 @@ mod tests {
         assert_eq!(company(&crash, false), None);
         assert!(company(&crash, true).is_some_and(Company::is_guilty));
         assert_eq!(company(&Outcome::done(), true), None);
+    }
+
+    #[test]
+    fn one_on_trial_of_which_nothing_was_started_waits_for_its_turn_again() {
+        let spawn = Outcome::Failed(Unbegun::CannotSpawn.failure("no process is left"));
+        let late = Outcome::TimedOut(Unbegun::NoPlaceInTime.failure("there was no place"));
+        for unbegun in [spawn, late] {
+            let still = company(&unbegun, true).unwrap();
+            let until = Timestamp::from_micros(6_000_000);
+            let (_, waits_for) = next(still, None);
+            assert_eq!(waits_for, Condition::Trial { until });
+            assert!(!ends_trial(unbegun.kind(), Some(&waits_for)));
+            assert_eq!(still.in_words(), "", "no process died");
+            assert_eq!(company(&unbegun, false), None, "it was never on trial");
+        }
+        let ran = Outcome::Failed(Failure::new("ExitStatus", "no"));
+        assert_eq!(company(&ran, true), None);
+        let backs_off = Condition::Backoff { until: NOW };
+        assert!(ends_trial(ran.kind(), Some(&backs_off)));
     }
 }

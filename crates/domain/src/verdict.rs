@@ -1,7 +1,7 @@
 //! What the controller decides about a ticket whose attempt nobody can speak for.
 
 use crate::breaker::{self, End};
-use crate::names::Holder;
+use crate::names::{Holder, Version};
 use crate::obituary::Obituary;
 use crate::oops::{OopsId, Report, Scene, Source, Span};
 use crate::outcome::{Failure, OutcomeKind};
@@ -20,6 +20,8 @@ pub struct Case {
     pub wait: Wait,
     /// Who ran the attempt that nobody speaks for, where the books know more than the holder.
     pub scene: Option<Scene>,
+    /// The version of the handler that last had it, where the books know.
+    pub version: Option<Version>,
     /// Of a suspect: in what company its holder died.
     pub company: Company,
 }
@@ -157,6 +159,12 @@ fn overdue(case: &Case, until: Timestamp, scene: &Scene, decision: &Decision) ->
         show_duration(until.since(case.wait.since)),
     );
     let failure = Failure::new("PendingOverdue", message);
+    // The attempt has long ended, but it is of its version that this is told.
+    let version = case.version.as_ref().unwrap_or(&scene.version);
+    let scene = &Scene {
+        version: version.clone(),
+        ..scene.clone()
+    };
     let span = Span {
         started_at: case.wait.since,
         ended_at: decision.now,

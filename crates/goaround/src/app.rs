@@ -10,7 +10,7 @@ mod stages;
 
 pub use errand::tell_of;
 pub use launcher::{Restart, launch};
-pub use role::Role;
+pub use role::{Role, Unfit};
 
 use crate::config::{Backend, Config};
 use anyhow::Context as _;
@@ -50,8 +50,9 @@ pub enum Launch {
 /// Runs a role, or all of them, until it is told to stop.
 ///
 /// # Errors
-/// When it cannot start: the data folder is in use, damaged or read-only, the address is taken, or
-/// broker or store cannot be used. Says which, and what to do.
+/// [`Unfit`] when the configuration is not one for this role. Else when it cannot start: the data
+/// folder is in use, damaged or read-only, the address is taken, or broker or store cannot be
+/// used. Says which, and what to do.
 pub fn run(role: Role, config: Config, options: UpOptions) -> anyhow::Result<ExitCode> {
     role.check(&config)?;
     if let Launch::By(launcher, _) = &options.launch {

@@ -21,6 +21,7 @@ mod stage;
 mod submit;
 mod table;
 mod terminal;
+mod terms;
 mod text;
 mod ticket;
 mod up;

@@ -7,6 +7,7 @@ use domain::outcome::{Attempted, Done, Exit, Failure, Outcome, Usage};
 use domain::ports::StopReason;
 use domain::signature;
 use domain::ticket::{Payload, Ticket};
+use domain::trial::Unbegun;
 use rustix::io::Errno;
 use serde::de::IgnoredAny;
 use std::time::Duration;
@@ -73,7 +74,7 @@ fn judge_start(not_started: &NotStarted, program: &Program) -> Outcome {
     );
     if !is_the_files_fault && obstacle.is_none() {
         let message = format!("the command could not be started just now: {message}");
-        return Outcome::Failed(Failure::new("CannotSpawn", message));
+        return Outcome::Failed(Unbegun::CannotSpawn.failure(message));
     }
     let message = obstacle.unwrap_or_else(|| {
         let path = program.path().unwrap_or_default();

@@ -12,6 +12,9 @@ use wire::child::Variable;
 /// Where programs are looked for, unless the stage's `env` sets a `PATH`.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The fact that names a command's result file, and with that its worker's folder.
+pub(crate) const RESULT: &str = "GOAROUND_RESULT";
+
 /// What differs by attempt and is not in the ticket.
 pub(crate) struct Facts<'a> {
     /// When it will be asked to stop.
@@ -49,7 +52,7 @@ const OURS: [&str; 13] = [
     "GOAROUND_STAGE",
     "GOAROUND_KEY",
     "GOAROUND_DEADLINE",
-    "GOAROUND_RESULT",
+    RESULT,
     "GOAROUND_PROGRESS",
     "GOAROUND_CALLBACK_URL",
     "TRACEPARENT",

@@ -1,7 +1,11 @@
 //! A handler that is a command, run once for each attempt.
 
 mod alone;
+mod error;
 mod files;
+mod survivors;
+
+pub use error::ExecError;
 
 use crate::ending::{self, Terms};
 use crate::environment::{self, Facts};
@@ -15,9 +19,9 @@ use domain::names::Version;
 use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{Context, Handler, Inspection, LetsGo, StopReason};
 use domain::ticket::Ticket;
+use domain::trial::Unbegun;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,41 +87,6 @@ impl Limits {
     }
 }
 
-/// A command that cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// There is no program to run.
-    #[error("run: expected a program and its arguments, got {0:?}")]
-    NoProgram(Vec<String>),
-    /// The operating system takes no text with a NUL in it.
-    #[error("{place}: expected text without NUL, got {got:?}")]
-    Nul {
-        /// Where it is.
-        place: &'static str,
-        /// The text.
-        got: String,
-    },
-    /// The name of a variable cannot be one.
-    #[error("env: expected the name of a variable, got {0:?}")]
-    BadVariable(String),
-    /// The folder for results cannot be used.
-    #[error("the folder {folder} for the files of handlers cannot be used: {error}")]
-    WorkFolder {
-        /// Which folder.
-        folder: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The current folder, which relative paths begin at, is not there.
-    #[error("the folder {folder} cannot be found from here: {error}")]
-    Folder {
-        /// Which folder.
-        folder: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-}
-
 /// A handler that is a command. See [`ExecConfig`].
 pub struct Exec {
     spawner: Spawner,
@@ -138,11 +107,7 @@ impl Exec {
     pub fn new(config: ExecConfig, spawner: Spawner) -> Result<Self, ExecError> {
         check(&config)?;
         let folder = absolute(&config.folder)?;
-        let work_folder = absolute(&config.work_folder)?;
-        files::prepare(&work_folder).map_err(|error| ExecError::WorkFolder {
-            folder: work_folder.clone(),
-            error,
-        })?;
+        let work_folder = files::prepare(&absolute(&config.work_folder)?)?;
         let search_path = config.env.get("PATH").map(String::as_str);
         Ok(Self {
             spawner,
@@ -252,10 +217,10 @@ impl Exec {
                 };
                 Outcome::ProcessDied { failure, beside }.into()
             }
-            Word::NoSpawner(why) => Outcome::Failed(Failure::new(
-                "CannotSpawn",
-                format!("the command could not be started just now: {why}"),
-            ))
+            Word::NoSpawner(why) => Outcome::Failed(
+                Unbegun::CannotSpawn
+                    .failure(format!("the command could not be started just now: {why}")),
+            )
             .into(),
             Word::End(end) => {
                 log(&end, ticket);
@@ -280,7 +245,10 @@ async fn wait(mut attempt: Attempt, context: &Context, stopped: &mut Option<Stop
     };
     *stopped = Some(reason);
     attempt.stop(millis(context.grace));
-    attempt.ended().await
+    match context.alone {
+        true => alone::ended(attempt, reason, context.grace).await,
+        false => attempt.ended().await,
+    }
 }
 
 #[async_trait]
@@ -348,8 +316,7 @@ fn millis(grace: Duration) -> u64 {
 fn never_begun(reason: StopReason) -> Outcome {
     match reason {
         StopReason::Drain | StopReason::Cancelled => Outcome::Abandoned,
-        StopReason::Deadline => Outcome::TimedOut(Failure::new(
-            "DeadlineExceeded",
+        StopReason::Deadline => Outcome::TimedOut(Unbegun::NoPlaceInTime.failure(
             "the deadline passed before the command could be started: the process that starts \
              commands was down or had no place",
         )),

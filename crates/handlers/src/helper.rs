@@ -4,10 +4,11 @@ mod alone;
 
 pub(crate) use alone::Alone;
 
+use crate::environment;
 use crate::link::{self, Attempt, Dead, Death, Farewell, Link, Word};
 use crate::places::{Place, Places};
 use crate::processes::{self, Mark};
-use crate::spawner::{ATTEMPTS_MAX, shim, stand_in};
+use crate::spawner::{ATTEMPTS_MAX, shim, stand_in, tide};
 use domain::outcome::Exit;
 use rustix::process::Pid;
 use std::ffi::OsString;
@@ -24,7 +25,7 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use wire::child::Invocation;
 
 /// How long the first restart waits, and how long any waits at most.
@@ -72,6 +73,10 @@ enum Line {
     Broken(Arc<str>),
     Closed,
 }
+
+/// How long one may take to end that was asked to. It has nothing to wait for but the deaths of
+/// what it kills; one that somebody has stopped would take for ever.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// One life of the spawner's process.
 struct Life {
@@ -181,6 +186,9 @@ impl Life {
             // A spawner must not take itself for a shim of some other one, whose command we are.
             .env_remove(shim::MEMORY)
             .env_remove(stand_in::PID)
+            // Nor be taken for a command, when we are one.
+            .env_remove(environment::RESULT)
+            .envs(tide::THRIFT)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()?;
@@ -201,7 +209,8 @@ impl Life {
             () = closed(closing) => self.link.hang_up(),
         }
         // What it said before it stopped to listen still counts.
-        self.link.listen(&mut self.reader).await
+        let rest = timeout(END_MAX, self.link.listen(&mut self.reader)).await;
+        rest.unwrap_or_else(|_| Farewell::Unfit("it did not end when it was to".into()))
     }
 
     /// Is with it to its end, and tells everyone whose attempt ended with it; `None` when it was
@@ -290,10 +299,7 @@ async fn revive(
     backoff: &mut Duration,
 ) -> Option<Life> {
     loop {
-        if tokio::time::timeout(*backoff, closed(closing))
-            .await
-            .is_ok()
-        {
+        if timeout(*backoff, closed(closing)).await.is_ok() {
             return None;
         }
         *backoff = (*backoff * 2).min(BACKOFF.1);

@@ -7,6 +7,7 @@
 mod death;
 
 pub(crate) use death::{Death, Farewell};
+use death::{is_hang_up, nonsense};
 
 use crate::places::Place;
 use crate::processes::{Brood, Mark};
@@ -281,15 +282,6 @@ impl Link {
     }
 }
 
-fn is_hang_up(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
-}
-
-fn nonsense(error: &BadFrame) -> String {
-    format!("it talks nonsense: {error}")
-}
-
 /// The frame of an invocation.
 ///
 /// # Errors
@@ -352,6 +344,11 @@ impl Attempt {
         self.state = State::Ended;
         // The link lets go of a sender only after a word, or when the whole runtime goes down.
         word.unwrap_or(Word::Closed)
+    }
+
+    /// Whoever runs it does not answer any more: kills that, and everything that it runs.
+    pub(crate) fn give_up(&self, why: &str) {
+        self.link.complain(why.to_owned());
     }
 
     fn take(&mut self, reply: Reply) -> Result<End, String> {

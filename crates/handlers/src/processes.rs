@@ -4,9 +4,16 @@
 //! left the group (`setsid`) is found by its parent, since orphans come to the nearest subreaper,
 //! and told apart by the [`Mark`] in its environment.
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long a process may take to become another program, before it is taken for one without an
+/// environment.
+const EXEC_MAX: Duration = Duration::from_secs(1);
 
 /// The variables that say which attempt a process belongs to.
 const MARK_NAMES: [&str; 4] = [
@@ -43,11 +50,15 @@ impl Mark {
     }
 }
 
-/// The environment that a process began with; empty for a dead one.
-fn environ_of(pid: Pid) -> Vec<u8> {
+/// The environment that a process began with; empty for a dead one, and for one of somebody else.
+pub(crate) fn environ_of(pid: Pid) -> Vec<u8> {
+    let until = Instant::now() + EXEC_MAX;
     loop {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        if !environ.is_empty() || !is_in_exec(pid) {
+        let environ = match std::fs::read(format!("/proc/{pid}/environ")) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Vec::new(),
+            other => other.unwrap_or_default(),
+        };
+        if !environ.is_empty() || !is_in_exec(pid) || Instant::now() >= until {
             return environ;
         }
         // For some microseconds of its exec, a process has no environment to be seen.
@@ -58,10 +69,20 @@ fn environ_of(pid: Pid) -> Vec<u8> {
 /// Whether a process is just becoming another program: alive, and its environment nowhere.
 fn is_in_exec(pid: Pid) -> bool {
     const STATE: usize = 0;
+    const FLAGS: usize = 6;
     const ENV_END: usize = 48;
+    /// `PF_KTHREAD`: a thread of the kernel has no environment at any time.
+    const OF_THE_KERNEL: u32 = 0x0020_0000;
     let Some(stat) = stat(pid) else { return false };
-    let is_alive = !matches!(stat.get(STATE).map(String::as_str), Some("Z" | "X") | None);
-    is_alive && stat.get(ENV_END).is_some_and(|end| end == "0")
+    let is_alive = stat.get(STATE).is_some_and(|state| !is_dead(state));
+    let flags = stat.get(FLAGS).and_then(|flags| flags.parse::<u32>().ok());
+    let is_program = flags.is_none_or(|flags| flags & OF_THE_KERNEL == 0);
+    is_alive && is_program && stat.get(ENV_END).is_some_and(|end| end == "0")
+}
+
+/// Whether a process in this state runs no more, though nobody has reaped it.
+fn is_dead(state: &str) -> bool {
+    matches!(state, "Z" | "X")
 }
 
 /// What is known of an attempt's processes.
@@ -81,7 +102,57 @@ impl Brood {
     }
 }
 
-/// A child of this process, held so that its number cannot come to mean another one.
+/// A process, as it was at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) pid: Pid,
+    /// Who started it, or took it over.
+    pub(crate) parent: Option<Pid>,
+    pub(crate) group: Option<Pid>,
+    /// In the kernel's letter: R, S, D, Z, …
+    pub(crate) state: String,
+    /// In the kernel's ticks; with its number it tells it from every other process.
+    began_at: String,
+}
+
+impl Seen {
+    /// Looks at it, if it is there.
+    pub(crate) fn of(pid: Pid) -> Option<Self> {
+        let mut fields = stat(pid)?.into_iter();
+        let state = fields.next()?;
+        let parent = pid_in(&fields.next()?);
+        let group = pid_in(&fields.next()?);
+        Some(Self {
+            pid,
+            parent,
+            group,
+            state,
+            // It is the 20th, and three are taken.
+            began_at: fields.nth(16)?,
+        })
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        is_dead(&self.state)
+    }
+
+    /// Takes hold of exactly this one; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When there is no room for a handle.
+    pub(crate) fn hold(&self) -> io::Result<Option<Held>> {
+        let handle = match rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let pid = self.pid;
+        let now = Self::of(pid).filter(|now| now.began_at == self.began_at);
+        Ok(now.map(|_| Held { pid, handle }))
+    }
+}
+
+/// A process, held so that its number cannot come to mean another one.
 pub(crate) struct Held {
     pid: Pid,
     handle: OwnedFd,
@@ -100,6 +171,22 @@ impl Held {
         rustix::process::pidfd_send_signal(&self.handle, Signal::KILL).ok();
     }
 
+    /// Whether it was dead at that time; returns as soon as it is.
+    pub(crate) fn is_dead_by(&self, until: Instant) -> bool {
+        loop {
+            let rest = until.saturating_duration_since(Instant::now());
+            let timeout = Timespec {
+                tv_sec: i64::try_from(rest.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(rest.subsec_nanos()),
+            };
+            let mut death = [PollFd::new(&self.handle, PollFlags::IN)];
+            match rustix::event::poll(&mut death, Some(&timeout)) {
+                Err(Errno::INTR) => {}
+                other => return other.is_ok_and(|dead| dead > 0),
+            }
+        }
+    }
+
     /// Its process number.
     pub(crate) const fn pid(&self) -> Pid {
         self.pid
@@ -110,7 +197,7 @@ impl Held {
 pub(crate) fn await_deaths(held: &[Held]) {
     for one in held {
         let mut death = [PollFd::new(&one.handle, PollFlags::IN)];
-        while rustix::event::poll(&mut death, None) == Err(rustix::io::Errno::INTR) {}
+        while rustix::event::poll(&mut death, None) == Err(Errno::INTR) {}
     }
 }
 
@@ -145,7 +232,12 @@ pub(crate) fn processes() -> impl Iterator<Item = Pid> {
 /// Who started it, or took it over.
 fn parent_of(pid: Pid) -> Option<Pid> {
     const PARENT: usize = 1;
-    Pid::from_raw(stat(pid)?.get(PARENT)?.parse().ok()?)
+    pid_in(stat(pid)?.get(PARENT)?)
+}
+
+/// `None` for what is outside of our container, which has the number 0.
+fn pid_in(field: &str) -> Option<Pid> {
+    Pid::from_raw(field.parse().ok()?)
 }
 
 /// The fields of `/proc/<pid>/stat` that come after its name; the first is its state.

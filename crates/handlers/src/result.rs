@@ -1,6 +1,6 @@
 //! The result file of a command, as users write it.
 
-use domain::names::{Key, Kind, StageName};
+use domain::names::{BadName, Key, Kind, StageName};
 use domain::outcome::{Done, Emit, Outcome, Pending};
 use domain::ticket::Payload;
 use domain::time::parse_duration;
@@ -11,9 +11,23 @@ use serde_json::value::RawValue;
 /// The most tickets that one result may send.
 const EMITS_MAX: usize = 1_000;
 
+const EITHER: &str = r#"an object like {"outcome":"done"} or {"outcome":"pending","until":"2h"}"#;
+const DONE: &str =
+    r#"an object like {"outcome":"done","payload":…,"next":"stage","emit":[{"stage":…}]}"#;
+const EMIT: &str = r#"an object like {"stage":"stage","payload":…,"key":"key"}"#;
+const PENDING: &str = r#"an object like {"outcome":"pending","until":"2h"}"#;
+
+const ARRAY: &str = "an array";
+const OBJECT: &str = "an object";
+const STRING: &str = "a string";
+
+// The values of the forms are read one by one: so what is said of a wrong one names it, and is in
+// the words of JSON rather than of this program.
+
 #[derive(Deserialize)]
-struct Head {
-    outcome: String,
+struct Head<'a> {
+    #[serde(borrow)]
+    outcome: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -23,27 +37,32 @@ struct DoneForm<'a> {
     _outcome: IgnoredAny,
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
-    next: Option<String>,
-    #[serde(borrow, default)]
-    emit: Vec<EmitForm<'a>>,
+    #[serde(borrow)]
+    next: Option<&'a RawValue>,
+    #[serde(borrow)]
+    emit: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EmitForm<'a> {
-    stage: String,
-    kind: Option<String>,
-    key: Option<String>,
+    #[serde(borrow)]
+    stage: &'a RawValue,
+    #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    key: Option<&'a RawValue>,
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PendingForm {
+struct PendingForm<'a> {
     #[serde(rename = "outcome")]
     _outcome: IgnoredAny,
-    until: String,
+    #[serde(borrow)]
+    until: &'a RawValue,
     start_within: Option<IgnoredAny>,
 }
 
@@ -57,80 +76,118 @@ pub(crate) fn parse(content: &[u8], stdout: Option<Payload>) -> Result<Outcome, 
     if text.trim().is_empty() {
         return Err("expected a JSON object with an \"outcome\", found an empty file".into());
     }
-    let head: Head = read(
-        text,
-        r#"{"outcome":"done"} or {"outcome":"pending","until":"2h"}"#,
-    )?;
-    match head.outcome.as_str() {
-        "done" => done(text, stdout),
-        "pending" => pending(text),
+    serde_json::from_str::<IgnoredAny>(text)
+        .map_err(|error| format!("expected {EITHER}, found no JSON: {error}"))?;
+    let head: Head<'_> = object(text, EITHER)?;
+    match head.outcome.get() {
+        r#""done""# => done(text, stdout),
+        r#""pending""# => pending(text),
         other => Err(format!(
-            "outcome: expected \"done\" or \"pending\", found {other:?}; to fail or to reject, \
-             exit with another status"
+            "outcome: expected \"done\" or \"pending\", found {}; to fail or to reject, exit \
+             with another status",
+            shown(other)
         )),
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a str, expected: &str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| format!("expected {expected}, found {error}"))
+/// A word as it is, of anything else what it is.
+fn shown(json: &str) -> &str {
+    const WORD_BYTES_MAX: usize = 64;
+    match sort(json) {
+        STRING if json.len() <= WORD_BYTES_MAX => json,
+        other => other,
+    }
+}
+
+/// What a text in JSON is, which its first character tells.
+fn sort(json: &str) -> &'static str {
+    match json.trim_start().as_bytes().first() {
+        Some(b'{') => OBJECT,
+        Some(b'[') => ARRAY,
+        Some(b'"') => STRING,
+        Some(b't') => "true",
+        Some(b'f') => "false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+fn object<'a, T: Deserialize<'a>>(json: &'a str, expected: &str) -> Result<T, String> {
+    match sort(json) {
+        OBJECT => {
+            serde_json::from_str(json).map_err(|error| format!("expected {expected}: {error}"))
+        }
+        other => Err(format!("expected {expected}, found {other}")),
+    }
+}
+
+fn string(name: &str, raw: &RawValue) -> Result<String, String> {
+    match sort(raw.get()) {
+        STRING => serde_json::from_str(raw.get()).map_err(|error| format!("{name}: {error}")),
+        other => Err(format!("{name}: expected a string, found {other}")),
+    }
 }
 
 fn done(text: &str, stdout: Option<Payload>) -> Result<Outcome, String> {
-    let form: DoneForm<'_> = read(
-        text,
-        r#"{"outcome":"done","payload":…,"next":"stage","emit":[{"stage":…,"payload":…}]}"#,
-    )?;
-    if form.emit.len() > EMITS_MAX {
-        let emits = form.emit.len();
+    let form: DoneForm<'_> = object(text, DONE)?;
+    let next = form.next.map(|next| {
+        let next = string("next", next)?;
+        StageName::new(&next).map_err(|error| format!("next: {error}"))
+    });
+    Ok(Outcome::Done(Done {
+        payload: form.payload.map(payload).transpose()?.or(stdout),
+        next: next.transpose()?,
+        emit: form.emit.map(emits).transpose()?.unwrap_or_default(),
+    }))
+}
+
+fn emits(raw: &RawValue) -> Result<Vec<Emit>, String> {
+    let wrong = |found: &str| format!("emit: expected an array of objects, found {found}");
+    let forms: Vec<&RawValue> = match sort(raw.get()) {
+        ARRAY => serde_json::from_str(raw.get()).map_err(|error| wrong(&error.to_string()))?,
+        other => return Err(wrong(other)),
+    };
+    if forms.len() > EMITS_MAX {
+        let emits = forms.len();
         return Err(format!(
             "emit: expected at most {EMITS_MAX} tickets, found {emits}"
         ));
     }
-    let next = form.next.map(|next| StageName::new(&next));
-    let emit = form.emit.into_iter().enumerate();
-    Ok(Outcome::Done(Done {
-        payload: form.payload.map(payload).transpose()?.or(stdout),
-        next: next.transpose().map_err(|error| format!("next: {error}"))?,
-        emit: emit
-            .map(|(i, form)| emitted(i, form))
-            .collect::<Result<_, _>>()?,
-    }))
+    let emits = forms.into_iter().enumerate();
+    emits
+        .map(|(i, raw)| emitted(raw).map_err(|error| format!("emit[{i}]: {error}")))
+        .collect()
 }
 
-fn emitted(i: usize, form: EmitForm<'_>) -> Result<Emit, String> {
-    let bad = |error: domain::names::BadName| format!("emit[{i}]: {error}");
+fn emitted(raw: &RawValue) -> Result<Emit, String> {
+    let form: EmitForm<'_> = object(raw.get(), EMIT)?;
+    let bad = |error: BadName| error.to_string();
+    let kind = form.kind.map(|kind| string("kind", kind)).transpose()?;
+    let key = form.key.map(|key| string("key", key)).transpose()?;
     Ok(Emit {
-        stage: StageName::new(&form.stage).map_err(bad)?,
-        kind: form
-            .kind
-            .map(|kind| Kind::new(&kind))
-            .transpose()
-            .map_err(bad)?,
-        key: form
-            .key
-            .map(|key| Key::new(&key))
-            .transpose()
-            .map_err(bad)?,
+        stage: StageName::new(&string("stage", form.stage)?).map_err(bad)?,
+        kind: kind.map(|kind| Kind::new(&kind)).transpose().map_err(bad)?,
+        key: key.map(|key| Key::new(&key)).transpose().map_err(bad)?,
         payload: form.payload.map(payload).transpose()?.unwrap_or_default(),
     })
 }
 
 /// A string is its text; anything else is its JSON, spelt as it was found.
 fn payload(raw: &RawValue) -> Result<Payload, String> {
-    if !raw.get().starts_with('"') {
-        return Ok(Payload::json(raw.get().to_owned()));
+    match sort(raw.get()) {
+        STRING => string("payload", raw).map(Payload::untyped),
+        _ => Ok(Payload::json(raw.get().to_owned())),
     }
-    let text: String = read(raw.get(), "a payload")?;
-    Ok(Payload::untyped(text))
 }
 
 fn pending(text: &str) -> Result<Outcome, String> {
-    let form: PendingForm = read(text, r#"{"outcome":"pending","until":"2h"}"#)?;
+    let form: PendingForm<'_> = object(text, PENDING)?;
     if form.start_within.is_some() {
         return Err("start_within: not available in this version; use until".into());
     }
+    let until = string("until", form.until)?;
     Ok(Outcome::Pending(Pending {
-        until: parse_duration(&form.until).map_err(|error| format!("until: {error}"))?,
+        until: parse_duration(&until).map_err(|error| format!("until: {error}"))?,
         start_within: None,
     }))
 }
@@ -140,13 +197,31 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    /// What is said of each of them; in the words of its author, not of this program.
+    fn check(cases: &[(&[u8], &str)]) {
+        for (content, said) in cases {
+            let error = parse(content, None).unwrap_err();
+            assert!(error.contains(said), "{error:?} should contain {said:?}");
+            for inside in ["struct", "Form", "Head", "element", "a sequence", "map"] {
+                assert!(!error.contains(inside), "{error:?} says {inside:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_bad_result_says_what_was_expected_and_what_was_found() {
-        for (content, said) in [
+        check(&[
             (&b""[..], "found an empty file"),
             (b"\xff{}", "expected JSON in UTF-8"),
-            (b"{", "found EOF while parsing an object"),
-            (b"[]", "expected {\"outcome\":\"done\"}"),
+            (b"{", "found no JSON: EOF while parsing an object"),
+            (b"[]", "expected an object like {\"outcome\":\"done\"}"),
+            (b"[]", "found an array"),
+            (b"[\"done\"]", "found an array"),
+            (b"done", "found no JSON"),
+            (b" 5", "found a number"),
+            (b"\"done\"", "found a string"),
+            (b"true", "found true"),
+            (b"null", "found null"),
             (b"{}", "missing field `outcome`"),
             (br#"{"outcome":"failed"}"#, "found \"failed\""),
             (
@@ -170,10 +245,41 @@ mod tests {
                 br#"{"outcome":"pending","until":"2h","start_within":"10m"}"#,
                 "start_within: not available in this version; use until",
             ),
-        ] {
-            let error = parse(content, None).unwrap_err();
-            assert!(error.contains(said), "{error:?} should contain {said:?}");
-        }
+        ]);
+    }
+
+    #[test]
+    fn of_a_wrong_value_its_place_is_said_and_what_was_expected_there() {
+        check(&[
+            (
+                &br#"{"outcome":5}"#[..],
+                "outcome: expected \"done\" or \"pending\", found a number",
+            ),
+            (
+                br#"{"outcome":"done","next":{}}"#,
+                "next: expected a string, found an object",
+            ),
+            (
+                br#"{"outcome":"done","emit":{"stage":"s"}}"#,
+                "emit: expected an array of objects, found an object",
+            ),
+            (
+                br#"{"outcome":"done","emit":[["s"]]}"#,
+                "emit[0]: expected an object like {\"stage\":",
+            ),
+            (
+                br#"{"outcome":"done","emit":[{"stage":"s"},{"stage":"s","kid":1}]}"#,
+                "emit[1]: expected an object like",
+            ),
+            (
+                br#"{"outcome":"done","emit":[{"stage":7}]}"#,
+                "emit[0]: stage: expected a string, found a number",
+            ),
+            (
+                br#"{"outcome":"pending","until":5}"#,
+                "until: expected a string, found a number",
+            ),
+        ]);
     }
 
     #[test]

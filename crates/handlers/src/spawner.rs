@@ -16,6 +16,7 @@ mod pipes;
 pub(crate) mod shim;
 mod slot;
 pub mod stand_in;
+pub(crate) mod tide;
 mod unheard;
 
 use house::House;

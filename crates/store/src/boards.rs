@@ -6,7 +6,7 @@ use crate::rows::parsed;
 use domain::breaker::{Board, Breaker, Changes, Roster, Rules, Scope};
 use domain::flow::Flows;
 use domain::names::StageName;
-use domain::plan::{Plan, PlanId, State};
+use domain::plan::{Plan, PlanId, Source, State};
 use domain::ports::PLANS_MAX;
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -57,6 +57,10 @@ impl Boards {
             }
         }
         for plan in live_plans(db)? {
+            if !is_live(&plan) {
+                // It was, as an older version understood it: to be written anew.
+                self.touched_plans.insert(plan.id);
+            }
             self.plans.insert(plan.id, plan);
         }
         self.is_loaded = true;
@@ -70,7 +74,7 @@ impl Boards {
     }
 
     fn look_for_releases(&mut self) {
-        self.is_releasing = self.plans.values().any(|plan| plan.counts.out() > 0);
+        self.is_releasing = self.plans.values().any(hears_of_ends);
     }
 
     /// Whether a landing at this stage is news for nobody here.
@@ -152,7 +156,7 @@ impl Boards {
             },
         };
         let done = act(plan);
-        self.is_releasing |= plan.counts.out() > 0;
+        self.is_releasing |= hears_of_ends(plan);
         self.touched_plans.insert(id);
         Ok(Some(done))
     }
@@ -177,7 +181,7 @@ impl Boards {
             db.prepare_cached("DELETE FROM chosen WHERE plan NOT IN (SELECT id FROM plans)")?
                 .execute([])?;
         }
-        self.is_releasing |= plan.counts.out() > 0;
+        self.is_releasing |= hears_of_ends(&plan);
         self.touched_plans.insert(plan.id);
         self.plans.insert(plan.id, plan);
         // Whoever chooses its tickets finds it there.
@@ -231,9 +235,20 @@ impl Boards {
     }
 }
 
-/// Whether a plan has something to do, or to hear.
+/// Whether a plan releases, or will when it is resumed.
+pub(crate) const fn is_under_way(plan: &Plan) -> bool {
+    matches!(plan.state, State::Running | State::Paused)
+}
+
+/// Whether a plan has something to do, or to hear. What one has released from a queue nobody can
+/// tell from the rest of the queue: once it has stopped, it hears of nothing.
 fn is_live(plan: &Plan) -> bool {
-    matches!(plan.state, State::Running | State::Paused) || plan.counts.out() > 0
+    is_under_way(plan) || plan.selection.source != Source::Queue && plan.counts.out() > 0
+}
+
+/// Whether the end of a ticket may be news for a plan.
+fn hears_of_ends(plan: &Plan) -> bool {
+    is_live(plan) && plan.counts.out() > 0
 }
 
 fn save_board(db: &Connection, stage: i64, changes: &Changes) -> Result<(), Fault> {

@@ -59,6 +59,7 @@ impl Broker for Embedded {
             return Err(NotStarted { deliveries, error });
         }
         if let Err(error) = self.tell_of_permits(&deliveries).await {
+            self.strike_out(&deliveries);
             return Err(NotStarted { deliveries, error });
         }
         let begin = |delivery: Delivery<Received>| delivery.started(start.clone());
@@ -134,6 +135,22 @@ impl Embedded {
             self.shared.ask(Request::Begun, begun).await?;
         }
         Ok(())
+    }
+
+    /// They were written down as started, and are not: their handlers never run.
+    fn strike_out(&self, deliveries: &[Delivery<Received>]) {
+        let intents = &self.shared.intents;
+        let mut intents = intents.lock().unwrap_or_else(PoisonError::into_inner);
+        for same in deliveries.chunk_by(|a, b| a.ticket().stage == b.ticket().stage) {
+            let stage = same.first().map(|one| &one.ticket().stage);
+            if let Some(queue) = stage.and_then(|stage| self.shared.queues.find(stage)) {
+                queue.not_started(same.iter().map(Delivery::tag));
+            }
+        }
+        // If the file cannot be written anew, they are still in it. Should this process die before
+        // they have run, that is laid to them; nothing better can be done without a disk, and that
+        // they did not start is an error already.
+        intents.compact(&self.shared.queues.unsettled()).ok();
     }
 
     fn write_down(

@@ -163,7 +163,10 @@ pub(crate) fn order(
     if let Err(refusal) = carry_out(books, db, (&mut plan, &ordered.order), by)? {
         return Ok(Err(refusal));
     }
-    books.boards.with_plan(db, id, |kept| *kept = plan)?;
+    books
+        .boards
+        .with_plan(db, id, |kept| *kept = plan.clone())?;
+    releases::move_gate(books, db, &plan, at)?;
     releases::tell_board(books, db, id, at)?;
     let plan = books.boards.plan(db, id)?;
     Ok(plan.ok_or(PlanError::Unknown(id)))

@@ -28,6 +28,7 @@ mod rows;
 mod schema;
 mod steering;
 mod submit;
+mod text;
 mod tls;
 mod working;
 mod writing;

@@ -30,7 +30,7 @@ fn every_hot_query_goes_through_its_index_and_sorts_nothing() {
     let oldest = format!("{of_breaker} AND p.since <= ? ORDER BY p.since LIMIT ?");
     let newest = format!("{of_breaker} AND p.since <= ? ORDER BY p.since DESC LIMIT ?");
     let chosen = format!(
-        "{}{} ORDER BY c.position LIMIT ?",
+        "{}{}1, 4) ORDER BY c.position LIMIT ?",
         waiting::WAITERS,
         selecting::CHOSEN
     );
@@ -119,7 +119,11 @@ fn what_a_breaker_does_with_many_at_once_finds_them_through_its_index() {
             repair::MAKE_DUE,
             "USING INDEX repairs (stage=? AND detail=? AND since>?)",
         ),
-        (selecting::OUT, "USING COVERING INDEX out_of_plan (plan=?)"),
+        (selecting::OUT, "USING INDEX out_of_plan (plan=?)"),
+        (
+            selecting::NEWEST_HELD,
+            "USING COVERING INDEX repairs (stage=? AND detail=? AND since>?)",
+        ),
     ] {
         let plan = plan(&db, query);
         assert!(plan.contains(index), "{query}\n{plan}");

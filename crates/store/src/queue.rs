@@ -216,6 +216,16 @@ impl StageQueue {
         }
     }
 
+    /// The handlers of these leases do not run after all.
+    pub(crate) fn not_started(&self, tags: impl Iterator<Item = u64>) {
+        let mut inner = self.lock();
+        for tag in tags {
+            if let Some(lease) = inner.leases.get_mut(&tag) {
+                lease.started = None;
+            }
+        }
+    }
+
     /// What is running now.
     pub(crate) fn running(&self, running: &mut Vec<InHand>) {
         let inner = self.lock();

@@ -25,11 +25,13 @@ pub(crate) fn start(
     (scope, terms): (Scope, Terms),
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let (source, signature, count) = match scope {
-        Scope::Stage => (Source::Queue, None, selecting::runnable(db, stage)?),
+    let (source, signature, count, newest) = match scope {
+        Scope::Stage => (Source::Queue, None, selecting::runnable(db, stage)?, None),
         Scope::Signature(signature) => {
             let count = selecting::held(db, stage, signature)?;
-            (Source::Waiting(Reason::Held), Some(signature), count)
+            let newest = selecting::newest_held(db, stage, signature)?;
+            let source = Source::Waiting(Reason::Held);
+            (source, Some(signature), count, newest)
         }
     };
     let selection = Selection {
@@ -37,7 +39,8 @@ pub(crate) fn start(
         stage: books.boards.stage(stage).cloned(),
         signature,
         filter: String::new(),
-        cutoff: now,
+        // A clock that was put back must not leave anybody out: it would never be its turn.
+        cutoff: newest.map_or(now, |newest| newest.max(now)),
         count,
     };
     let id = PlanId::new(books.clock.ticket_id().uuid());
@@ -195,6 +198,31 @@ fn count_books(
     tell_board(books, db, plan.id, now)
 }
 
+/// A person has paused the release of a queue, or resumed it.
+pub(crate) fn move_gate(
+    books: &mut Books,
+    db: &Connection,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let (Source::Queue, Some(stage)) = (plan.selection.source, &plan.selection.stage) else {
+        return Ok(());
+    };
+    match plan.state {
+        State::Paused => {
+            let why = format!("its release is paused: plan {}", plan.id);
+            repair::rest_gate(books, stage, &why, now);
+        }
+        State::Running if plan.is_wide_open() && plan.allow(now) == 0 => {
+            let stop = books.stop(db, stage)?;
+            repair::open_gate(books, stop.id);
+        }
+        State::Running => count_books(books, db, plan, now)?,
+        State::Ready | State::Stopped(_) | State::Done => {}
+    }
+    Ok(())
+}
+
 /// How many tickets of a plan are left, and how many are out.
 pub(crate) fn counts(db: &Connection, plan: &Plan) -> Result<(u64, u64), Fault> {
     match (plan.selection.source, &plan.selection.stage) {
@@ -229,7 +257,7 @@ pub(crate) fn ended_for(
     let is_queue = |plan: &&Plan| {
         let selection = &plan.selection;
         let is_here = name.is_some() && selection.stage.as_ref() == name;
-        selection.source == Source::Queue && is_here && plan.state == State::Running
+        selection.source == Source::Queue && is_here && boards::is_under_way(plan)
     };
     told.extend(books.boards.live_plans().filter(is_queue).map(|it| it.id));
     for id in &told {

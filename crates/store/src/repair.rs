@@ -19,9 +19,9 @@ use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 
 pub(crate) use holding::REPAIRED;
-pub(crate) use holding::open_gate;
 #[cfg(test)]
 pub(crate) use holding::{HOLD, MAKE_DUE};
+pub(crate) use holding::{open_gate, rest_gate};
 pub(crate) use starting::put_right;
 
 /// Who speaks when a breaker does something.
@@ -41,7 +41,7 @@ pub(crate) fn news(boards: &Boards, stop: Stop, name: Name, ended: &Ended) -> Op
     let end = End::of(ended.outcome, ended.signature);
     let is_calm = boards.is_quiet(stop.id) || stop.breaker.is_none();
     let is_news = match end {
-        End::Landed | End::Nothing => !is_calm || boards.is_releasing(),
+        End::Landed | End::Rejected | End::Nothing => !is_calm || boards.is_releasing(),
         End::Failed(_) => true,
     };
     is_news.then(|| Attempt {

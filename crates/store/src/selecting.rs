@@ -8,6 +8,7 @@ use crate::waiting::{self, Waiter};
 use domain::breaker::Scope;
 use domain::plan::{Choice, Facet, GroupName, Order, Plan, PlanId};
 use domain::signature::SignatureId;
+use domain::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
@@ -19,8 +20,13 @@ pub(crate) const HELD: &str = "p.state = 2 AND p.reason = 5 AND p.mark = 1 AND p
 pub(crate) const CHOSEN: &str = "JOIN chosen c ON c.ticket = p.seq \
      WHERE c.plan = ? AND +p.state = 2 AND +p.reason IN (";
 
-/// How many tickets a plan has released that have not ended an attempt since.
-pub(crate) const OUT: &str = "SELECT count(*) FROM places WHERE plan = ?1";
+/// How many tickets a plan has released that have not ended an attempt since. An end that was told
+/// to nobody leaves the plan's mark where it was.
+pub(crate) const OUT: &str = "SELECT count(*) FROM places WHERE plan = ?1 AND +state < 3";
+/// Since when the newest of the tickets waits that wait for this repair.
+pub(crate) const NEWEST_HELD: &str = "SELECT max(p.since) FROM places p \
+     WHERE p.state = 2 AND p.reason = 5 AND p.mark = 1 AND p.stage = ? AND p.detail = ? \
+     AND p.since >= 0";
 
 /// The tickets of a plan's choice that are left.
 pub(crate) struct Members {
@@ -129,6 +135,17 @@ pub(crate) fn held(db: &Connection, stage: i64, signature: SignatureId) -> Resul
     count(db, &query, params![stage, signature.to_string()])
 }
 
+/// Since when the newest ticket of a stage waits that waits for this repair.
+pub(crate) fn newest_held(
+    db: &Connection,
+    stage: i64,
+    signature: SignatureId,
+) -> Result<Option<Timestamp>, Fault> {
+    let mut query = db.prepare_cached(NEWEST_HELD)?;
+    let since = query.query_row(params![stage, signature.to_string()], |row| row.get(0))?;
+    Ok(Option::<i64>::map(since, Timestamp::from_micros))
+}
+
 /// How many tickets of a stage are runnable.
 pub(crate) fn runnable(db: &Connection, stage: i64) -> Result<u64, Fault> {
     let query = "SELECT count(*) FROM places WHERE state = 0 AND stage = ?1";
@@ -138,4 +155,34 @@ pub(crate) fn runnable(db: &Connection, stage: i64) -> Result<u64, Fault> {
 /// How many tickets that a plan has released have not ended an attempt since.
 pub(crate) fn out(db: &Connection, plan: PlanId) -> Result<u64, Fault> {
     count(db, OUT, [bytes(plan)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::BOOKS;
+    use tempfile::TempDir;
+    use uuid::Uuid;
+
+    #[test]
+    fn what_has_ended_is_not_out_whoever_was_told() {
+        let folder = TempDir::new().unwrap();
+        let db = BOOKS.open(folder.path()).unwrap();
+        let plan = PlanId::new(Uuid::from_u128(7));
+        for (seq, state) in [
+            (1, codes::RUNNABLE),
+            (2, codes::WAITING),
+            (3, codes::DONE),
+            (4, codes::DROPPED),
+        ] {
+            db.execute(
+                "INSERT INTO places
+                   (seq, state, stage, ready_seq, generation, hop, attempt, since, plan)
+                 VALUES (?1, ?2, 1, 0, 1, 0, 1, 1, ?3)",
+                params![seq, state, bytes(plan)],
+            )
+            .unwrap();
+        }
+        assert_eq!(out(&db, plan).unwrap(), 2);
+    }
 }

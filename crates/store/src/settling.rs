@@ -83,7 +83,8 @@ impl<'a> Statements<'a> {
         }
         case.keep_payload(db)?;
         if let Some(ended) = ended {
-            trials::attempted(books, db, seq, ended.outcome)?;
+            let waits_for = settlement.disposition().waits_for();
+            trials::attempted(books, db, seq, (ended.outcome, waits_for))?;
             case.tell(books, db, ended)?;
             case.count(books, ended.outcome);
             if ended.outcome != OutcomeKind::Done || case.from.journal == Journal::Full {

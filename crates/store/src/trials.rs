@@ -8,7 +8,7 @@ use crate::error::Fault;
 use crate::waiting::{self, Waiter, waiters};
 use domain::outcome::OutcomeKind;
 use domain::time::Timestamp;
-use domain::trial::acquits;
+use domain::trial::ends_trial;
 use domain::wait::{Condition, Reason};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
@@ -178,19 +178,19 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// An attempt has ended so. Whoever did not take its process along is on trial no longer, but for
-/// one that was only broken off.
+/// An attempt has ended so, and its ticket waits for this, if for anything. Whoever did not take
+/// its process along is on trial no longer, but for one that was only broken off or never began.
 pub(crate) fn attempted(
     books: &mut Books,
     db: &Connection,
     seq: i64,
-    outcome: OutcomeKind,
+    (outcome, waits_for): (OutcomeKind, Option<&Condition>),
 ) -> Result<(), Fault> {
     if !books.trials.all.has(seq) {
         return Ok(());
     }
     books.has_case();
-    match acquits(outcome) {
+    match ends_trial(outcome, waits_for) {
         true => end(books, db, seq),
         false => Ok(()),
     }

@@ -124,6 +124,7 @@ fn read(
                 ticket,
                 scene: scene_of(db, seq, &wait)?,
                 wait,
+                version: entry.version,
                 company: deaths::company(db, seq)?,
             });
         }
@@ -199,6 +200,7 @@ fn orphans(db: &Connection, max: usize, cases: &mut Vec<Case>) -> Result<(), Fau
                 oops: None,
             },
             scene: None,
+            version: None,
             company: deaths::company(db, row.get(0)?)?,
         });
     }

@@ -63,6 +63,12 @@ impl TestClock {
         self.skipped_micros.fetch_add(micros, Ordering::SeqCst);
     }
 
+    /// Puts back what this clock was put forward.
+    pub fn put_back(&self, length: Duration) {
+        let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        self.skipped_micros.fetch_sub(micros, Ordering::SeqCst);
+    }
+
     /// Stands still: the runtime whose time it followed is about to end.
     pub fn stop(&self) {
         let mut watch = self.watch();

@@ -19,6 +19,7 @@ pub mod unique;
 pub mod waits;
 
 mod deaths;
+mod plans;
 mod shop;
 mod stages;
 mod stand;

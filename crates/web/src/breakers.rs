@@ -7,13 +7,15 @@ use crate::problem::Problem;
 use crate::routes::{JSON, Route, Verb, shows};
 use crate::site::Site;
 use crate::stages;
+use crate::stalled::{self, Stalled};
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use domain::breaker::Scope;
+use domain::breaker::{Scope, State};
 use domain::names::StageName;
-use domain::ports::Tripped;
+use domain::ports::{StoreError, Tripped};
 use serde::Deserialize;
 use serde_json::json;
+use std::slice;
 use wire::json::{BreakerJson, ProbeJson};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -51,7 +53,13 @@ async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, P
     if let Some(stage) = stage.filter(|_| tripped.is_empty()) {
         stages::must_be_known(&site, &stage).await?;
     }
-    let items = BreakerJson::all(&tripped);
+    let stalled = Stalled::of(&site, &tripped).await?;
+    let mut items = BreakerJson::all(&tripped);
+    for (item, tripped) in items.iter_mut().zip(&tripped) {
+        if let Some(rest) = stalled.find(tripped) {
+            item.then = rest.then();
+        }
+    }
     Ok(HttpResponse::Ok().json(json!({ "items": items, "more": false })))
 }
 
@@ -63,16 +71,33 @@ async fn probe(
     let text = body::whole(&request, body, small(&site)).await?;
     let order = ProbeJson::parse(&text).map_err(Problem::bad_request)?;
     let scope = order.scope().map_err(Problem::bad_request)?;
-    let tripped = ask(&site, &stage_of(&order.stage)?, scope).await?;
-    Ok(HttpResponse::Ok().json(BreakerJson::new(&tripped, None)))
+    let probed = ask(&site, &stage_of(&order.stage)?, scope).await?;
+    let json = match &probed {
+        Probed::Now(tripped) => BreakerJson::new(tripped, None),
+        Probed::Already(tripped) => {
+            let mut json = BreakerJson::new(tripped, None);
+            let then = &json.then;
+            json.then = format!("one is being tried already, so no other is sent: {then}");
+            json
+        }
+    };
+    Ok(HttpResponse::Ok().json(json))
 }
 
 fn stage_of(text: &str) -> Result<StageName, Problem> {
     StageName::new(text).map_err(Problem::bad_request)
 }
 
-/// Sends the next canary of a breaker now; returns the breaker as it then is.
-pub(crate) async fn ask(site: &Site, stage: &StageName, scope: Scope) -> Result<Tripped, Problem> {
+/// What came of the wish for a canary.
+pub(crate) enum Probed {
+    /// It goes; the breaker as it then is.
+    Now(Tripped),
+    /// One is out, and there is never a second.
+    Already(Tripped),
+}
+
+/// Sends the next canary of a breaker now.
+pub(crate) async fn ask(site: &Site, stage: &StageName, scope: Scope) -> Result<Probed, Problem> {
     let of_stage = site.parts.plans.tripped(Some(stage.clone())).await?;
     let found = find(&of_stage, scope).cloned();
     let Some(before) = found else {
@@ -80,11 +105,7 @@ pub(crate) async fn ask(site: &Site, stage: &StageName, scope: Scope) -> Result<
         return Err(no_such(stage, scope, &of_stage));
     };
     if !before.breaker.holds() {
-        let state = before.breaker.state.as_str();
-        return Err(refused(
-            format!("the breaker of {scope} at stage {stage} is {state}: it holds no ticket back"),
-            "nothing needs to be done; goaround stage breakers shows what does".into(),
-        ));
+        return Err(holds_nothing(site, &before).await?);
     }
     let rests = |tripped: &Tripped| tripped.breaker.holds() && tripped.breaker.scope != scope;
     if find(&of_stage, Scope::Stage).is_some_and(rests) {
@@ -93,11 +114,46 @@ pub(crate) async fn ask(site: &Site, stage: &StageName, scope: Scope) -> Result<
             format!("probe the whole stage: goaround stage probe {stage}"),
         ));
     }
+    if before.breaker.canary().is_some() {
+        return Ok(Probed::Already(before));
+    }
     if !site.parts.plans.probe(stage, scope).await? {
         return Err(no_such(stage, scope, &of_stage));
     }
     let after = site.parts.plans.tripped(Some(stage.clone())).await?;
-    Ok(find(&after, scope).cloned().unwrap_or(before))
+    Ok(Probed::Now(find(&after, scope).cloned().unwrap_or(before)))
+}
+
+/// Why a breaker sends no canary that holds no ticket back, and what makes its tickets go.
+async fn holds_nothing(site: &Site, tripped: &Tripped) -> Result<Problem, StoreError> {
+    let (scope, state) = (tripped.breaker.scope, tripped.breaker.state.as_str());
+    let it = format!(
+        "the breaker of {scope} at stage {} is {state}",
+        tripped.stage
+    );
+    let is_releasing = matches!(tripped.breaker.state, State::Releasing { .. });
+    let stalled = Stalled::of(site, slice::from_ref(tripped)).await?;
+    if let Some(rest) = stalled.find(tripped) {
+        let (id, state) = (rest.plan.id, rest.plan.state.as_str());
+        return Ok(refused(
+            format!("{it} by plan {id}, which is {state}"),
+            format!("{} it: {}", rest.verb, rest.command()),
+        ));
+    }
+    Ok(match stalled::plan_of(tripped) {
+        Some(id) => refused(
+            format!("{it}: its tickets go by plan {id}"),
+            format!("nothing needs to be done; goaround plan show {id} says how far it is"),
+        ),
+        None if is_releasing => refused(
+            format!("{it}: a release plan is being made"),
+            "nothing needs to be done; goaround plan list will show it".into(),
+        ),
+        None => refused(
+            format!("{it}: it holds no ticket back"),
+            "nothing needs to be done; goaround stage breakers shows what does".into(),
+        ),
+    })
 }
 
 fn find(tripped: &[Tripped], scope: Scope) -> Option<&Tripped> {

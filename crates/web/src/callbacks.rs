@@ -8,16 +8,17 @@ use crate::site::Site;
 use crate::tickets::id_of;
 use actix_web::web::{self, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use domain::outcome::Outcome;
+use domain::books::{Fact, Line, Place};
+use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::Action;
-use domain::ticket::Generation;
+use domain::ticket::{Generation, Name, TicketId};
 use wire::json::CallbackJson;
 
 pub(crate) const ROUTES: &[Route] = &[Route {
     verb: Verb::Post,
     path: "/api/v1/callbacks/{ticket}/{generation}",
     does: "Ends a ticket's wait for an outside event. A call-back of an older generation changes \
-        nothing and is refused.",
+        nothing and is refused; one that comes before the attempt has ended is asked to come again.",
     query: &[],
     takes: &[(JSON, "Callback")],
     gives: (200, JSON, "Ticket"),
@@ -42,12 +43,55 @@ async fn complete(
     };
     let text = body::whole(&request, body, patience).await?;
     let outcome = outcome(&text, site.config.payload_bytes_max)?;
+    must_not_be_early(&site, ticket, generation).await?;
     orders::answer(
         &site,
         &request,
         (ticket, Action::Complete(generation, outcome)),
     )
     .await
+}
+
+/// Whoever was told of the call-back's address by a handler may be quicker than the end of its
+/// attempt, and then comes again. Looked at before the order is given: an attempt that ends in
+/// between makes it come once more than needed, and nothing worse.
+async fn must_not_be_early(
+    site: &Site,
+    ticket: TicketId,
+    generation: Generation,
+) -> Result<(), Problem> {
+    let Some(entry) = site.parts.catalog.ticket(ticket).await? else {
+        return Ok(());
+    };
+    let is_at_work = matches!(entry.place, Place::Runnable { .. } | Place::Running { .. });
+    if !is_at_work || entry.ticket.name.generation != generation {
+        return Ok(());
+    }
+    let history = site.parts.catalog.history(ticket).await?;
+    if history
+        .iter()
+        .any(|line| has_waited(line, &entry.ticket.name))
+    {
+        return Ok(());
+    }
+    let state = entry.place.state();
+    Err(Problem::new(
+        Kind::TooEarly,
+        format!(
+            "the call-back came too early: the attempt has not ended yet (the ticket is {state}); send it again"
+        ),
+    ))
+}
+
+/// Whether an attempt before this one has given the same address away and waited for its call-back,
+/// which may have come twice. It must not be asked to come again, and end another's wait.
+fn has_waited(line: &Line, now: &Name) -> bool {
+    let outcome = match &line.fact {
+        Fact::Attempted { outcome, .. } => Some(*outcome),
+        Fact::Noted { .. } => None,
+    };
+    let before = (line.name.hop, line.name.attempt) < (now.hop, now.attempt);
+    outcome == Some(OutcomeKind::Pending) && line.name.generation == now.generation && before
 }
 
 fn outcome(text: &[u8], limit: usize) -> Result<Outcome, Problem> {

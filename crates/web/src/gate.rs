@@ -7,6 +7,8 @@ use crate::problem::{Kind, Problem};
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::http::{Method, uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::ports::Clock;
 use sha2::{Digest as _, Sha256};
 use std::net::IpAddr;
@@ -110,15 +112,16 @@ impl Gate {
         let Some(expected) = &self.token else {
             return Ok(());
         };
-        let bearer = text(request, &header::AUTHORIZATION).and_then(bearer);
-        let by_bearer = bearer.is_some_and(|it| is_same(expected, &hash(&[it.as_bytes()])));
+        let given = text(request, &header::AUTHORIZATION).and_then(given);
+        let by_header = given.is_some_and(|it| is_same(expected, &hash(&[&it])));
         let by_cookie = cookie(request)
             .is_some_and(|it| is_same(&hash(&[it.as_bytes()]), &hash(&[self.session.as_bytes()])));
-        match by_bearer || by_cookie {
+        match by_header || by_cookie {
             true => Ok(()),
             false => Err(Problem::new(
                 Kind::Unauthorized,
-                "expected the header Authorization: Bearer with the configured token",
+                "expected the header Authorization: Bearer with the configured token, or Basic \
+                 with the token as the password of any user",
             )),
         }
     }
@@ -168,11 +171,19 @@ fn text<'r>(request: &'r HttpRequest, name: &HeaderName) -> Option<&'r str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
+/// The token that the header gives: as it is, or as the password of any user.
+fn given(value: &str) -> Option<Vec<u8>> {
+    let (scheme, said) = value.split_once(' ')?;
+    let said = said.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(said.into());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = STANDARD.decode(said).ok()?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    Some(pair[colon + 1..].to_vec())
 }
 
 fn cookie(request: &HttpRequest) -> Option<&str> {

@@ -27,6 +27,7 @@ mod oopses;
 mod orders;
 mod plans;
 mod stages;
+mod stalled;
 mod tickets;
 
 mod events;

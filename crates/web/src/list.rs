@@ -3,7 +3,7 @@
 use crate::problem::{Kind, Problem};
 use actix_web::HttpRequest;
 use actix_web::web::Query as UrlQuery;
-use domain::filter::Query;
+use domain::filter::{Field, Query, Rows};
 use domain::ports::{Listing, Sort};
 use domain::time::Timestamp;
 use serde::Deserialize;
@@ -24,10 +24,14 @@ struct Asked {
 }
 
 /// The rows that a request asks for.
-pub(crate) fn listing(request: &HttpRequest, now: Timestamp) -> Result<Listing, Problem> {
+pub(crate) fn listing(
+    request: &HttpRequest,
+    rows: Rows,
+    now: Timestamp,
+) -> Result<Listing, Problem> {
     let asked: Asked = parameters(request)?;
     Ok(Listing {
-        query: query(asked.filter.as_deref().unwrap_or_default())?,
+        query: query(asked.filter.as_deref().unwrap_or_default(), rows)?,
         limit: limit(asked.limit.as_deref(), LIMIT_DEFAULT)?,
         sort: sort(asked.sort.as_deref())?,
         now,
@@ -46,15 +50,25 @@ pub(crate) fn parameters<T: DeserializeOwned>(request: &HttpRequest) -> Result<T
     })
 }
 
-/// Reads a filter.
-pub(crate) fn query(text: &str) -> Result<Query, Problem> {
-    text.parse::<Query>().map_err(|bad| {
+/// Reads a filter for such rows.
+pub(crate) fn query(text: &str, rows: Rows) -> Result<Query, Problem> {
+    let query = text.parse::<Query>().map_err(|bad| {
         let problem = Problem::new(Kind::BadFilter, bad.to_string()).with("position", bad.position);
         match bad.nearest {
             Some(nearest) => problem.with("nearest", nearest),
             None => problem,
         }
-    })
+    })?;
+    match query.unfit(rows) {
+        None => Ok(query),
+        Some(field) => {
+            let keys = Field::ALL.into_iter().filter(|field| rows.have(*field));
+            let keys: Vec<&str> = keys.map(Field::key).collect();
+            let (rows, key, keys) = (rows.as_str(), field.key(), keys.join(", "));
+            let said = format!("filter: {rows} have no {key}; expected one of {keys}");
+            Err(Problem::new(Kind::BadFilter, said))
+        }
+    }
 }
 
 /// How many rows are asked for.

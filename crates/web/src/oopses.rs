@@ -6,6 +6,7 @@ use crate::routes::{Route, shows};
 use crate::site::Site;
 use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use domain::filter::Rows;
 use domain::oops::{OopsPrefix, Report};
 use serde_json::json;
 use wire::json::OopsJson;
@@ -29,7 +30,7 @@ async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, P
     let page = site
         .parts
         .oopses
-        .list(listing(&request, site.now())?)
+        .list(listing(&request, Rows::Reports, site.now())?)
         .await?;
     let items: Vec<OopsJson> = page.rows.iter().map(OopsJson::new).collect();
     Ok(HttpResponse::Ok().json(json!({ "items": items, "more": page.more })))

@@ -44,11 +44,14 @@ fn document() -> Value {
             "license": { "name": "Apache-2.0 OR MIT" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{}, { "token": [] }],
+        "security": [{}, { "token": [] }, { "password": [] }],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer" },
+                "password": { "type": "http", "scheme": "basic" },
+            },
         },
     })
 }

@@ -9,6 +9,7 @@ use crate::site::Site;
 use actix_web::http::header;
 use actix_web::web::{self, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use domain::filter::Rows;
 use domain::plan::{Choice, Plan, PlanId, Terms};
 use domain::ports::PlanOrder;
 use serde::Deserialize;
@@ -114,7 +115,7 @@ async fn make(
     let by = by(&request)?;
     let text = body::whole(&request, body, small(&site)).await?;
     let order = MakePlanJson::parse(&text).map_err(Problem::bad_request)?;
-    let query = list::query(&order.filter)?;
+    let query = list::query(&order.filter, Rows::Tickets)?;
     let terms = order.terms.terms(Terms::default(), seed(&site));
     let terms = terms.map_err(Problem::bad_request)?;
     let plan = site.parts.plans.make(query, terms, &by).await?;

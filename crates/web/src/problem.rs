@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     PayloadTooLarge,
     UnsupportedMediaType,
     TooManyStreams,
+    TooEarly,
     Internal,
     StoreDamaged,
     NotAvailable,
@@ -58,6 +59,7 @@ impl Kind {
                 "The content type is not understood",
             ),
             Self::TooManyStreams => ("too-many-streams", 503, "Too many live listeners"),
+            Self::TooEarly => ("too-early", 503, "It came too early"),
             Self::Internal => ("internal", 500, "A fault of ours"),
             Self::StoreDamaged => ("store-damaged", 500, "The store is damaged"),
             Self::NotAvailable => ("not-available", 501, "Not available in this version"),
@@ -138,7 +140,13 @@ impl ResponseError for Problem {
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         match self.kind {
             Kind::Unauthorized => {
-                response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"goaround\""));
+                for scheme in ["Bearer", "Basic"] {
+                    let challenge = format!("{scheme} realm=\"goaround\"");
+                    response.append_header((header::WWW_AUTHENTICATE, challenge));
+                }
+            }
+            Kind::TooEarly => {
+                response.insert_header((header::RETRY_AFTER, "1"));
             }
             Kind::StoreUnavailable | Kind::StoreFull | Kind::TooManyStreams => {
                 response.insert_header((header::RETRY_AFTER, "5"));

@@ -11,4 +11,5 @@ mod plans;
 mod reading;
 mod repair;
 mod served;
+mod stalled;
 mod submit;

@@ -4,13 +4,16 @@ use crate::list::{self, listing};
 use crate::problem::Problem;
 use crate::routes::{Route, shows};
 use crate::site::Site;
+use crate::stalled::Stalled;
 use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Entry, Line};
 use domain::control::Snapshot;
 use domain::explain::{Explanation, explain, held_by};
+use domain::filter::Rows;
 use domain::ports::Tripped;
 use domain::ticket::TicketId;
+use serde::Serialize;
 use serde_json::json;
 use wire::json::{ExplainJson, Extent, LineJson, TicketJson};
 
@@ -44,18 +47,26 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A list, whose payloads stand in it letter by letter.
+#[derive(Serialize)]
+struct Shown {
+    items: Vec<TicketJson>,
+    more: bool,
+}
+
 async fn index(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let page = site
         .parts
         .catalog
-        .tickets(listing(&request, site.now())?)
+        .tickets(listing(&request, Rows::Tickets, site.now())?)
         .await?;
     let items: Vec<TicketJson> = page
         .rows
         .iter()
         .map(|entry| TicketJson::new(entry, Extent::Cut))
         .collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "more": page.more })))
+    let more = page.more;
+    Ok(HttpResponse::Ok().json(Shown { items, more }))
 }
 
 async fn show(site: Data<Site>, id: Path<String>) -> Result<HttpResponse, Problem> {
@@ -109,7 +120,8 @@ pub(crate) async fn explained(
     if !entry.place.state().is_terminal() {
         let stage = Some(entry.ticket.stage.clone());
         let tripped = site.parts.plans.tripped(stage).await?;
-        explanation = by_breakers(explanation, entry, (&snapshot, &tripped));
+        let stalled = Stalled::of(site, &tripped).await?;
+        explanation = by_breakers(explanation, entry, (&snapshot, &tripped, &stalled));
     }
     Ok((explanation, history))
 }
@@ -118,7 +130,7 @@ pub(crate) async fn explained(
 fn by_breakers(
     explanation: Explanation,
     entry: &Entry,
-    (snapshot, tripped): (&Snapshot, &[Tripped]),
+    (snapshot, tripped, stalled): (&Snapshot, &[Tripped], &Stalled),
 ) -> Explanation {
     let ticket = entry.ticket.id();
     let is_tried = |it: &&Tripped| {
@@ -135,6 +147,9 @@ fn by_breakers(
     let explanation = explanation.with_breaker(&it.breaker, &it.value);
     match it.behind(tripped) {
         Some(stage) => explanation.behind(&it.breaker, stage),
-        None => explanation,
+        None => match stalled.find(it) {
+            Some(rest) => rest.explain(explanation),
+            None => explanation,
+        },
     }
 }

@@ -19,9 +19,27 @@ pub use weight::{RECORDS_MAX, groups};
 use crate::Unreadable;
 use bytes::Bytes;
 use domain::record::Record;
+use domain::ticket::Payload;
 
 /// What the bytes are called where they travel.
 pub const CONTENT_TYPE: &str = "application/x-protobuf; proto=goaround.v1.Records";
+
+/// The content type that stands for what was too large for any record.
+const LEFT_OUT: &str = "application/x-goaround-left-out";
+
+/// What a ticket shows whose body cannot be carried. Whoever keeps bodies must not keep this for
+/// one, since a handler would run on nothing.
+pub fn left_out() -> Payload {
+    Payload {
+        bytes: Bytes::new(),
+        content_type: Some(LEFT_OUT.to_owned()),
+    }
+}
+
+/// Whether it only stands for a body that could not be carried.
+pub fn is_left_out(payload: &Payload) -> bool {
+    payload.bytes.is_empty() && payload.content_type.as_deref() == Some(LEFT_OUT)
+}
 
 /// Writes a group of records as one message. A group from [`groups`] can always be read again.
 pub fn encode(records: &[Record]) -> Bytes {

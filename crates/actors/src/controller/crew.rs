@@ -19,6 +19,9 @@ struct Member {
     heard_at: Timestamp,
     hostname: String,
     stages: BTreeMap<StageName, Version>,
+    /// The last version of each stage that it ever served: what it had started does not change
+    /// because its handler's file went away.
+    last: BTreeMap<StageName, Version>,
 }
 
 impl Crew {
@@ -29,6 +32,7 @@ impl Crew {
             let is_news = member.stages != beat.stages;
             if is_news {
                 member.stages.clone_from(&beat.stages);
+                member.last.extend(beat.stages.clone());
             }
             return is_news;
         }
@@ -39,6 +43,7 @@ impl Crew {
             heard_at: now,
             hostname: beat.hostname.clone(),
             stages: beat.stages.clone(),
+            last: beat.stages.clone(),
         };
         self.members.insert(beat.holder.clone(), member);
         true
@@ -59,7 +64,30 @@ impl Crew {
         Some(Scene {
             holder: holder.clone(),
             hostname: member.hostname.clone(),
-            version: member.stages.get(stage)?.clone(),
+            version: member.last.get(stage)?.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_there_is_known_when_its_file_has_gone() {
+        let (holder, stage) = (Holder::new("a").unwrap(), StageName::new("build").unwrap());
+        let version = Version::new("1").unwrap();
+        let mut beat = Heartbeat {
+            holder: holder.clone(),
+            hostname: "host".into(),
+            stages: BTreeMap::from([(stage.clone(), version.clone())]),
+            revision: 1,
+            in_hand: Vec::new(),
+        };
+        let mut crew = Crew::default();
+        assert!(crew.hear(&beat, Timestamp::EPOCH));
+        beat.stages.clear();
+        assert!(crew.hear(&beat, Timestamp::EPOCH), "that is news");
+        assert_eq!(crew.scene(&holder, &stage).unwrap().version, version);
     }
 }

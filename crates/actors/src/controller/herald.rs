@@ -27,9 +27,18 @@ pub(crate) async fn run(shared: &Shared) -> String {
             biased;
             _ = term.over() => {}
             () = shared.herald.notified() => {}
-            () = shared.rumour.notified() => sleep(RUMOUR_REST).await,
+            () = shared.rumour.notified() => gather(shared).await,
             () = sleep(LOOK_EVERY) => {}
         }
+    }
+}
+
+/// Waits for more rumours; what is certain does not wait with them.
+async fn gather(shared: &Shared) {
+    tokio::select! {
+        biased;
+        () = shared.herald.notified() => {}
+        () = sleep(RUMOUR_REST) => {}
     }
 }
 

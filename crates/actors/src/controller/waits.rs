@@ -151,7 +151,7 @@ fn decide(setup: &ControllerSetup, case: &Case) -> Option<Judgement> {
         Condition::Suspect { holder, .. } => holder,
         _ => &setup.holder,
     };
-    let scene = case.scene.clone().or_else(|| setup.scene(holder, stage))?;
+    let scene = setup.scene(holder, case)?;
     let judgement = domain::verdict::judge(case, &scene, &decision)?;
     Some(match (setup.deaths)(holder) {
         Some(obituary) if is_suspect(case) => judgement.told_by(&obituary),

@@ -406,6 +406,7 @@ impl Ledger for Hand {
                 ticket,
                 wait,
                 scene,
+                version: None,
                 company: state.company(row),
             })
         });

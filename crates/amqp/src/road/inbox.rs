@@ -11,7 +11,7 @@ use domain::names::StageName;
 use domain::ports::{Inbox, Sent, StoreError, StreamEnded};
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 use std::collections::VecDeque;
@@ -19,12 +19,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-/// How many messages may be on their way or in our hands.
-const PREFETCH: u16 = 2_000;
 /// How long the broker may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long a reader may take to leave that is about to.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a message is to whoever reads the queue.
 pub(crate) enum Content<T> {
@@ -64,12 +65,44 @@ pub(crate) struct Queue {
     pub(crate) quarantined: Arc<AtomicU64>,
     /// Whether messages stay until they are acked.
     pub(crate) is_kept: bool,
+    /// How many messages may be on their way or in our hands: all of them are in memory at once,
+    /// and what makes reading fast is the group, not the window.
+    pub(crate) window: u16,
 }
 
 impl<T: Send> QueueInbox<T> {
     pub(crate) async fn open(link: &Link, queue: Queue, read: Reader<T>) -> Result<Self, Error> {
         let (channel, _) = link.channel().await?;
         Self::open_on(channel, queue, read).await
+    }
+
+    /// The same, if nobody else reads the queue. A broker may need half a minute to notice that a
+    /// reader is gone with its host, and gives it its share until then: what is read beside it has
+    /// holes.
+    pub(crate) async fn open_alone(
+        link: &Link,
+        queue: Queue,
+        read: Reader<T>,
+    ) -> Result<Self, Error> {
+        let (channel, _) = link.channel().await?;
+        let since = Instant::now();
+        // What the one before had in hand comes back when it is gone, and before what came later:
+        // so it must be gone first.
+        while readers(&channel, &queue.name).await? > 0 {
+            if since.elapsed() >= LEAVE_MAX {
+                return Err(somebody_else(&queue.name));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        let inbox = Self::open_on(channel, queue, read).await?;
+        if readers(&inbox.channel, &inbox.queue.name).await? == 1 {
+            return Ok(inbox);
+        }
+        let gone = inbox
+            .channel
+            .close(200, "somebody else reads the queue".into());
+        timeout(ANSWER_MAX, gone).await.ok();
+        Err(somebody_else(&inbox.queue.name))
     }
 
     pub(crate) async fn open_on(
@@ -259,12 +292,36 @@ impl Queue {
     }
 }
 
+fn somebody_else(queue: &str) -> Error {
+    Error::Broken(format!(
+        "queue {queue:?} has another reader and may have just one: perhaps the broker does not know \
+         yet that the one before is gone with its host; this is tried again until it does"
+    ))
+}
+
+/// How many read a queue.
+async fn readers(channel: &Channel, queue: &str) -> Result<u32, Error> {
+    let doing = format!("see who reads queue {queue:?}");
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..Default::default()
+    };
+    let found = channel.queue_declare(queue.into(), options, FieldTable::default());
+    match timeout(ANSWER_MAX, found).await {
+        Ok(Ok(found)) => Ok(found.consumer_count()),
+        Ok(Err(error)) => Err(Error::of_channel(&error, &doing)),
+        Err(_) => Err(Error::Broken(format!(
+            "the broker did not let us {doing} in time"
+        ))),
+    }
+}
+
 async fn subscribe(channel: &Channel, queue: &Queue) -> Result<Consumer, Error> {
     let name = queue.name.as_str();
     let doing = format!("consume from queue {name:?}");
     let asked = async {
         channel
-            .basic_qos(PREFETCH, BasicQosOptions::default())
+            .basic_qos(queue.window, BasicQosOptions::default())
             .await?;
         let options = BasicConsumeOptions {
             no_ack: !queue.is_kept,

@@ -46,7 +46,7 @@ pub struct Tally {
     pub avoided: u64,
     /// Messages that came without an identity.
     pub nameless: u64,
-    /// Messages with a body that is too large, kept in the quarantine.
+    /// Messages with a body that is too large for any record, kept in the quarantine.
     pub cut: u64,
     /// Tickets that were handed back unsettled.
     pub handed_back: u64,

@@ -28,7 +28,7 @@ pub(crate) struct Held {
 pub(crate) enum Phase {
     /// It came in; nothing was started.
     Received,
-    /// It came in with a body that is too large for us; that body is kept elsewhere.
+    /// It came in with a body that is too large for any record; that body is kept elsewhere.
     Cut,
     /// It came in, and somebody had it before.
     Suspect,

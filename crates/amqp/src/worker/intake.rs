@@ -2,6 +2,7 @@
 //! which are questions, repetitions or too late.
 
 use crate::envelope;
+use crate::journal::CARRIED_BYTES_MAX;
 use crate::publisher::Message;
 use crate::worker::door::{self, Errand, Of};
 use crate::worker::in_hand::{Held, Met, Phase};
@@ -23,36 +24,69 @@ use wire::envelope::Unpacked;
 
 /// The header that says why a message is in the quarantine.
 pub(crate) const WHY: &str = "goaround-quarantined-because";
+/// Why a lane is ended.
+const NOT_KEPT: &str = "a message that is too large could not be kept in the quarantine yet";
 
 /// One message, read.
 struct Read {
     tag: u64,
     unpacked: Unpacked,
     was_before: bool,
-    /// How long its body was, if it is too long for us.
-    cut: Option<usize>,
+    size: Size,
 }
 
-/// Takes in a group; returns what somebody has to work on or ask about.
+/// How many bytes a body has, and whether we can do with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Fits,
+    /// Nobody runs on it here. The books get all of it, so that it can run when the limit is
+    /// raised.
+    Large(usize),
+    /// It is too long even for a record. All of it is in the quarantine, and only there.
+    Cut(usize),
+}
+
+impl Size {
+    const fn of(bytes: usize, bytes_max: usize) -> Self {
+        match bytes {
+            bytes if bytes <= bytes_max => Self::Fits,
+            bytes if bytes <= CARRIED_BYTES_MAX => Self::Large(bytes),
+            bytes => Self::Cut(bytes),
+        }
+    }
+}
+
+/// What became of a group.
+#[derive(Default)]
+pub(crate) struct TakenIn {
+    /// What somebody has to work on or ask about.
+    pub(crate) incoming: Vec<Incoming>,
+    /// Why some of it was not taken in. It comes again when the lane has ended, and not before.
+    pub(crate) fault: Option<String>,
+}
+
+/// Takes in a group.
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     (stage, lane): (&StageName, &Arc<Lane>),
     group: Vec<lapin::message::Delivery>,
-) -> Vec<Incoming> {
+) -> TakenIn {
     if group.is_empty() {
-        return Vec::new();
+        return TakenIn::default();
     }
     lane.received(group.iter().map(|delivery| delivery.delivery_tag));
     let now = shared.now();
     let mut all = Vec::with_capacity(group.len());
+    let mut fault = None;
     for delivery in group {
-        let cut = delivery.data.len();
-        let cut = (cut > shared.settings.payload_bytes_max).then_some(cut);
-        if cut.is_some() && !quarantine(shared, &delivery).await {
-            // Kept nowhere yet: it stays out, and comes again with the connection.
+        let size = Size::of(delivery.data.len(), shared.settings.payload_bytes_max);
+        // One that was not confirmed is enough to wait for.
+        let is_kept = async || fault.is_none() && quarantine(shared, &delivery).await;
+        if matches!(size, Size::Cut(_)) && !is_kept().await {
+            fault = Some(NOT_KEPT.to_owned());
             continue;
         }
-        all.push(read(delivery, cut, (stage, now)));
+        all.push(read(delivery, size, (stage, now)));
     }
     let place = Place {
         here: version_here(shared, stage, &all),
@@ -63,24 +97,25 @@ pub(crate) async fn receive(
     sort(shared, &place, all, &mut sorted);
     shared.door.knock(sorted.errands);
     shared.ack(sorted.spare).await;
-    sorted.incoming
+    let incoming = sorted.incoming;
+    TakenIn { incoming, fault }
 }
 
-fn read(
-    delivery: lapin::message::Delivery,
-    cut: Option<usize>,
-    place: (&StageName, Timestamp),
-) -> Read {
-    let body = if cut.is_some() {
-        Bytes::new()
-    } else {
-        Bytes::from(delivery.data)
+fn read(delivery: lapin::message::Delivery, size: Size, place: (&StageName, Timestamp)) -> Read {
+    let is_cut = matches!(size, Size::Cut(_));
+    let body = match is_cut {
+        true => Bytes::new(),
+        false => Bytes::from(delivery.data),
     };
+    let mut unpacked = envelope::unpack(&delivery.properties, body, place);
+    if is_cut {
+        unpacked.ticket.payload = wire::record::left_out();
+    }
     Read {
         tag: delivery.delivery_tag,
         was_before: delivery.redelivered || envelope::was_delivered(&delivery.properties),
-        unpacked: envelope::unpack(&delivery.properties, body, place),
-        cut,
+        unpacked,
+        size,
     }
 }
 
@@ -95,7 +130,7 @@ struct Place<'a> {
 /// Looked at only for those that care, which are few, and never while others wait for a lock.
 fn version_here(shared: &Shared, stage: &StageName, all: &[Read]) -> Option<Version> {
     let cares = all.iter().any(|read| !read.unpacked.avoid.is_empty());
-    cares.then(|| (shared.settings.versions)().remove(stage))?
+    cares.then(|| shared.versions.look().remove(stage))?
 }
 
 /// What a group came to.
@@ -121,11 +156,11 @@ fn sort(shared: &Arc<Shared>, place: &Place<'_>, all: Vec<Read>, to: &mut Sorted
             continue;
         }
         tell_oddities(&read.unpacked);
-        let (was_before, cut) = (read.was_before, read.cut);
-        let phase = match cut {
-            Some(_) => Phase::Cut,
-            None if was_before => Phase::Suspect,
-            None => Phase::Received,
+        let size = read.size;
+        let phase = match size {
+            Size::Cut(_) => Phase::Cut,
+            Size::Fits | Size::Large(_) if read.was_before => Phase::Suspect,
+            Size::Fits | Size::Large(_) => Phase::Received,
         };
         let Unpacked {
             ticket,
@@ -152,7 +187,7 @@ fn sort(shared: &Arc<Shared>, place: &Place<'_>, all: Vec<Read>, to: &mut Sorted
                     phase,
                     is_alone,
                 };
-                take(shared, new, (&desired, cut, shunned), to);
+                take(shared, new, (&desired, size, shunned), to);
             }
             Met::Adopted => shared.counts.adopted.add(1),
             Met::Again => shared.counts.again.add(1),
@@ -174,7 +209,7 @@ struct New {
 fn take(
     shared: &Arc<Shared>,
     new: New,
-    (desired, cut, shunned): (&Snapshot, Option<usize>, Option<&Version>),
+    (desired, size, shunned): (&Snapshot, Size, Option<&Version>),
     to: &mut Sorted,
 ) {
     let New {
@@ -199,22 +234,26 @@ fn take(
         return;
     }
     let receipt = Receipt::new(number, Arc::clone(shared) as Arc<dyn Lender>);
-    to.incoming.push(match phase {
-        Phase::Received | Phase::Started => {
+    to.incoming.push(match (phase, size) {
+        (Phase::Suspect, _) => {
+            shared.counts.suspects.add(1);
+            let holder = Holder::unknown();
+            Incoming::Suspect(Delivery::suspect(ticket, receipt, holder, None))
+        }
+        (_, Size::Large(bytes)) => {
+            let why = too_large(shared, bytes);
+            Incoming::Unreadable(Delivery::unreadable(ticket, receipt, why))
+        }
+        (_, Size::Cut(bytes)) => {
+            let why = cut(shared, bytes);
+            Incoming::Unreadable(Delivery::unreadable(ticket, receipt, why))
+        }
+        (_, Size::Fits) => {
             let delivery = Delivery::new(ticket, receipt);
             Incoming::Fresh(match is_alone {
                 true => delivery.alone(),
                 false => delivery,
             })
-        }
-        Phase::Suspect => {
-            shared.counts.suspects.add(1);
-            let holder = Holder::unknown();
-            Incoming::Suspect(Delivery::suspect(ticket, receipt, holder, None))
-        }
-        Phase::Cut => {
-            let why = too_large(shared, cut.unwrap_or_default());
-            Incoming::Unreadable(Delivery::unreadable(ticket, receipt, why))
         }
     });
 }
@@ -222,7 +261,7 @@ fn take(
 /// Nobody can tell two deliveries of it apart, so it gets a name and goes through the door; the
 /// controller releases it under that name.
 fn nameless(shared: &Shared, mut read: Read, (post, now): (Post, Timestamp), to: &mut Sorted) {
-    if read.cut.is_some() {
+    if matches!(read.size, Size::Cut(_)) {
         // All of it is in the quarantine, and nobody can ask for it by name.
         to.spare.push(post);
         return;
@@ -256,17 +295,24 @@ fn tell_oddities(unpacked: &Unpacked) {
 }
 
 fn too_large(shared: &Shared, bytes: usize) -> String {
+    let bytes_max = shared.settings.payload_bytes_max;
     format!(
-        "its body has {bytes} bytes, and at most {} are taken (limits.payload_bytes_max); the \
-         whole message is kept in the queue {}",
-        shared.settings.payload_bytes_max,
+        "its body has {bytes} bytes, and at most {bytes_max} are taken (limits.payload_bytes_max); \
+         all of it is kept: raise the limit and retry it"
+    )
+}
+
+fn cut(shared: &Shared, bytes: usize) -> String {
+    format!(
+        "its body has {bytes} bytes, and never more than {CARRIED_BYTES_MAX} are taken; the whole \
+         message is kept in the queue {}",
         shared.config.names.quarantine()
     )
 }
 
 /// Keeps a message aside as it came; returns whether that is durable.
 async fn quarantine(shared: &Shared, delivery: &lapin::message::Delivery) -> bool {
-    let why = too_large(shared, delivery.data.len());
+    let why = cut(shared, delivery.data.len());
     let mut headers = delivery.properties.headers().clone().unwrap_or_default();
     headers.insert(WHY.into(), AMQPValue::LongString(why.into()));
     let names = &shared.config.names;

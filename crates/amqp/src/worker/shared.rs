@@ -12,6 +12,7 @@ use crate::worker::in_hand::InHand;
 use crate::worker::lane::{self, Post};
 use crate::worker::lock;
 use crate::worker::shelf::Shelf;
+use crate::worker::versions::Versions;
 use crate::worker::vitals::Vitals;
 use domain::control::{Admission, Snapshot};
 use domain::delivery::Lender;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) desired: watch::Sender<Option<Arc<Snapshot>>>,
     pub(crate) shelves: Mutex<BTreeMap<StageName, Arc<Shelf>>>,
     pub(crate) vitals: Vitals,
+    pub(crate) versions: Versions,
     pub(crate) counts: Counts,
     /// Whether no more is to be taken.
     pub(crate) closing: watch::Sender<bool>,
@@ -58,6 +60,7 @@ impl Shared {
             journal: Journal::new(Arc::clone(&publisher), &config.names),
             exchange: config.names.exchange().into(),
             config,
+            versions: Versions::new(Arc::clone(&settings.versions)),
             settings,
             link,
             publisher,

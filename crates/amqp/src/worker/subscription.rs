@@ -1,15 +1,15 @@
 //! One subscription to a stage: takes in what the broker sends, for as long as it may, and ends
 //! with a reason whatever that is. Nobody revives it; whoever wants more subscribes again.
 
+use crate::kept;
 use crate::worker::feed::{ANSWER_MAX, Feed};
-use crate::worker::intake;
+use crate::worker::intake::{self, TakenIn};
 use crate::worker::lane::Lane;
 use crate::worker::lock;
 use crate::worker::prefetch::{Prefetch, Seen};
 use crate::worker::shared::Shared;
 use crate::worker::shelf::Shelf;
 use domain::control::Admission;
-use domain::delivery::Incoming;
 use lapin::message::Delivery;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -72,7 +72,9 @@ enum Stop {
 impl Subscription {
     /// Takes in deliveries until it ends.
     pub(crate) async fn run(mut self) {
-        let fault = self.consume().await;
+        let doing = format!("the subscription to stage {}", self.shelf.stage());
+        let fault = kept::caught(&doing, self.consume()).await;
+        let fault = fault.unwrap_or_else(|why| Some(format!("a bug in goaround: {why}")));
         self.shelf.leave();
         let why = match fault {
             // What is still out stays so, and is acked on this lane.
@@ -155,10 +157,11 @@ impl Subscription {
         };
         match feed.end().await {
             Ok(rest) => {
+                let TakenIn { incoming, fault } = self.receive(rest).await;
                 // To drop it is to hand it back.
-                drop(self.receive(rest).await);
+                drop(incoming);
                 drop(self.shelf.clear());
-                stop
+                fault.map_or(stop, Stop::Fault)
             }
             Err(why) => Stop::Fault(why),
         }
@@ -192,7 +195,11 @@ impl Subscription {
                 () = shelf.hungry().notified() => Vec::new(),
             };
             let waiting = shelf.len();
-            shelf.put(self.receive(group).await);
+            let TakenIn { incoming, fault } = self.receive(group).await;
+            shelf.put(incoming);
+            if let Some(why) = fault {
+                return Err(why);
+            }
             let (out, handed_out) = (self.lane.len(), shelf.handed_out());
             let seen = Seen {
                 out,
@@ -207,7 +214,7 @@ impl Subscription {
         }
     }
 
-    async fn receive(&self, group: Vec<Delivery>) -> Vec<Incoming> {
+    async fn receive(&self, group: Vec<Delivery>) -> TakenIn {
         intake::receive(&self.shared, (self.shelf.stage(), &self.lane), group).await
     }
 }

@@ -4,7 +4,9 @@ use crate::journal;
 use crate::publisher::Message;
 use crate::worker::lock;
 use crate::worker::shared::Shared;
+use crate::worker::steady::Steady;
 use domain::fleet::{BEAT_EVERY, Heartbeat};
+use domain::ports::StoreError;
 use domain::record::{Record, Said};
 use futures_util::future::join;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,14 +70,29 @@ impl Vitals {
     }
 }
 
+/// The first beat, which must be heard before the worker consumes: whoever waits for everybody that
+/// may take a copy has to know of it by then.
+///
+/// # Errors
+/// [`StoreError`] when it is not confirmed in the time that a publish may take.
+pub(crate) async fn begin(shared: &Shared) -> Result<(), StoreError> {
+    let serves = Steady::new(shared.versions.look());
+    let beat = shared.record(Said::Beat(Box::new(heartbeat(shared, &serves))));
+    shared.journal.write(&[beat]).await
+}
+
 /// Beats for as long as the worker lives.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut tick = interval(BEAT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = None;
+    let mut serves = Steady::new(shared.versions.look());
     loop {
         tokio::select! {
-            _ = tick.tick() => sweep(&shared),
+            _ = tick.tick() => {
+                serves.look(shared.versions.look());
+                sweep(&shared);
+            }
             () = shared.vitals.news.notified() => {
                 // Several stages follow; the last of them makes the difference.
                 tokio::time::sleep(GATHER).await;
@@ -86,7 +103,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
         }
         told = Some(state(&shared));
-        beat(&shared).await;
+        beat(&shared, &serves).await;
     }
 }
 
@@ -98,8 +115,8 @@ fn state(shared: &Shared) -> (u64, u64) {
     )
 }
 
-async fn beat(shared: &Shared) {
-    let record = shared.record(Said::Beat(Box::new(heartbeat(shared))));
+async fn beat(shared: &Shared, serves: &Steady) {
+    let record = shared.record(Said::Beat(Box::new(heartbeat(shared, serves))));
     let records = [record];
     let written = shared.journal.write(&records);
     let both = join(
@@ -113,13 +130,13 @@ async fn beat(shared: &Shared) {
     }
 }
 
-fn heartbeat(shared: &Shared) -> Heartbeat {
+fn heartbeat(shared: &Shared, serves: &Steady) -> Heartbeat {
     // The revision is read before the hands: what the hands show is at least as new.
     let revision = shared.vitals.in_force();
     Heartbeat {
         holder: shared.settings.holder.clone(),
         hostname: shared.settings.hostname.clone(),
-        stages: (shared.settings.versions)(),
+        stages: serves.told().clone(),
         revision,
         in_hand: lock(&shared.in_hand).names(),
     }

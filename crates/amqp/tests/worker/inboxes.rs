@@ -68,6 +68,29 @@ async fn rabbitmq_records_that_were_not_done_are_read_again_in_the_same_order() 
     assert!(rest.is_err(), "{rest:?}");
 }
 
+/// As when the leader's host is lost: its connection outlives it for a while, and would get its
+/// share of the journal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_the_journal_is_read_by_one_or_by_nobody() {
+    let Some(mut stand) = Stand::open().await else {
+        return;
+    };
+    stand.stop_listening().await;
+    let before = stand.controller.journal().await.unwrap();
+    let refused = stand.controller.journal().await.map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("another reader"), "{refused}");
+    for number in 1..=4 {
+        stand.controller.write(vec![marker(number)]).await.unwrap();
+    }
+    drop(before);
+    let mut inbox = stand.controller.journal().await.unwrap();
+    assert_eq!(
+        markers(&mut inbox, 4).await,
+        [1, 2, 3, 4],
+        "nothing is missing"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rabbitmq_what_cannot_be_read_is_kept_with_the_reason_and_counted() {
     let Some(mut stand) = Stand::open().await else {

@@ -1,15 +1,14 @@
 //! What comes in from others, in every state.
 
-use crate::stand::{PAYLOAD_BYTES_MAX, Stand, consume, fresh, next, nothing, settle, stage, until};
-use domain::delivery::Incoming;
+use crate::stand::{Stand, consume, fresh, nothing, settle, stage};
 use domain::names::Kind;
 use domain::record::Said;
 use domain::ticket::{Name, TicketId};
 use lapin::BasicProperties;
-use lapin::options::{BasicGetOptions, BasicPublishOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 
-async fn publish(stand: &Stand, body: &[u8], properties: BasicProperties) {
+pub(crate) async fn publish(stand: &Stand, body: &[u8], properties: BasicProperties) {
     let channel = stand.channel().await;
     let exchange = stand.config.names.exchange().into();
     let options = BasicPublishOptions::default();
@@ -19,7 +18,7 @@ async fn publish(stand: &Stand, body: &[u8], properties: BasicProperties) {
     sent.unwrap().await.unwrap();
 }
 
-fn with_id(id: TicketId) -> BasicProperties {
+pub(crate) fn with_id(id: TicketId) -> BasicProperties {
     BasicProperties::default().with_message_id(id.to_string().as_str().into())
 }
 
@@ -129,66 +128,4 @@ async fn rabbitmq_what_is_published_twice_while_it_is_in_hand_runs_once() {
             .await,
         0
     );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rabbitmq_a_body_that_is_too_large_is_kept_aside_and_its_ticket_rejected() {
-    let Some(mut stand) = Stand::open().await else {
-        return;
-    };
-    let worker = stand.worker().await;
-    let mut build = consume(&worker, "build").await;
-    let id = TicketId::new(uuid::Uuid::now_v7());
-    let body = vec![7; PAYLOAD_BYTES_MAX + 1];
-    publish(&stand, &body, BasicProperties::default()).await;
-    publish(&stand, &body, with_id(id)).await;
-    let Incoming::Unreadable(delivery) = next(&mut build).await else {
-        panic!("it is too large")
-    };
-    assert_eq!(delivery.ticket().id(), id);
-    let performed = delivery.rejected(stand.start());
-    assert!(
-        performed
-            .to_report()
-            .unwrap()
-            .failure
-            .message
-            .contains("65537 bytes")
-    );
-    let reported = performed.report(&*worker).await.unwrap();
-    let settlement = reported.decide(&domain::delivery::Decision {
-        stage: &domain::flow::Stage::new(stage("build")),
-        flows: &stand.flows,
-        now: domain::ports::Clock::now(&*stand.clock),
-        chance: domain::ports::Clock::chance(&*stand.clock),
-    });
-    settle(&worker, settlement).await;
-    until("the one without a name is gone too", || {
-        worker.tally().cut == 2
-    })
-    .await;
-    nothing(&mut build).await;
-    worker.close().await.unwrap();
-    assert_eq!(
-        stand
-            .ready(&stand.config.names.stage(&stage("build")))
-            .await,
-        0
-    );
-    let channel = stand.channel().await;
-    for _ in 0..2 {
-        let quarantine = stand.config.names.quarantine();
-        let options = BasicGetOptions { no_ack: true };
-        let kept = channel
-            .basic_get(quarantine.as_str().into(), options)
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(kept.data, body);
-        let headers = kept.properties.headers().clone().unwrap();
-        assert!(
-            headers.contains_key("goaround-quarantined-because"),
-            "{headers:?}"
-        );
-    }
 }

@@ -9,9 +9,13 @@ mod inboxes;
 #[cfg(test)]
 mod intake;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod lost;
+#[cfg(test)]
+mod panics;
 #[cfg(test)]
 mod stand;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::clock::TestClock;
 use testkit::partners::proxy::Proxy;
@@ -35,6 +35,11 @@ pub(crate) fn max(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
 }
 
+/// A handler of `build` that is this.
+pub(crate) fn version(name: &str) -> BTreeMap<StageName, Version> {
+    BTreeMap::from([(stage("build"), Version::new(name).unwrap())])
+}
+
 /// What a test has before it.
 pub(crate) struct Stand {
     /// Between workers and the broker.
@@ -44,6 +49,10 @@ pub(crate) struct Stand {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) controller: Arc<Controller>,
     pub(crate) flows: Arc<Flows>,
+    /// The longest body that the next worker takes.
+    pub(crate) payload_bytes_max: usize,
+    /// What the handlers of the workers are.
+    pub(crate) serves: Arc<Mutex<BTreeMap<StageName, Version>>>,
     journal: Option<Box<dyn Inbox<Record>>>,
     heard: VecDeque<Record>,
     revision: u64,
@@ -78,6 +87,8 @@ impl Stand {
             clock,
             controller,
             flows: Arc::new(flows(Duration::from_secs(60))),
+            payload_bytes_max: PAYLOAD_BYTES_MAX,
+            serves: Arc::new(Mutex::new(version("1"))),
             journal: Some(journal),
             heard: VecDeque::new(),
             revision: 0,
@@ -96,9 +107,8 @@ impl Stand {
 
     /// A worker behind the proxy that has to wait for a desired state.
     pub(crate) async fn closed_worker(&mut self) -> Arc<Worker> {
-        let port = self.proxy.port();
-        self.worker_at(&format!("amqp://guest:guest@127.0.0.1:{port}"))
-            .await
+        let url = self.url();
+        self.worker_at(&url).await
     }
 
     /// A worker that the proxy cannot cut off.
@@ -111,21 +121,32 @@ impl Stand {
     }
 
     async fn worker_at(&mut self, url: &str) -> Arc<Worker> {
+        let (config, settings) = self.settings_at(url);
+        Worker::start(config, settings).await.unwrap()
+    }
+
+    /// What the next worker is to be.
+    pub(crate) fn settings_at(&mut self, url: &str) -> (Config, WorkerSettings) {
         let mut config = Config::new(url).unwrap();
         config.names = self.config.names.clone();
         config.publish_timeout = self.config.publish_timeout;
         config.ack_timeout = self.config.ack_timeout;
         self.workers += 1;
-        let versions = || BTreeMap::from([(stage("build"), Version::new("1").unwrap())]);
+        let serves = Arc::clone(&self.serves);
         let settings = WorkerSettings {
             holder: Holder::new(&format!("worker {}", self.workers)).unwrap(),
             hostname: "here".into(),
             flows: Arc::clone(&self.flows),
-            versions: Arc::new(versions),
+            versions: Arc::new(move || serves.lock().unwrap().clone()),
             clock: self.clock.clone(),
-            payload_bytes_max: PAYLOAD_BYTES_MAX,
+            payload_bytes_max: self.payload_bytes_max,
         };
-        Worker::start(config, settings).await.unwrap()
+        (config, settings)
+    }
+
+    /// The broker, by way of the proxy.
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}", self.proxy.port())
     }
 
     /// Spreads a new desired state.

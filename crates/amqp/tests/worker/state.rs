@@ -1,12 +1,15 @@
 //! The desired state: holds, fences, and what the heartbeat says of it.
 
-use crate::stand::{LULL, SOON, Stand, consume, fresh, max, nothing, settle, stage, until};
+use crate::stand::{
+    LULL, SOON, Stand, consume, fresh, max, nothing, settle, stage, until, version,
+};
 use domain::control::Hold;
 use domain::fleet::Heartbeat;
 use domain::ports::{Broker, Holds, Vitals};
 use domain::record::{Fate, Said};
 use domain::ticket::Generation;
 use domain::time::Timestamp;
+use std::sync::Arc;
 use tokio::time::timeout;
 
 fn hold() -> Hold {
@@ -193,6 +196,23 @@ async fn rabbitmq_a_new_revision_is_answered_at_once_and_only_when_everybody_kee
         }
     });
     heard.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_a_version_is_announced_when_two_looks_agree_on_it() {
+    let Some(mut stand) = Stand::open().await else {
+        return;
+    };
+    let _worker = stand.worker().await;
+    let serves = Arc::clone(&stand.serves);
+    // Another one each time that somebody looks, as while its file is being written.
+    for part in ["half", "more", "most"] {
+        *serves.lock().unwrap() = version(part);
+        assert_eq!(stand.hear(beat).await.stages, version("1"));
+    }
+    *serves.lock().unwrap() = version("whole");
+    let is_whole = |said: &Said| beat(said).filter(|beat| beat.stages == version("whole"));
+    stand.hear(is_whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,8 @@ pub struct Attempt {
 pub enum End {
     /// The handler came to a result of its own.
     Landed,
+    /// The handler looked at the ticket and refused it.
+    Rejected,
     /// It failed, in this way if that is known.
     Failed(Option<SignatureId>),
     /// Nothing.
@@ -35,12 +37,13 @@ impl End {
     /// What this outcome shows. A crash without a signature is not laid to its ticket: others were
     /// in the process that died.
     ///
-    /// A rejection is a result: the handler looked at the ticket and said what is wrong with it,
-    /// which may be the very repair. A handler that cannot be started has its own hold, which ends
-    /// when it changes.
+    /// A rejection shows that the stage works, and nothing of a failure: a version that refuses
+    /// everything is no repair, and must not have all that waits parked. A handler that cannot be
+    /// started has its own hold, which ends when it changes.
     pub const fn of(outcome: OutcomeKind, signature: Option<SignatureId>) -> Self {
         match outcome {
-            OutcomeKind::Done | OutcomeKind::Pending | OutcomeKind::Rejected => Self::Landed,
+            OutcomeKind::Done | OutcomeKind::Pending => Self::Landed,
+            OutcomeKind::Rejected => Self::Rejected,
             OutcomeKind::Crashed if signature.is_none() => Self::Nothing,
             OutcomeKind::Failed | OutcomeKind::Crashed | OutcomeKind::TimedOut => {
                 Self::Failed(signature)
@@ -57,6 +60,7 @@ impl From<&End> for TicketEnd {
     fn from(end: &End) -> Self {
         match end {
             End::Landed => Self::Landed,
+            End::Rejected => Self::Rejected,
             End::Failed(signature) => Self::Failed(*signature),
             End::Nothing => Self::Undecided,
         }

@@ -1,7 +1,8 @@
 //! All breakers of one stage, and what they have to do with each other.
 
+mod ends;
+
 use super::action::Action;
-use super::attempt::{Attempt, End};
 use super::machine::{Breaker, Setting};
 use super::roster::Roster;
 use super::rules::Rules;
@@ -9,7 +10,7 @@ use super::{Scope, State};
 use crate::names::Version;
 use crate::plan::{self, PlanId};
 use crate::signature::SignatureId;
-use crate::ticket::{Attempt as Try, Name, TicketId};
+use crate::ticket::{Name, TicketId};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,78 +154,6 @@ impl Board {
         self.advanced(Vec::new(), now)
     }
 
-    /// An attempt at a ticket of the stage has ended.
-    pub fn ended(&mut self, attempt: &Attempt, now: Timestamp) -> Fallout {
-        self.roster.met(&attempt.version, now);
-        let mut actions = Vec::new();
-        let prober = self.prober(|name| *name == attempt.name);
-        let held_by = match &attempt.end {
-            End::Landed => {
-                self.landed(attempt, now, &mut actions);
-                None
-            }
-            End::Failed(signature) => {
-                let failed_as = signature.map(Scope::Signature);
-                let holds = self.failed(attempt, failed_as, (prober, now), &mut actions);
-                let holder = signature.filter(|_| holds);
-                holder.or_else(|| signature_of(prober))
-            }
-            End::Nothing => {
-                if let Some(prober) = prober {
-                    self.each(prober, now, |it, setting| it.showed_nothing(setting));
-                }
-                signature_of(prober)
-            }
-        };
-        Fallout {
-            held_by,
-            actions: self.advanced(actions, now),
-        }
-    }
-
-    /// Returns whether the breaker of the way in which it failed holds the ticket.
-    fn failed(
-        &mut self,
-        attempt: &Attempt,
-        failed_as: Option<Scope>,
-        (prober, now): (Option<Scope>, Timestamp),
-        actions: &mut Vec<Action>,
-    ) -> bool {
-        let probed = prober.filter(|prober| *prober != Scope::Stage);
-        let is_old_news = probed.is_some() || self.is_known(attempt, failed_as);
-        let mut failed = |it: &mut Breaker, setting: Setting| it.failed(attempt, setting, actions);
-        if prober == Some(Scope::Stage) || !is_old_news {
-            self.each(Scope::Stage, now, &mut failed);
-        }
-        let mut holds = false;
-        if let Some(scope) = failed_as.filter(|scope| self.makes_room(*scope)) {
-            holds = self.each(scope, now, &mut failed).unwrap_or(false);
-        }
-        if let Some(probed) = probed.filter(|probed| failed_as != Some(*probed)) {
-            self.each(probed, now, |it, setting| it.showed_nothing(setting));
-        }
-        holds
-    }
-
-    /// A ticket that fails again, in a way that is being dealt with: whether it is tried by itself
-    /// or released with others, that says nothing of the stage.
-    fn is_known(&self, attempt: &Attempt, failed_as: Option<Scope>) -> bool {
-        let breaker = failed_as.and_then(|scope| self.breaker(scope));
-        let is_dealt_with = breaker.is_some_and(|it| !matches!(it.state, State::Closed { .. }));
-        is_dealt_with && attempt.name.attempt > Try::FIRST
-    }
-
-    fn landed(&mut self, attempt: &Attempt, now: Timestamp, actions: &mut Vec<Action>) {
-        if !self.is_quiet() {
-            self.stage.note_landing(attempt, now);
-        }
-        let (setting, stage, signatures) = self.parts(now);
-        stage.landed(attempt, setting, actions);
-        for breaker in signatures.values_mut() {
-            breaker.landed(attempt, setting, actions);
-        }
-    }
-
     /// The canary of this probe is this copy. Of a signature it is told when the ticket is
     /// released; of a stage when the delivery under its permit is known.
     pub fn sent(&mut self, scope: Scope, number: u64, name: Name) {
@@ -301,7 +230,8 @@ impl Board {
         };
         let rests = self.stage.holds();
         let signatures = self.signatures.values();
-        let signatures = signatures.filter(|it| !rests || it.canary().is_some());
+        let is_closed = |it: &Breaker| matches!(it.state, State::Closed { .. });
+        let signatures = signatures.filter(|it| !rests || it.canary().is_some() || is_closed(it));
         let all = signatures.chain([&self.stage]);
         all.filter_map(|it| it.next_at(setting)).min()
     }
@@ -309,9 +239,11 @@ impl Board {
     /// Sends the canaries whose time has come, and forgets what is over.
     fn advanced(&mut self, mut actions: Vec<Action>, now: Timestamp) -> Vec<Action> {
         let (setting, stage, signatures) = self.parts(now);
+        stage.forget_old(now);
         actions.extend(stage.advance(setting));
         let rests = stage.holds();
         for breaker in signatures.values_mut() {
+            breaker.forget_old(now);
             // A canary that is out is asked after all the same.
             if !rests || breaker.canary().is_some() {
                 actions.extend(breaker.advance(setting));
@@ -362,8 +294,8 @@ impl Board {
         found.map(|it| it.scope)
     }
 
-    /// Makes sure that there is a breaker for the signature, in the place of the closed one that
-    /// has failed least if there are too many.
+    /// Makes sure that there is a breaker for the signature, in the place of the closed one whose
+    /// failures are the oldest if there are too many.
     fn makes_room(&mut self, scope: Scope) -> bool {
         let Scope::Signature(signature) = scope else {
             return true;
@@ -374,21 +306,13 @@ impl Board {
         if self.signatures.len() >= Self::SIGNATURES_MAX {
             let closed = self.signatures.iter();
             let closed = closed.filter(|(_, it)| matches!(it.state, State::Closed { .. }));
-            let least = closed.min_by_key(|(_, it)| it.failures);
-            let Some(least) = least.map(|(signature, _)| *signature) else {
+            let oldest = closed.min_by_key(|(_, it)| it.newest_clue());
+            let Some(oldest) = oldest.map(|(signature, _)| *signature) else {
                 return false;
             };
-            self.signatures.remove(&least);
+            self.signatures.remove(&oldest);
         }
         self.signatures.insert(signature, Breaker::new(scope));
         true
-    }
-}
-
-/// Whose held ticket the canary was.
-const fn signature_of(prober: Option<Scope>) -> Option<SignatureId> {
-    match prober {
-        Some(Scope::Signature(signature)) => Some(signature),
-        Some(Scope::Stage) | None => None,
     }
 }

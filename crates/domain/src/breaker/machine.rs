@@ -5,9 +5,8 @@ use super::attempt::Attempt;
 use super::roster::Roster;
 use super::rules::Rules;
 use super::state::{Canary, Clue, Haste, Proof, State};
-use super::{Scope, release, words};
+use super::{Scope, words};
 use crate::names::Version;
-use crate::plan::{self, PlanId, Why};
 use crate::ticket::Name;
 use crate::time::Timestamp;
 
@@ -154,12 +153,21 @@ impl Breaker {
     }
 
     /// Failures of long ago do not count any more.
-    fn forget_old(&mut self, now: Timestamp) {
+    pub(super) fn forget_old(&mut self, now: Timestamp) {
         if let State::Closed { clues } = &mut self.state {
+            let before = clues.len();
             clues.retain(|clue| now.since(clue.at) <= Rules::WINDOW);
-            if clues.is_empty() {
+            if clues.is_empty() && before > 0 {
                 self.forget();
             }
+        }
+    }
+
+    /// When the newest failure that it remembers ended, while it is closed.
+    pub(super) fn newest_clue(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Closed { clues } => clues.iter().map(|clue| clue.at).max(),
+            State::Open { .. } | State::Probing { .. } | State::Releasing { .. } => None,
         }
     }
 
@@ -186,7 +194,8 @@ impl Breaker {
         }
         if is_enough {
             self.stop_plan(actions);
-            self.open(setting, actions);
+            let why = words::opened(self);
+            self.open(why, setting, actions);
             self.row_since = row_since;
         }
     }
@@ -204,21 +213,7 @@ impl Breaker {
         self.landed_at = self.landed_at.max(Some(at));
     }
 
-    fn stop_plan(&self, actions: &mut Vec<Action>) {
-        if let State::Releasing {
-            plan: Some(plan), ..
-        } = &self.state
-        {
-            let why = match self.scope {
-                Scope::Stage => Why::StageFails,
-                Scope::Signature(signature) => Why::Returned(signature),
-            };
-            actions.push(Action::StopPlan { plan: *plan, why });
-        }
-    }
-
-    fn open(&mut self, setting: Setting, actions: &mut Vec<Action>) {
-        let why = words::opened(self);
+    pub(super) fn open(&mut self, why: String, setting: Setting, actions: &mut Vec<Action>) {
         self.wait_on(setting.now, setting.next_probe());
         let scope = self.scope;
         actions.push(Action::Hold { scope, why });
@@ -263,6 +258,10 @@ impl Breaker {
                     self.forget();
                 }
             }
+            // Whoever stopped its release does not want it to begin again by what was out by then.
+            State::Open {
+                next_probe: None, ..
+            } => {}
             State::Open { since, .. } if is_stage && refutes(attempt, self.row_since, *since) => {
                 self.close(actions);
             }
@@ -283,70 +282,6 @@ impl Breaker {
             }
             State::Releasing { clues, .. } if is_stage => clues.clear(),
             State::Releasing { .. } => {}
-        }
-    }
-
-    fn release(&mut self, since: Timestamp, landing: &Attempt, actions: &mut Vec<Action>) {
-        let has_failed = self.failed_on.contains(&landing.version);
-        let proof = match has_failed {
-            true => Proof::Healed,
-            false => Proof::Repaired,
-        };
-        self.failed_on.retain(|it| *it != landing.version);
-        self.state = State::Releasing {
-            since,
-            proof,
-            proven_at: landing.span.ended_at,
-            plan: None,
-            clues: Vec::new(),
-        };
-        self.start_plan(proof, actions);
-    }
-
-    fn start_plan(&self, proof: Proof, actions: &mut Vec<Action>) {
-        actions.push(Action::StartPlan {
-            scope: self.scope,
-            avoid: self.failed_on.clone(),
-            terms: release::terms(self.scope, proof),
-        });
-    }
-
-    pub(super) fn plan_made(&mut self, made: PlanId) {
-        if let State::Releasing { plan, .. } = &mut self.state {
-            *plan = Some(made);
-        }
-    }
-
-    /// Its plan is in this state, and so many tickets are held that the plan did not know.
-    pub(super) fn plan_is(
-        &mut self,
-        (id, state): (PlanId, &plan::State),
-        left_behind: u64,
-        setting: Setting,
-        actions: &mut Vec<Action>,
-    ) {
-        let State::Releasing { plan, proof, .. } = &mut self.state else {
-            return;
-        };
-        let proof = *proof;
-        if *plan != Some(id) {
-            return;
-        }
-        match state {
-            plan::State::Ready | plan::State::Running | plan::State::Paused => {}
-            plan::State::Done if left_behind > 0 => {
-                *plan = None;
-                self.start_plan(proof, actions);
-            }
-            plan::State::Done => self.close(actions),
-            plan::State::Stopped(Why::Superseded(by)) => *plan = Some(*by),
-            plan::State::Stopped(why) => {
-                self.open(setting, actions);
-                // Whoever stopped it does not want it to begin again by itself.
-                if let (Why::Person(_), State::Open { next_probe, .. }) = (why, &mut self.state) {
-                    *next_probe = None;
-                }
-            }
         }
     }
 

@@ -3,9 +3,11 @@
 use super::Scope;
 use super::action::{Action, Probe};
 use super::machine::{Breaker, Setting};
+use super::rules::Rules;
 use super::state::{Canary, Haste, State};
 use crate::ticket::Name;
 use crate::time::Timestamp;
+use std::time::Duration;
 
 impl Breaker {
     /// The canary ended in a way that shows nothing; an attempt was made all the same.
@@ -132,7 +134,12 @@ impl Breaker {
                 [*next_probe, hurries].into_iter().flatten().min()
             }
             State::Probing { canary, .. } => Some(canary.asked_at.plus(setting.rules.probe())),
-            State::Closed { .. } | State::Releasing { .. } => None,
+            // To forget what has not come back.
+            State::Closed { .. } => {
+                let newest = self.newest_clue();
+                newest.map(|at| at.plus(Rules::WINDOW).plus(Duration::from_micros(1)))
+            }
+            State::Releasing { .. } => None,
         }
     }
 }

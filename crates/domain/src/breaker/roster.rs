@@ -49,7 +49,7 @@ impl Roster {
             announced.is_here = here.contains(&&announced.version);
         }
         for version in &news {
-            self.announce(version, now);
+            self.announce(version, true, now);
         }
         !news.is_empty()
     }
@@ -64,11 +64,12 @@ impl Roster {
         !known.is_here && !all_are_back
     }
 
-    /// An attempt ran with this version. Returns whether that is the first word of it.
+    /// An attempt ran with this version. Returns whether that is the first word of it. It says
+    /// nothing of who serves the stage now: whoever ran it may be gone.
     pub fn met(&mut self, version: &Version, now: Timestamp) -> bool {
         let is_new = self.find(version).is_none();
         if is_new {
-            self.announce(version, now);
+            self.announce(version, false, now);
         }
         is_new
     }
@@ -93,14 +94,14 @@ impl Roster {
         self.versions.iter().find(|it| it.version == *version)
     }
 
-    fn announce(&mut self, version: &Version, at: Timestamp) {
+    fn announce(&mut self, version: &Version, is_here: bool, at: Timestamp) {
         let number = self.newest_number() + 1;
         self.versions.retain(|it| it.version != *version);
         self.versions.push(Announced {
             version: version.clone(),
             number,
             at,
-            is_here: true,
+            is_here,
         });
         if self.versions.len() > Self::VERSIONS_MAX {
             let gone = self.versions.iter().position(|it| !it.is_here);

@@ -3,6 +3,7 @@
 use super::state::State;
 use super::{Breaker, Scope};
 use crate::names::Version;
+use crate::plan::Why;
 use crate::time::Timestamp;
 
 impl Breaker {
@@ -31,10 +32,12 @@ impl Breaker {
             Scope::Stage => format!("its stage, which fails as a whole{value},"),
             Scope::Signature(signature) => format!("failure {signature}{value}"),
         };
-        let versions = told(&self.failed_on);
-        Some(format!(
-            "{what} to be repaired; it fails on {versions}, held since {since}"
-        ))
+        // None is left of a failure that had passed: it landed on the version that it was seen on.
+        let on = match self.failed_on.is_empty() {
+            true => String::new(),
+            false => format!("; it fails on {}", told(&self.failed_on)),
+        };
+        Some(format!("{what} to be repaired{on}, held since {since}"))
     }
 
     /// What happens next, and by itself.
@@ -47,7 +50,7 @@ impl Breaker {
             } => "one ticket alone is tried then, or at once when a new version serves the stage; if it lands, the others follow by a release plan".into(),
             State::Open {
                 next_probe: None, ..
-            } => "one ticket alone is tried when a new version serves the stage, or when an operator retries one: the last release was stopped by hand".into(),
+            } => "one ticket alone is tried when a new version serves the stage, or when an operator asks for one by goaround stage probe: the last release was stopped by hand".into(),
             State::Probing { canary, .. } => {
                 let who = canary
                     .name
@@ -97,6 +100,11 @@ impl Breaker {
     }
 }
 
+/// Why it has opened again when its plan was stopped.
+pub(super) fn stopped(why: &Why) -> String {
+    format!("its release was stopped: {why}")
+}
+
 /// Why it has opened.
 pub(super) fn opened(breaker: &Breaker) -> String {
     let versions = told(&breaker.failed_on);
@@ -116,8 +124,5 @@ pub(super) fn opened(breaker: &Breaker) -> String {
 
 fn told(versions: &[Version]) -> String {
     let names: Vec<String> = versions.iter().map(|it| format!("version {it}")).collect();
-    match names.is_empty() {
-        true => "every version so far".into(),
-        false => names.join(", "),
-    }
+    names.join(", ")
 }

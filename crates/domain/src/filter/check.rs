@@ -39,10 +39,16 @@ pub(super) fn check(field: Field, op: Op, pattern: Pattern) -> Result<Pattern, M
             _ => Ok(pattern),
         },
         Scale::Numbers => match pattern.is_of(|text| number(text).is_some()) {
+            true if pattern.is_reversed(|low, high| number(low) > number(high)) => {
+                Err("a range from the smaller to the larger, as in 2..5".into())
+            }
             true => Ok(pattern),
             false => Err("a number such as 3, or a range such as 2..5".into()),
         },
         Scale::Times => match pattern.is_of(|text| Moment::parse(text).is_some()) {
+            true if pattern.is_reversed(Moment::is_after) => {
+                Err("a range from the earlier to the later, as in -2h..-1h".into())
+            }
             true => Ok(pattern),
             false => Err("a time such as -1h, 2026-11-01 or 2026-11-01T14:03:22Z, \
                  or a range of two"
@@ -52,6 +58,10 @@ pub(super) fn check(field: Field, op: Op, pattern: Pattern) -> Result<Pattern, M
 }
 
 impl Pattern {
+    fn is_reversed(&self, is_over: impl Fn(&str, &str) -> bool) -> bool {
+        matches!(self, Self::Range(low, high) if is_over(low, high))
+    }
+
     fn is_of(&self, is_good: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Exact(text) => is_good(text),

@@ -178,6 +178,15 @@ impl Moment {
         Some(Self::Span(at, length))
     }
 
+    /// Whether one is surely after the other, whatever time it is now.
+    pub(super) fn is_after(text: &str, other: &str) -> bool {
+        match (Self::parse(text), Self::parse(other)) {
+            (Some(Self::Ago(ago)), Some(Self::Ago(other))) => ago < other,
+            (Some(Self::Span(from, _)), Some(Self::Span(other, _))) => from > other,
+            _ => false,
+        }
+    }
+
     /// The first and the last microsecond of it.
     fn bounds(self, now: Timestamp) -> (Timestamp, Timestamp) {
         match self {

@@ -20,6 +20,35 @@ pub trait Facts {
     fn has_text(&self, needle_lowercase: &str) -> bool;
 }
 
+/// What a list has rows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Tickets.
+    Tickets,
+    /// Reports.
+    Reports,
+}
+
+impl Rows {
+    /// The word for them.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tickets => "tickets",
+            Self::Reports => "reports",
+        }
+    }
+
+    /// Whether they can have a value of this field at all.
+    pub const fn have(self, field: Field) -> bool {
+        match self {
+            Self::Tickets => {
+                !matches!(field, Field::Type | Field::Value | Field::Host | Field::Src)
+            }
+            Self::Reports => !matches!(field, Field::Key | Field::Created),
+        }
+    }
+}
+
 impl Facts for Entry {
     fn values(&self, field: Field) -> Vec<Cow<'_, str>> {
         let ticket = &self.ticket;

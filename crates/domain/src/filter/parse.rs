@@ -209,6 +209,11 @@ impl<'a> Parser<'a> {
                  in quotes, * stands for itself";
             return Err(self.bad_at(start, expected, word));
         }
+        if let "AND" | "NOT" = word {
+            let expected = "conditions side by side, which must all hold, and - before one that \
+                 must not; in quotes, AND and NOT stand for themselves";
+            return Err(self.bad_at(start, expected, word));
+        }
         self.count(start)?;
         Ok(Term::Free(word.into()))
     }

@@ -77,5 +77,8 @@ fn is_plain_value(text: &str) -> bool {
 }
 
 fn is_plain_free(text: &str) -> bool {
-    is_plain_value(text) && !text.contains(':') && !text.starts_with('-') && text != "OR"
+    is_plain_value(text)
+        && !text.contains(':')
+        && !text.starts_with('-')
+        && !matches!(text, "OR" | "AND" | "NOT")
 }

@@ -8,6 +8,8 @@ use crate::time::Timestamp;
 use crate::wait::{Condition, Wait};
 use proptest::prelude::*;
 
+mod meant;
+
 const ID: &str = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
 
 fn at(text: &str) -> Timestamp {

@@ -1,5 +1,5 @@
 //! The leader's own time, and whether everybody can be heard in it. A worker's clock is never
-//! looked at.
+//! compared with it.
 
 use crate::time::Timestamp;
 use std::time::Duration;

@@ -66,6 +66,8 @@ impl Fleet {
         for worker in self.workers.values_mut() {
             let matters = worker.lapses_at().is_some();
             worker.heard_at = aged(worker.heard_at, matters, LAPSE);
+            let earlier = worker.earlier_since;
+            worker.earlier_since = earlier.map(|since| aged(since, true, LAPSE));
         }
     }
 

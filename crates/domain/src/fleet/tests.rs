@@ -56,13 +56,21 @@ impl Leader {
     }
 
     fn says(&mut self, by: &str, said: Said) {
+        // A worker's clock is compared with nobody else's; this one is far off.
+        self.says_at(Timestamp::EPOCH, by, said);
+    }
+
+    fn says_at(&mut self, at: Timestamp, by: &str, said: Said) {
         let by = holder(by);
-        // A worker's clock is never looked at; this one is far off.
-        let at = Timestamp::EPOCH;
         self.fleet.read(&Record { by, at, said }, self.now);
     }
 
     fn beats(&mut self, by: &str, revision: u64, in_hand: &[Name]) {
+        self.beats_at(Timestamp::EPOCH, by, (revision, in_hand));
+    }
+
+    /// A beat that was made when its worker's clock said this.
+    fn beats_at(&mut self, at: Timestamp, by: &str, (revision, in_hand): (u64, &[Name])) {
         let beat = Heartbeat {
             holder: holder(by),
             hostname: "host".into(),
@@ -70,7 +78,7 @@ impl Leader {
             revision,
             in_hand: in_hand.to_vec(),
         };
-        self.says(by, Said::Beat(Box::new(beat)));
+        self.says_at(at, by, Said::Beat(Box::new(beat)));
     }
 
     fn serves(&mut self, by: &str, version: &str) {
@@ -677,4 +685,73 @@ fn who_is_gone_serves_nothing_and_who_is_only_silent_does() {
     assert_eq!(served(&leader).as_deref(), Some("1: a, 2: b"));
     leader.gone("b");
     assert_eq!(served(&leader).as_deref(), Some("1: a"));
+}
+
+/// By a worker's clock.
+fn seconds(count: i64) -> Timestamp {
+    Timestamp::from_micros(count * 1_000_000)
+}
+
+#[test]
+fn a_beat_that_was_overtaken_says_nothing_about_hands() {
+    for late in [(seconds(1), 1), (seconds(3), 0)] {
+        let mut leader = Leader::settled();
+        leader.beats_at(seconds(2), "w1", (1, &[first()]));
+        leader.starts("w1", first());
+        leader.suspects(first());
+        leader.beats("w2", 1, &[]);
+        let (at, revision) = late;
+        leader.beats_at(at, "w1", (revision, &[]));
+        assert_eq!(leader.hands(first()), Hands::Unknown, "{late:?}");
+        leader.beats_at(seconds(4), "w1", (1, &[first()]));
+        assert_eq!(leader.hands(first()), Hands::Held(holder("w1")));
+    }
+}
+
+#[test]
+fn a_beat_that_was_overtaken_is_a_sign_of_life() {
+    let mut leader = Leader::settled();
+    leader.beats_at(seconds(2), "w1", (1, &[first()]));
+    leader.pass_with(LAPSE - BEAT_EVERY, &["w2"]);
+    leader.beats_at(seconds(1), "w1", (1, &[]));
+    leader.pass_with(LAPSE - BEAT_EVERY, &["w2"]);
+    assert_eq!(leader.dead(), []);
+    leader.pass_with(BEAT_EVERY * 2, &["w2"]);
+    assert_eq!(leader.dead(), [holder("w1")]);
+}
+
+#[test]
+fn a_worker_whose_clock_was_set_back_is_believed_again_after_a_lapse() {
+    let mut leader = Leader::settled();
+    leader.beats_at(seconds(3_600), "w1", (1, &[]));
+    leader.suspects(first());
+    leader.marks();
+    let end = leader.now.plus(LAPSE);
+    for second in 0.. {
+        leader.beats_at(seconds(second), "w1", (1, &[first()]));
+        leader.beats("w2", 1, &[]);
+        leader.marks();
+        if leader.now >= end {
+            break;
+        }
+        assert_eq!(leader.hands(first()), Hands::Unknown);
+        leader.now = leader.now.plus(BEAT_EVERY);
+    }
+    assert_eq!(leader.hands(first()), Hands::Held(holder("w1")));
+    assert_eq!(leader.dead(), []);
+    // From here on its clock orders its beats as before.
+    leader.beats_at(seconds(0), "w1", (1, &[]));
+    assert_eq!(leader.hands(first()), Hands::Held(holder("w1")));
+}
+
+#[test]
+fn one_beat_that_was_overtaken_is_no_clock_that_was_set_back() {
+    let mut leader = Leader::settled();
+    for second in 0..20 {
+        leader.now = leader.now.plus(BEAT_EVERY);
+        leader.beats_at(seconds(second), "w1", (1, &[first()]));
+        leader.beats_at(seconds(second - 1), "w1", (1, &[]));
+        leader.marks();
+        assert!(leader.fleet.alive().all(|says| says.in_hand == [first()]));
+    }
 }

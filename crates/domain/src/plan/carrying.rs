@@ -54,13 +54,19 @@ impl Plan {
             return;
         }
         self.moved_at = now;
+        // Whoever released it from a wait wanted it to land; of a queue it is as good as any.
+        let end = match (end, self.selection.source) {
+            (TicketEnd::Rejected, Source::Queue) => &TicketEnd::Landed,
+            (TicketEnd::Rejected, _) => &TicketEnd::Failed(None),
+            (end, _) => end,
+        };
         let mut rule = None;
         if let Some(goal) = self.goals.front_mut() {
             rule = heed(goal, end);
         }
         match end {
             TicketEnd::Landed => self.counts.landed += 1,
-            TicketEnd::Failed(_) => self.counts.failed += 1,
+            TicketEnd::Failed(_) | TicketEnd::Rejected => self.counts.failed += 1,
             TicketEnd::Undecided => self.counts.undecided += 1,
         }
         match rule {
@@ -88,6 +94,7 @@ impl Plan {
             State::Stopped(Why::Superseded(by)) => return Err(Refusal::Superseded(*by)),
             State::Ready | State::Running | State::Paused | State::Stopped(_) => {}
         }
+        self.is_of_books()?;
         if let Some(goal) = self.goals.iter().find(|goal| goal.choice.overlaps(choice)) {
             return Err(Refusal::Already(goal.choice.clone()));
         }
@@ -187,7 +194,7 @@ fn heed(goal: &mut Goal, end: &TicketEnd) -> Option<Why> {
                 return Some(Why::Returned(same));
             }
         }
-        TicketEnd::Undecided => {}
+        TicketEnd::Undecided | TicketEnd::Rejected => {}
     }
     let sample = &goal.sample;
     sample.breaks(&goal.terms.stop).then(|| Why::Share {

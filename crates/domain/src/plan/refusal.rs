@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A drop without a reason.
     #[error("a drop needs a reason, which its tickets will show for ever")]
     NoReason,
+    /// Its tickets are in the queue of a stage: they are the stage's to take.
+    #[error("its tickets are in the queue of stage {0}, which is held as a whole")]
+    Queued(String),
     /// More than may go now; whoever releases asks first.
     #[error("to be released: {asked}, but only {allowed} may go now")]
     TooMany {
@@ -47,9 +50,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// What would make it possible, for people.
-    pub const fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Idle { .. } => "release something first: plan release",
+            Self::Idle { verb: "stop", .. } => "nothing needs to be done: none of its tickets goes",
+            Self::Idle { verb: "pause", .. } => "nothing needs to be done: nothing goes now",
+            Self::Idle { .. } => "it is not paused; plan show says where it stands",
             Self::Done => "make a new plan for what waits now",
             Self::Paused => "resume it first, or stop it",
             Self::Superseded(_) => "work with that plan",
@@ -57,6 +62,9 @@ impl Refusal {
             Self::Already(_) => "wait until that is done, or stop the plan first",
             Self::Full(_) => "wait until some of them are done, or stop the plan",
             Self::NoReason => "say why: --reason",
+            Self::Queued(_) => {
+                "goaround stage probe STAGE tries one of them; when that lands, the others follow"
+            }
             Self::TooMany { .. } => "ask how many may go, and release no more",
         }
     }

@@ -4,6 +4,9 @@ use crate::wait::Reason;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+mod queue;
+mod rejected;
+
 const ANN: &str = "ann";
 
 fn at(ms: i64) -> Timestamp {

@@ -80,9 +80,10 @@ pub trait Plans: Send + Sync {
     async fn plan(&self, id: PlanId) -> Result<Option<Plan>, StoreError>;
     /// Freezes the waiting tickets that match into a plan; nothing is released yet.
     async fn make(&self, query: Query, terms: Terms, by: &str) -> Result<Plan, StoreError>;
-    /// Does something with a plan, in one transaction; returns what it is then.
+    /// Does something with a plan; returns what it is then. It is one transaction, but for a drop
+    /// of very many, which may be several: one that is broken off in between can be given again.
     ///
     /// # Errors
-    /// [`PlanError`], and then nothing has changed.
+    /// [`PlanError`]; but for such a drop, nothing has changed then.
     async fn order(&self, id: PlanId, order: PlanOrder, by: &str) -> Result<Plan, PlanError>;
 }

@@ -16,6 +16,7 @@ use domain::names::Holder;
 use domain::obituary::Obituary;
 use domain::ports::Clock as _;
 use domain::record::{Record, Said};
+use domain::time::show_duration;
 use end::{End, Then};
 use handlers::launcher::{Death, Launched, Launcher, Rested, obituaries};
 use std::ffi::OsString;
@@ -36,7 +37,7 @@ const LEAN: &str = "--lean";
 /// those of this process, the program's own name first.
 ///
 /// # Errors
-/// When the child cannot even be started.
+/// When the child cannot even be started, and none was at work before it.
 pub fn launch(
     role: Role,
     options: &UpOptions,
@@ -101,7 +102,17 @@ impl Watch<'_> {
     async fn run(&self, launcher: &mut Launcher) -> anyhow::Result<ExitCode> {
         let (mut pause, mut was_up, mut code) = (Duration::ZERO, false, ExitCode::SUCCESS);
         while launcher.rest(pause).await == Rested::Over {
-            let life = self.live(launcher).await?;
+            let life = match self.live(launcher).await {
+                Ok(life) => life,
+                Err(error) if was_up && self.options.restart == Restart::Always => {
+                    // Memory, process ids or the program's own file may be short for a moment only,
+                    // and whoever ends here for good needs a person.
+                    pause = self.say_not_started(&error, pause);
+                    launcher.see_off().await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             code = end::code(&life.launched);
             was_up |= life.launched.has_begun;
             match End::of(&life.launched, was_up) {
@@ -182,6 +193,13 @@ impl Watch<'_> {
         error!("goaround {role} ({holder}) cannot begin: {facts}; {remedy}");
     }
 
+    /// Returns the pause until the next start.
+    fn say_not_started(&self, error: &anyhow::Error, pause: Duration) -> Duration {
+        let pause = end::pause_after(pause, Duration::ZERO);
+        error!("{error:#}; it is tried again in {}", show_duration(pause));
+        pause
+    }
+
     fn say_died(&self, life: &Life, then: Then) {
         let (role, holder, facts) = (self.role, &life.holder, life.facts());
         error!("goaround {role} ({holder}): {facts}; {then}");
@@ -189,7 +207,10 @@ impl Watch<'_> {
 
     /// Writes down how it died, and says that it is gone, so that nobody waits for its heartbeat.
     async fn tell(&self, launcher: &mut Launcher, life: Life) {
-        self.write_down(&life);
+        // Who works on tickets has a folder, or has lost it, which is worth a word.
+        if self.role.works() || self.options.data.is_dir() {
+            self.write_down(&life);
+        }
         if !self.role.works() || !life.may_have_worked() {
             return;
         }
@@ -236,3 +257,6 @@ impl Life {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,13 @@
 //! What a process does: one role, or all of them.
 
 use crate::config::{Backend, Config};
-use anyhow::bail;
 use std::fmt;
+
+/// A configuration with which a role cannot do its work; says which key, what was expected, and
+/// what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(String);
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +32,19 @@ impl Role {
     }
 
     /// Whether this role can do its work with this configuration.
-    pub(super) fn check(self, config: &Config) -> anyhow::Result<()> {
+    pub(super) fn check(self, config: &Config) -> Result<(), Unfit> {
         match (self, &config.broker.at, &config.store.at) {
             (Self::All, Backend::Embedded, _) => Ok(()),
-            (_, Backend::Embedded, _) => bail!(
+            (_, Backend::Embedded, _) => Err(Unfit(format!(
                 "broker.url: expected amqp://… or amqps://… for a process that is only the \
                  {self}, got \"embedded\", which one process has for itself; set broker.url and \
                  store.url, or run everything in one process: goaround up"
-            ),
-            (Self::All | Self::Controller, Backend::Server(_), Backend::Embedded) => bail!(
+            ))),
+            (Self::All | Self::Controller, Backend::Server(_), Backend::Embedded) => Err(Unfit(
                 "store.url: expected postgres://… because broker.url is a server, got \
                  \"embedded\"; set store.url (GOAROUND__STORE__URL) as well"
-            ),
+                    .into(),
+            )),
             (_, Backend::Server(_), _) => Ok(()),
         }
     }

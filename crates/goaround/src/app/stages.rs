@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use domain::event::Loss;
 use domain::names::StageName;
 use domain::ports::{Handler, Inspection};
-use handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
+use handlers::{Exec, ExecConfig, ExecError, Limits, Spawner, SpawnerCommand};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,8 +47,8 @@ impl Stages {
                 callback_url: api.map(|api| format!("{api}/api/v1/callbacks")),
                 work_folder: work_folder.clone(),
             };
-            let handler = Exec::new(exec, spawner.clone())
-                .with_context(|| format!("stage.{stage}.run cannot be used"))?;
+            let handler =
+                Exec::new(exec, spawner.clone()).map_err(|error| refusal(stage, error))?;
             handlers.insert(stage.clone(), Arc::new(handler));
         }
         Ok(Self {
@@ -106,6 +106,14 @@ impl Stages {
             arbiter.stop();
         }
         self.spawner.close().await;
+    }
+}
+
+fn refusal(stage: &StageName, error: ExecError) -> anyhow::Error {
+    match error {
+        // Whichever stage came first, its configuration has nothing to do with this.
+        ExecError::WorkFolderInUse { .. } | ExecError::Survivors { .. } => error.into(),
+        _ => anyhow::Error::new(error).context(format!("stage.{stage}.run cannot be used")),
     }
 }
 

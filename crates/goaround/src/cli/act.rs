@@ -7,6 +7,7 @@ use super::terminal::Terminal;
 use super::ticket::state;
 use crate::client::{Body, Client};
 use clap::Args;
+use domain::filter::Query;
 use domain::ports::Listing;
 use domain::ticket::TicketId;
 use serde_json::{Value as Json, json};
@@ -54,7 +55,7 @@ pub(super) struct Selection {
         conflicts_with = "filter"
     )]
     ids: Vec<TicketId>,
-    /// All that match, for example 'is:parked stage:build'; asks first
+    /// All that match and have not ended, for example 'is:parked stage:build'; asks first
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
     filter: Option<String>,
     /// Do not ask
@@ -145,7 +146,9 @@ impl Selection {
         client: &Client,
         terminal: &Terminal<'_>,
     ) -> Result<Vec<String>, Failure> {
-        let path = query("tickets", Some(filter), Listing::LIMIT_MAX as u64, "oldest");
+        // What has ended can only refuse, and would keep those behind it from their turn.
+        let live = narrowed("is:live", filter)?;
+        let path = query("tickets", Some(&live), Listing::LIMIT_MAX as u64, "oldest");
         let answer = client.get(&path)?;
         let ids: Vec<String> = items(&answer)
             .iter()
@@ -156,7 +159,10 @@ impl Selection {
             false => "",
         };
         let verb = action.verb();
-        let count = format!("{verb} {} tickets that match {filter:?}{more}", ids.len());
+        let count = format!(
+            "{verb} {} tickets that have not ended and match {filter:?}{more}",
+            ids.len()
+        );
         self.confirm((ids.len() as u64, &count), terminal)?;
         Ok(ids)
     }
@@ -184,6 +190,21 @@ impl Selection {
     }
 }
 
+/// The filter with one more condition, which all that match must meet too.
+///
+/// # Errors
+/// When it is then longer than filters may be.
+pub(super) fn narrowed(condition: &str, filter: &str) -> Result<String, Failure> {
+    let both = format!("{condition} {filter}").trim_end().to_owned();
+    match both.parse::<Query>() {
+        Ok(_) => Ok(both),
+        Err(bad) => {
+            let message = format!("--filter: expected room for {condition} before it; {bad}");
+            Err(Failure::new(Code::Usage, message))
+        }
+    }
+}
+
 /// One failure keeps its code and words; several become one with the code they share.
 fn sum_up(failures: Vec<(&str, Failure)>) -> Result<(), Failure> {
     let mut codes: Vec<Code> = Vec::new();
@@ -194,6 +215,7 @@ fn sum_up(failures: Vec<(&str, Failure)>) -> Result<(), Failure> {
             code,
             message,
             remedy,
+            ..
         } = failure
         {
             codes.push(*code);
@@ -220,6 +242,25 @@ fn sum_up(failures: Vec<(&str, Failure)>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_narrowed_whatever_it_is_and_within_its_length() {
+        for (filter, both) in [
+            ("", "is:live"),
+            ("stage:build", "is:live stage:build"),
+            (
+                "(is:held OR is:parked) -\"a b\"",
+                "is:live (is:held OR is:parked) -\"a b\"",
+            ),
+        ] {
+            assert_eq!(narrowed("is:live", filter).as_deref(), Ok(both));
+        }
+        let long = "x".repeat(Query::BYTES_MAX - 3);
+        let failure = narrowed("is:live", &long).unwrap_err();
+        assert_eq!(failure.code(), Some(Code::Usage));
+        let many = "a ".repeat(Query::TERMS_MAX);
+        assert!(narrowed("is:live", &many).is_err());
+    }
 
     #[test]
     fn several_failures_share_a_code_or_have_the_plain_one() {

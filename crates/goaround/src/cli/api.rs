@@ -15,6 +15,7 @@ const BODY_BYTES_MAX: u64 = 64 << 20;
 #[command(before_help = "Example:\n  goaround api GET books")]
 pub(super) struct Api {
     /// GET, POST and so on
+    #[arg(value_parser = method)]
     method: String,
     /// The path, with or without /api/v1/
     path: String,
@@ -23,9 +24,20 @@ pub(super) struct Api {
     data: Option<String>,
 }
 
+/// The methods that HTTP has for calls like ours; the server says which it takes where.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+fn method(text: &str) -> Result<String, String> {
+    let method = text.to_uppercase();
+    match METHODS.contains(&&*method) {
+        true => Ok(method),
+        false => Err(format!("expected one of {}", METHODS.join(", "))),
+    }
+}
+
 impl Api {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
-        let method = self.method.to_uppercase();
+        let method = self.method;
         let path = self.path.trim_start_matches('/');
         let path = path.strip_prefix("api/v1/").unwrap_or(path);
         if self.data.is_some() && matches!(method.as_str(), "GET" | "HEAD") {

@@ -97,7 +97,7 @@ impl Show {
                 .map(|(path, setting)| {
                     json!({
                         "key": path.to_string(),
-                        "value": setting.value.to_string(),
+                        "value": setting.value.json(),
                         "source": setting.source.to_string(),
                     })
                 })

@@ -4,7 +4,7 @@ use super::terminal::Terminal;
 use super::text::visible;
 use crate::client::CallError;
 use crate::config::BadConfig;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::process::ExitCode;
 
 /// The exit codes; scripts rely on the numbers.
@@ -54,6 +54,8 @@ pub(super) enum Failure {
         message: String,
         /// What to do about it.
         remedy: Option<String>,
+        /// What is wrong in each place, for programs.
+        errors: Vec<Json>,
     },
     /// Nobody reads the output any more, as with `| head`; nothing is wrong.
     Unread,
@@ -66,19 +68,24 @@ impl Failure {
             code,
             message: message.into(),
             remedy: None,
+            errors: Vec::new(),
         }
     }
 
     /// The same failure with what to do about it.
-    pub(super) fn with_remedy(self, text: impl Into<String>) -> Self {
-        match self {
-            Self::Told { code, message, .. } => Self::Told {
-                code,
-                message,
-                remedy: Some(text.into()),
-            },
-            Self::Unread => Self::Unread,
+    pub(super) fn with_remedy(mut self, text: impl Into<String>) -> Self {
+        if let Self::Told { remedy, .. } = &mut self {
+            *remedy = Some(text.into());
         }
+        self
+    }
+
+    /// The same failure with what is wrong in each place.
+    pub(super) fn with_errors(mut self, all: Vec<Json>) -> Self {
+        if let Self::Told { errors, .. } = &mut self {
+            *errors = all;
+        }
+        self
     }
 
     /// The exit code, if there is something to say.
@@ -95,17 +102,21 @@ impl Failure {
             code,
             message,
             remedy,
+            errors,
         } = self
         else {
             return ExitCode::SUCCESS;
         };
         if terminal.wants_json() {
-            let error = json!({
+            let mut error = json!({
                 "code": code.as_str(),
                 "exit": *code as u8,
                 "message": message,
                 "remedy": remedy,
             });
+            if !errors.is_empty() {
+                error["errors"] = errors.clone().into();
+            }
             terminal.note(&json!({ "error": error }).to_string());
         } else {
             let message: Vec<String> = message.lines().map(visible).collect();

@@ -17,13 +17,18 @@ use lines::Chunk;
 use serde_json::{Value as Json, json};
 use std::collections::VecDeque;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
 /// How many requests are in flight: while one is made durable the next is on its way.
 const IN_FLIGHT: usize = 2;
-/// How many bad lines the JSON sum lists; the others are counted.
+/// How many bad lines a program is told of; the others are counted.
 const ERRORS_LISTED_MAX: usize = 1_000;
+/// How many bad lines an answer of the server lists; of more nobody knows which they are.
+const ERRORS_ANSWERED_MAX: u64 = 1_000;
+/// How many ids the JSON sum lists, at about eighty bytes each; the others are counted.
+const IDS_LISTED_MAX: usize = 1_000_000;
 /// How many ids are remembered to wait for, at sixteen bytes each.
 const WAITED_MAX: usize = 4_000_000;
 
@@ -47,6 +52,8 @@ pub(super) struct Fed {
     known: u64,
     bad: u64,
     errors: Vec<Json>,
+    listed: Vec<Json>,
+    listed_more: u64,
     name: String,
 }
 
@@ -55,13 +62,18 @@ impl Fed {
     ///
     /// # Errors
     /// When a line was not.
-    pub(super) fn verdict(&self) -> Result<(), Failure> {
+    pub(super) fn verdict(self, told: Told) -> Result<(), Failure> {
         match self.bad {
             0 => Ok(()),
             bad => {
                 let good = self.accepted + self.known;
                 let message = format!("{}: {bad} lines were not accepted, {good} were", self.name);
-                Err(Failure::new(Code::Failed, message))
+                let failure = Failure::new(Code::Failed, message);
+                Err(match told {
+                    Told::Jsonl => failure.with_errors(self.errors),
+                    // The sum on standard output has them.
+                    Told::Json | Told::Name => failure,
+                })
             }
         }
     }
@@ -118,15 +130,27 @@ impl<'a> Feed<'a> {
             self.progress = progress(lines.size);
         }
         let client = self.client;
+        if self.keeps_errors() {
+            lines.keep_to(ERRORS_ANSWERED_MAX);
+        }
         let fed = std::thread::scope(|scope| {
             let senders = (0..IN_FLIGHT).map(|_| Sender::start(scope, client));
             let senders: Vec<Sender> = senders.collect();
             self.feed(&mut lines, &senders)
         });
         self.progress.finish_and_clear();
-        fed?;
         self.sum_up()?;
-        Ok(self.fed)
+        match fed {
+            Ok(()) => Ok(self.fed),
+            Err(failure) if self.told == Told::Jsonl => Err(failure.with_errors(self.fed.errors)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether bad lines are told together at the end: a program reads one document, not lines
+    /// for people.
+    fn keeps_errors(&self) -> bool {
+        matches!(self.told, Told::Json | Told::Jsonl)
     }
 
     /// Chunk `n` goes to sender `n % IN_FLIGHT`, after that sender's last answer was taken; so
@@ -189,10 +213,15 @@ impl<'a> Feed<'a> {
         self.fed.known += answer["known"].as_u64().unwrap_or(0);
         let list = |name: &str| answer[name].as_array().map_or(&[][..], Vec::as_slice);
         self.tell(list("ids"))?;
+        let mut bad: Vec<RangeInclusive<u64>> = Vec::new();
         for error in list("errors") {
             let first = error["line"].as_u64().unwrap_or(chunk.first);
             let last = error["last_line"].as_u64().unwrap_or(first);
+            bad.push(first..=last);
             self.complain(first, last, &as_text(&error["error"]));
+        }
+        if self.told == Told::Json {
+            self.list(list("ids"), &bad, chunk);
         }
         if let Some(more @ 1..) = answer["errors_more"].as_u64() {
             self.fed.bad += more;
@@ -200,6 +229,31 @@ impl<'a> Feed<'a> {
             self.note(&format!("{lines}: {more} more lines were not accepted"));
         }
         Ok(())
+    }
+
+    /// Lists the id of each line that is no blank one, nothing for one that was not accepted.
+    fn list(&mut self, ids: &[Json], bad: &[RangeInclusive<u64>], chunk: &Chunk) {
+        let mut ids = ids.iter();
+        for (number, line) in (chunk.first..).zip(chunk.bytes.split_inclusive(|it| *it == b'\n')) {
+            // A line that could not be sent is blank by now.
+            let is_unsent = chunk.unsent.iter().any(|(unsent, _)| *unsent == number);
+            if line.trim_ascii().is_empty() && !is_unsent {
+                continue;
+            }
+            let is_bad = is_unsent || bad.iter().any(|range| range.contains(&number));
+            let id = match is_bad {
+                true => Json::Null,
+                false => match ids.next() {
+                    Some(id) => id.clone(),
+                    // The request ended in the middle, and nobody knows what became of the rest.
+                    None => return,
+                },
+            };
+            match self.fed.listed.len() {
+                ..IDS_LISTED_MAX => self.fed.listed.push(id),
+                _ => self.fed.listed_more += 1,
+            }
+        }
     }
 
     /// What was accepted before the request failed is told all the same.
@@ -221,6 +275,7 @@ impl<'a> Feed<'a> {
             code,
             message,
             remedy,
+            ..
         } = failure
         else {
             return Ok(failure);
@@ -252,7 +307,7 @@ impl<'a> Feed<'a> {
 
     fn complain(&mut self, first: u64, last: u64, why: &str) {
         self.fed.bad += last - first + 1;
-        if self.told == Told::Json {
+        if self.keeps_errors() {
             if self.fed.errors.len() < ERRORS_LISTED_MAX {
                 let error = json!({ "line": first, "last_line": last, "error": why });
                 self.fed.errors.push(error);
@@ -277,11 +332,14 @@ impl<'a> Feed<'a> {
             known,
             bad,
             errors,
+            listed,
+            listed_more,
             ..
         } = &self.fed;
         if self.told == Told::Json {
             let sum = json!({
-                "accepted": accepted, "known": known, "refused": bad, "errors": errors,
+                "accepted": accepted, "known": known, "refused": bad, "ids": listed,
+                "ids_more": listed_more, "errors": errors,
             });
             return self.terminal.print(&sum.to_string());
         }

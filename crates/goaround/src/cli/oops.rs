@@ -23,7 +23,7 @@ pub(super) struct Oopses {
 #[derive(Subcommand)]
 enum Verb {
     /// Reports that match
-    #[command(before_help = "Example:\n  goaround oops list --filter 'type:SIGSEGV since:-1h'")]
+    #[command(before_help = "Example:\n  goaround oops list --filter 'type:Signal since:-1h'")]
     List(List),
     /// One report, with all that it tells
     #[command(before_help = "Example:\n  goaround oops show OOPS-01J9CC2Q8VF3X8GM")]

@@ -5,8 +5,8 @@ mod shown;
 
 use super::act::{self, Selection};
 use super::failure::{Code, Failure};
-use super::list::filter;
-use super::output::{Form, member};
+use super::list::{filter, query};
+use super::output::{Form, items, member};
 use super::terminal::Terminal;
 use crate::client::{Body, Client};
 use clap::{Args, Subcommand, ValueEnum};
@@ -274,6 +274,13 @@ pub(super) fn retry(
     client: &Client,
     terminal: &Terminal<'_>,
 ) -> Result<(), Failure> {
+    if is_for_nothing(filter, client)? {
+        terminal.note("no waiting ticket matches, so there is nothing to retry");
+        return match selection.told() {
+            act::Told::Json => terminal.print("null"),
+            act::Told::Table | act::Told::Jsonl | act::Told::Name => Ok(()),
+        };
+    }
     let mut said = terms.json();
     if terms.ramp.is_none() {
         said["ramp"] = "all".into();
@@ -301,6 +308,16 @@ pub(super) fn retry(
         terminal.note(&format!("where it stands: goaround plan show {id}"));
     }
     Ok(())
+}
+
+/// Whether no waiting ticket matches: then no plan is made, so that none is left behind.
+fn is_for_nothing(filter: &str, client: &Client) -> Result<bool, Failure> {
+    // A filter without room for one more condition is not looked at first.
+    let Ok(waiting) = act::narrowed("is:waiting", filter) else {
+        return Ok(false);
+    };
+    let answer = client.get(&query("tickets", Some(&waiting), 1, "oldest"))?;
+    Ok(items(&answer).is_empty())
 }
 
 /// Where the plan stands, in a line.

@@ -2,9 +2,9 @@
 
 use super::breaker::{Breakers, Probe};
 use super::failure::Failure;
-use super::list::filter;
 use super::output::{Column, Form, Format, as_text, items, member, print_facts, print_list};
 use super::terminal::Terminal;
+use super::terms::{self, Terms};
 use crate::client::{Client, encode};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::filter::{Facts, Field, Query};
@@ -48,10 +48,15 @@ struct List {
     output: Format,
     /// Only what matches, for example 'flow:ci -is:held'
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
-    filter: Option<String>,
+    filter: Option<Query>,
     /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    limit: usize,
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u64).range(1..=Listing::LIMIT_MAX as u64)
+    )]
+    limit: u64,
     /// Which first
     #[arg(long, value_enum, default_value_t = Sort::Flow)]
     sort: Sort,
@@ -75,6 +80,24 @@ struct Show {
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
     output: Form,
+}
+
+/// What may be asked of a stage.
+const TERMS: Terms = Terms {
+    noun: "stages",
+    keys: &[
+        Field::Id,
+        Field::Stage,
+        Field::Flow,
+        Field::Kind,
+        Field::Version,
+        Field::Since,
+    ],
+    words: &["idle", "running", "held", "unclaimed"],
+};
+
+fn filter(text: &str) -> Result<Query, String> {
+    TERMS.read(text)
 }
 
 const COLUMNS: &[Column] = &[
@@ -183,13 +206,13 @@ impl List {
         let mut answer = client.get(&format!("stages?limit={}", Listing::LIMIT_MAX))?;
         let mut picked = self.pick(items(&answer), terminal.now());
         let matching = picked.len();
-        picked.truncate(self.limit);
+        picked.truncate(usize::try_from(self.limit).unwrap_or(Listing::LIMIT_MAX));
         answer["items"] = picked.into();
         print_list(&answer, COLUMNS, self.output, terminal)?;
-        if matching > self.limit {
+        let shown = items(&answer).len();
+        if matching > shown {
             terminal.note(&format!(
-                "these are {} of {matching}; --limit shows more, --filter fewer",
-                self.limit
+                "these are {shown} of {matching}; --limit shows more, --filter fewer"
             ));
         }
         if answer["more"] == Json::Bool(true) {
@@ -203,12 +226,7 @@ impl List {
 
     /// There are few stages, so they are filtered here.
     fn pick(&self, stages: &[Json], now: Timestamp) -> Vec<Json> {
-        // The text was looked at when the flags were parsed.
-        let query: Query = self
-            .filter
-            .as_deref()
-            .and_then(|filter| filter.parse().ok())
-            .unwrap_or_default();
+        let query = self.filter.clone().unwrap_or_default();
         let matching = stages
             .iter()
             .filter(|stage| query.matches(&Asked(stage), now));
@@ -233,7 +251,7 @@ impl Facts for Asked<'_> {
             value => vec![as_text(value).into()],
         };
         match field {
-            Field::Is => vec![state(self.0).into()],
+            terms::STATE => vec![state(self.0).into()],
             Field::Stage | Field::Id => texts(&self.0["stage"]),
             Field::Flow => texts(&self.0["flows"]),
             Field::Kind => texts(&self.0["kinds"]),
@@ -358,7 +376,7 @@ mod tests {
         let names = |filter: &str, sort| {
             let list = List {
                 output: Format::Name,
-                filter: Some(filter.into()),
+                filter: Some(super::filter(filter).unwrap()),
                 limit: 10,
                 sort,
             };
@@ -370,6 +388,7 @@ mod tests {
         };
         assert_eq!(names("flow:ci", Sort::Ready), ["test", "build"]);
         assert_eq!(names("is:running", Sort::Flow), ["build", "test"]);
+        assert_eq!(names("is:idle", Sort::Flow), ["mail"]);
         assert_eq!(names("mai", Sort::Name), ["mail"]);
     }
 }

@@ -151,7 +151,7 @@ impl Submit {
             }
             wait.verdict()?;
         }
-        fed.verdict()
+        fed.verdict(self.output)
     }
 
     /// What the flags say about every ticket.

@@ -2,10 +2,19 @@
 
 use super::terminal::Terminal;
 use super::text::visible;
-use comfy_table::{Attribute, Cell, ContentArrangement, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Width, presets};
+use domain::oops::OopsId;
+use domain::signature::SignatureId;
+use domain::ticket::TicketId;
 
 /// The longest cell on a terminal, in characters.
 const CELL_CHARS_MAX: usize = 120;
+
+/// The longest word that is never broken over two lines.
+const WORD_CHARS_WHOLE: usize = 12;
+
+/// The space between columns.
+const GAP: u16 = 2;
 
 /// A table to be shown.
 pub(super) struct Table {
@@ -69,14 +78,40 @@ impl Table {
         for row in &self.rows {
             table.add_row(row.iter().map(|cell| shortened(cell)));
         }
+        for (at, column) in table.column_iter_mut().enumerate() {
+            // The library counts the space between columns as theirs.
+            let width = self.least_width(at).saturating_add(GAP);
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+        }
         unpadded(&mut table)
     }
+
+    /// How narrow a column may become: its words stay whole, as far as they are short, and ids
+    /// always, so that they can be copied. Rather is a line longer than the terminal is wide.
+    fn least_width(&self, at: usize) -> u16 {
+        let heads = self.heads.get(at).copied().into_iter();
+        let cells = self.rows.iter().filter_map(|row| row.get(at));
+        let words = heads.chain(cells.flat_map(|cell| cell.split(' ')));
+        let wanted = |word: &str| match word.chars().count() {
+            length if is_id(word) => length,
+            length => length.min(WORD_CHARS_WHOLE),
+        };
+        let widest = words.map(wanted).max().unwrap_or(0);
+        u16::try_from(widest).unwrap_or(u16::MAX)
+    }
+}
+
+/// Whether a word is the id of a ticket, a plan, a report or a failure.
+fn is_id(word: &str) -> bool {
+    word.parse::<TicketId>().is_ok()
+        || word.parse::<OopsId>().is_ok()
+        || word.parse::<SignatureId>().is_ok()
 }
 
 /// Two spaces between columns, none before the first.
 fn unpadded(table: &mut comfy_table::Table) -> String {
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP));
     }
     let lines: Vec<String> = table
         .lines()
@@ -127,5 +162,23 @@ mod tests {
             "{text}"
         );
         assert!(text.contains('…') && !text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_ids_and_words_stay_whole() {
+        const TICKET: &str = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+        let mut world = world("goaround", true);
+        world.variables.insert("NO_COLOR".into(), "1".into());
+        world.variables.insert("COLUMNS".into(), "40".into());
+        let mut table = Table::new(["ID", "STATE", "ATTEMPT", "KEY"]);
+        let state = "waiting (backoff)".into();
+        table.row([TICKET.into(), state, "1".into(), "k".repeat(30)]);
+        let text = table.render(&Terminal::new(&world));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("{:36}  STATE      ATTEMPT  KEY", "ID"));
+        let key = "k".repeat(12);
+        assert_eq!(lines[1], format!("{TICKET}  waiting    1        {key}"));
+        assert_eq!(lines[2], format!("{:36}  (backoff)           {key}", ""));
+        assert_eq!(lines.len(), 4, "{text}");
     }
 }

@@ -129,6 +129,14 @@ pub(super) fn state(ticket: &Json) -> String {
     }
 }
 
+/// Why it was given up, if it was.
+fn end(ticket: &Json) -> String {
+    match member(ticket, "state").as_str() {
+        "dropped" => member(ticket, "reason"),
+        _ => String::new(),
+    }
+}
+
 impl Tickets {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
@@ -200,6 +208,7 @@ fn show(ticket: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("flow", text("flow")),
             ("stage", text("stage")),
             ("state", state(ticket)),
+            ("because", end(ticket)),
             ("since", when("since")),
             ("until", when("until")),
             ("hop", text("hop")),

@@ -2,7 +2,7 @@
 
 use super::failure::{Code, Failure};
 use super::terminal::Terminal;
-use crate::app::{self, Launch, Restart, Role, UpOptions};
+use crate::app::{self, Launch, Restart, Role, Unfit, UpOptions};
 use crate::config::{Config, Loaded, Surroundings};
 use clap::Args;
 use std::path::PathBuf;
@@ -107,7 +107,13 @@ impl Watchdog {
 
 impl How {
     fn run(self, role: Role, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
-        let failed = |error: anyhow::Error| Failure::new(Code::Failed, format!("{error:#}"));
+        let failed = |error: anyhow::Error| {
+            let code = match error.is::<Unfit>() {
+                true => Code::Usage,
+                false => Code::Failed,
+            };
+            Failure::new(code, format!("{error:#}"))
+        };
         let is_launcher = !self.no_launcher && self.launcher.is_none() && self.tell_of.is_none();
         if is_launcher {
             let arguments = terminal.world().arguments.clone();

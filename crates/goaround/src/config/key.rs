@@ -172,7 +172,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Path,
         preset: Preset::Nothing("no token is asked for"),
         example: "\"token.txt\"",
-        doc: "A file that holds the token which clients must send.",
+        doc: "A file that holds the token which clients must send: as `Authorization: Bearer`, or \
+              with HTTP Basic as the password of any user, as browsers ask for it.",
     },
     Key {
         path: "http.token",
@@ -187,7 +188,9 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Size(1, 64 * MIB),
         preset: Preset::Is("1MiB"),
         example: "\"1MiB\"",
-        doc: "The biggest payload that a ticket may carry.",
+        doc: "The biggest payload that may be submitted, also by a call-back; with RabbitMQ at most \
+              15MiB. What a handler hands on is bounded by its stage's `stdout_bytes_max`, or \
+              `result_bytes_max`.",
     },
     Key {
         path: "shutdown.drain",
@@ -282,7 +285,9 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Size(KIB, 64 * MIB),
         preset: Preset::Is("1MiB"),
         example: "\"1MiB\"",
-        doc: "The most that a handler may write to its standard output, the next payload.",
+        doc: "The most that a handler may write to its standard output, the next payload; with \
+              RabbitMQ at most 15MiB, since it takes no message above its `max_message_size`, \
+              16 MiB since 4.0.",
     },
     Key {
         path: "stage.*.stderr_bytes_max",
@@ -296,7 +301,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Size(KIB, 64 * MIB),
         preset: Preset::Is("1MiB"),
         example: "\"1MiB\"",
-        doc: "The most that a handler may write into the file `GOAROUND_RESULT`.",
+        doc: "The most that a handler may write into the file `GOAROUND_RESULT`; with RabbitMQ at \
+              most 15MiB.",
     },
     Key {
         path: "stage.*.retry.first",

@@ -205,6 +205,22 @@ fn a_store_on_a_server_beside_an_embedded_broker_is_refused() {
 }
 
 #[test]
+fn what_would_be_too_big_for_a_message_is_refused_with_the_broker_that_says_so() {
+    let sizes = "[limits]\npayload_bytes_max = \"16MiB\"\n[stage.build]\nrun = [\"x\"]\n\
+                 stdout_bytes_max = \"64MiB\"\nresult_bytes_max = \"15MiB\"\n";
+    assert!(Around::new(sizes).read().is_ok(), "embedded takes them");
+    let amqp = format!("[broker]\nurl = \"amqp://box\"\n{sizes}");
+    insta::assert_snapshot!(Around::new(&amqp).problems(), @r"
+    goaround.toml:4: limits.payload_bytes_max: expected at most 15MiB because broker.url is a
+        server, got 16MiB; RabbitMQ takes no message above its max_message_size, 16MiB since
+        4.0, and a ticket is one
+    goaround.toml:7: stage.build.stdout_bytes_max: expected at most 15MiB because broker.url
+        is a server, got 64MiB; RabbitMQ takes no message above its max_message_size, 16MiB
+        since 4.0, and a ticket is one
+    ");
+}
+
+#[test]
 fn a_file_that_is_no_toml_says_where() {
     let text = "[stage.build]\nrun = [\"x\"]\nrun = [\"y\"]\ndeadline = \n[stage.test]\nrn = 1\n\
                 [stage.build]\nconcurrency = 2\n";

@@ -5,6 +5,7 @@ use super::secret::Secret;
 use super::size;
 use domain::names;
 use domain::time::{parse_duration, show_duration};
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -115,6 +116,33 @@ impl fmt::Display for Value {
             }
             Self::Backend(backend) => write!(f, "{}", quoted(&backend.to_string())),
             Self::Secret(secret) => write!(f, "\"{secret}\""),
+        }
+    }
+}
+
+impl Value {
+    /// As JSON: what is a number, a switch or a list in the file is one there too, and all else a
+    /// text as it would stand in the file, without its quotes.
+    pub fn json(&self) -> Json {
+        match self {
+            Self::Switch(is_on) => (*is_on).into(),
+            Self::Integer(number) => (*number).into(),
+            Self::Number(number) => (*number).into(),
+            Self::List(texts) => texts.clone().into(),
+            Self::Environment(variables) => {
+                let shown = variables.iter().map(|(name, variable)| match variable {
+                    Variable::Is(text) => (name.clone(), Json::from(text.as_str())),
+                    Variable::Inherited => (name.clone(), true.into()),
+                });
+                Json::Object(shown.collect())
+            }
+            Self::Text(text) => text.as_str().into(),
+            Self::Duration(length) => show_duration(*length).into(),
+            Self::Size(bytes) => size::show(*bytes).into(),
+            Self::Address(address) => address.to_string().into(),
+            Self::Path(path) => path.to_string_lossy().into(),
+            Self::Backend(backend) => backend.to_string().into(),
+            Self::Secret(secret) => secret.to_string().into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A worker: stages at work on tickets that a broker somewhere else carries.
 
 use super::Ground;
-use actors::root::{Arbiters, Versions};
+use actors::root::{Arbiters, versions};
 use actors::{Root, Running, Setup};
 use anyhow::Context as _;
 use domain::names::StageName;
@@ -94,14 +94,4 @@ impl WorkerLine {
             tracing::warn!("the last word could not be sent: {error}; the controller finds out");
         }
     }
-}
-
-/// The version of each handler, looked at anew.
-fn versions(handlers: BTreeMap<StageName, Arc<dyn Handler>>) -> Versions {
-    Arc::new(move || {
-        let looked = |(stage, handler): (&StageName, &Arc<dyn Handler>)| {
-            (stage.clone(), handler.inspect().version)
-        };
-        handlers.iter().map(looked).collect()
-    })
 }

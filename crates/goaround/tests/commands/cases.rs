@@ -1,14 +1,12 @@
 //! What is asked, what comes back, and with which exit code.
 
-use super::fake::{Fake, Ran, Request, program};
+use super::fake::{Fake, Ran, program};
 use serde_json::{Value as Json, json};
-use std::fs;
-use std::io::Write;
 use std::process::Stdio;
 
-const ID: &str = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
+pub(super) const ID: &str = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
 
-fn ticket(state: &str) -> Json {
+pub(super) fn ticket(state: &str) -> Json {
     json!({
         "id": ID, "kind": "rust", "flow": "ci", "stage": "build", "state": state,
         "reason": "backoff", "since": "2026-11-21T14:03:22.120Z", "attempt": 2, "hop": 0,
@@ -35,7 +33,7 @@ fn cells(table: &str) -> String {
     table.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn alone(line: &[&str]) -> Ran {
+pub(super) fn alone(line: &[&str]) -> Ran {
     Ran::from(program(line).output().unwrap())
 }
 
@@ -54,6 +52,12 @@ fn a_wrong_line_is_two_without_a_server() {
         &["oops", "show", "42"],
         &["ticket", "list", "--filter", "stge:build"],
         &["ticket", "list", "--limit", "0"],
+        &["stage", "list", "--limit", "0"],
+        &["plan", "list", "--limit", "0"],
+        &["plan", "list", "--filter", "is:parked"],
+        &["plan", "list", "--filter", "kind:f42"],
+        &["stage", "list", "--filter", "is:parked"],
+        &["api", "BOGUS", "books"],
         &["ticket", "drop", ID],
         &["ticket", "drop", ID, "--reason", " "],
         &["submit"],
@@ -256,10 +260,14 @@ fn many_are_only_acted_on_when_somebody_says_yes() {
     let ran = fake.run(&line);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(
-        ran.stderr.contains("drop 1 tickets") && ran.stderr.contains("--yes"),
+        ran.stderr.contains("drop 1 tickets that have not ended") && ran.stderr.contains("--yes"),
         "{ran:?}"
     );
     assert_eq!(fake.requests().len(), 1);
+    assert_eq!(
+        fake.requests()[0].line,
+        "GET /api/v1/tickets?filter=is%3Alive%20is%3Aparked&limit=10000&sort=oldest"
+    );
     let ran = fake.run(&[&line[..], &["--yes"]].concat());
     assert_eq!(
         (ran.code, ran.stdout.as_str()),
@@ -267,158 +275,6 @@ fn many_are_only_acted_on_when_somebody_says_yes() {
         "{ran:?}"
     );
     assert_eq!(fake.requests()[2].body, r#"{"reason":"old"}"#);
-}
-
-#[test]
-fn waiting_ends_with_the_tickets_end_or_with_the_time() {
-    let state = |state: &'static str| {
-        Fake::new(move |request| match request.line.starts_with("GET") {
-            true => (200, ticket(state)),
-            false => (201, json!({ "id": ID, "accepted": "new" })),
-        })
-    };
-    let line = [
-        "submit",
-        "--flow",
-        "ci",
-        "--payload",
-        "x",
-        "--wait",
-        "--timeout",
-        "50ms",
-    ];
-    for (word, code) in [("done", 0), ("dropped", 1), ("waiting", 6)] {
-        let fake = state(word);
-        let ran = fake.run(&line);
-        assert_eq!(
-            (ran.code, ran.stdout.as_str()),
-            (code, &*format!("{ID}\n")),
-            "{ran:?}"
-        );
-        assert_eq!(fake.requests()[0].body, r#"{"flow":"ci","payload":"x"}"#);
-    }
-}
-
-/// Takes each line that is JSON.
-fn take(request: &Request) -> (u16, Json) {
-    let first: u64 = request
-        .line
-        .split("first_line=")
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    let (mut ids, mut errors) = (Vec::new(), Vec::new());
-    for (i, line) in request.body.lines().enumerate() {
-        match serde_json::from_str::<Json>(line) {
-            Ok(json) => ids.push(json["id"].clone()),
-            Err(error) => {
-                errors.push(json!({ "line": first + i as u64, "error": error.to_string() }))
-            }
-        }
-    }
-    (
-        200,
-        json!({ "accepted": ids.len(), "known": 0, "ids": ids, "errors": errors }),
-    )
-}
-
-#[test]
-fn one_bad_line_is_named_and_all_others_are_accepted_in_their_order() {
-    let fake = Fake::new(take);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tickets.jsonl");
-    let mut text = String::new();
-    for n in 1..=10_000 {
-        match n {
-            7 => text.push_str("{bad\n"),
-            _ => text.push_str(&format!("{{\"id\":\"{n}\",\"flow\":\"ci\"}}\n")),
-        }
-    }
-    fs::write(&path, text).unwrap();
-    let path = path.display().to_string();
-    let ran = fake.run(&["submit", "--jsonl", &path, "--kind", "rust"]);
-    assert_eq!(ran.code, 1, "{}", ran.stderr);
-    let expected: Vec<String> = (1..=10_000)
-        .filter(|n| *n != 7)
-        .map(|n| n.to_string())
-        .collect();
-    assert!(ran.stdout.lines().eq(expected.iter().map(String::as_str)));
-    assert!(
-        ran.stderr.starts_with(&format!("{path}:7: ")),
-        "{}",
-        ran.stderr
-    );
-    assert!(
-        ran.stderr
-            .contains("9999 accepted, 0 known already, 1 not accepted"),
-        "{}",
-        ran.stderr
-    );
-    assert_eq!(fake.requests().len(), 3);
-    assert!(fake.requests()[0].body.contains(r#""kind":"rust""#));
-    let ran = fake.run(&["submit", "--jsonl", &path, "-o", "json"]);
-    let sum: Json = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(
-        (&sum["accepted"], &sum["errors"][0]["line"]),
-        (&9_999.into(), &7.into())
-    );
-}
-
-#[test]
-fn a_server_that_fails_in_the_middle_leaves_nothing_untold() {
-    let fake = Fake::new(|request| match request.line.ends_with("first_line=4001") {
-        true => (
-            503,
-            json!({
-                "type": "x", "title": "no", "status": 503, "detail": "the disk is full",
-                "accepted": 1, "known": 0, "ids": ["late"], "errors": [],
-            }),
-        ),
-        false => take(request),
-    });
-    let mut command = program(&["submit", "--jsonl", "-"]);
-    command.env("GOAROUND_URL", &fake.url).stdin(Stdio::piped());
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin
-        .write_all("{\"id\":\"x\"}\n".repeat(20_000).as_bytes())
-        .ok();
-    drop(stdin);
-    let ran = Ran::from(child.wait_with_output().unwrap());
-    assert_eq!(ran.code, 4, "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("stdin:4001..8000: the disk is full"),
-        "{}",
-        ran.stderr
-    );
-    // The third request was in flight already: its tickets are told too.
-    assert_eq!(ran.stdout.lines().nth(4_000), Some("late"));
-    assert_eq!(ran.stdout.lines().count(), 8_001);
-}
-
-#[test]
-fn what_is_no_text_travels_as_base64() {
-    let fake = Fake::new(|_| (201, json!({ "id": ID, "accepted": "new" })));
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("payload");
-    fs::write(&path, [0xff, 0x00]).unwrap();
-    let ran = fake.run(&[
-        "submit",
-        "--stage",
-        "s",
-        "--file",
-        &path.display().to_string(),
-    ]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(
-        fake.requests()[0].body,
-        r#"{"payload_base64":"/wA=","stage":"s"}"#
-    );
 }
 
 #[test]
@@ -436,73 +292,6 @@ fn a_token_is_sent_and_never_shown() {
             .headers
             .contains(&"authorization: bearer s3cret".into())
     );
-}
-
-#[test]
-fn init_writes_what_config_check_accepts_and_never_overwrites() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("line");
-    let dir = place.display().to_string();
-    let ran = alone(&["init", "--dir", &dir]);
-    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 4), "{ran:?}");
-    let config = place.join("goaround.toml").display().to_string();
-    let ran = alone(&["config", "check", "--config", &config]);
-    assert_eq!(
-        ran.stdout,
-        format!("{config}: fine, 3 stages, 1 flows\n"),
-        "{ran:?}"
-    );
-    let ran = alone(&["config", "show", "--sources", "--config", &config]);
-    assert!(ran.stdout.contains("stage.build.concurrency"), "{ran:?}");
-    fs::write(place.join("handlers/test.sh"), "mine").unwrap();
-    let ran = alone(&["init", "--dir", &dir]);
-    assert_eq!(ran.code, 4, "{ran:?}");
-    assert_eq!(
-        fs::read_to_string(place.join("handlers/test.sh")).unwrap(),
-        "mine"
-    );
-}
-
-#[test]
-fn the_sample_handlers_do_what_they_say() {
-    let folder = tempfile::tempdir().unwrap();
-    alone(&["init", "--dir", &folder.path().display().to_string()]);
-    let handler = |name: &str, payload: &str| {
-        let mut command = std::process::Command::new(folder.path().join("handlers").join(name));
-        command
-            .current_dir(folder.path())
-            .env("GOAROUND_TICKET_ID", "t")
-            .env("GOAROUND_HOP", "2");
-        command
-            .env("GOAROUND_ATTEMPT", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(payload.as_bytes())
-            .unwrap();
-        Ran::from(child.wait_with_output().unwrap())
-    };
-    assert_eq!(handler("build.sh", "x").stdout, "built from: x\n");
-    assert_eq!(handler("test.sh", "x").code, 0);
-    assert_eq!(handler("test.sh", "").code, 65);
-    assert_eq!(handler("publish.sh", "x").code, 0);
-    assert_eq!(
-        fs::read_to_string(folder.path().join("published/t.2")).unwrap(),
-        "x"
-    );
-}
-
-#[test]
-fn version_schema_and_completion_need_no_server() {
-    let ran = alone(&["version", "-o", "json", "--url", "http://127.0.0.1:1"]);
-    let version: Json = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!((ran.code, &version["server"]), (0, &Json::Null));
-    assert!(serde_json::from_str::<Json>(&alone(&["config", "schema"]).stdout).is_ok());
-    assert!(alone(&["completion", "bash"]).stdout.contains("goaround"));
 }
 
 #[test]
@@ -589,15 +378,26 @@ fn a_history_says_how_each_attempt_ended() {
 }
 
 #[test]
-fn a_payload_past_the_limit_is_refused_with_what_to_do() {
+fn a_dropped_ticket_shows_why() {
     let fake = Fake::new(|_| {
-        (
-            413,
-            json!({ "type": "urn:goaround:problem:payload-too-large", "detail": "too large; less",
-                "why": "too large", "remedy": "less" }),
-        )
+        let mut dropped = ticket("dropped");
+        dropped["reason"] = json!("sent twice");
+        (200, dropped)
     });
-    let ran = fake.run(&["submit", "--stage", "s", "--payload", "x", "-o", "json"]);
-    let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
-    assert_eq!((ran.code, &error["error"]["remedy"]), (4, &json!("less")));
+    let shown = fake.run(&["ticket", "show", ID]).stdout;
+    assert!(cells(&shown).contains("because | sent twice"), "{shown}");
+    let fake = Fake::new(|_| (200, ticket("waiting")));
+    let shown = fake.run(&["ticket", "show", ID]).stdout;
+    assert!(!shown.contains("because"), "{shown}");
+}
+
+#[test]
+fn a_method_that_does_not_exist_is_named_before_anything_is_sent() {
+    let fake = Fake::new(|_| (200, json!({})));
+    let ran = fake.run(&["api", "BOGUS", "books"]);
+    assert_eq!((ran.code, fake.requests().len()), (2, 0), "{ran:?}");
+    assert!(
+        ran.stderr.contains("BOGUS") && ran.stderr.contains("expected one of GET, HEAD, POST"),
+        "{ran:?}"
+    );
 }

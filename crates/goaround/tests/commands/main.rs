@@ -6,3 +6,7 @@ mod cases;
 mod fake;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
+mod submit;

@@ -110,7 +110,11 @@ fn only_what_is_said_is_asked_for() {
 
 #[test]
 fn a_retry_in_bulk_is_a_plan_that_somebody_agrees_to() {
-    let fake = Fake::new(|_| (200, plan("running")));
+    let fake = Fake::new(|request| match request.line.contains("/tickets?") {
+        true if request.line.contains("nobody") => (200, json!({ "items": [], "more": false })),
+        true => (200, json!({ "items": [{ "id": ID }], "more": true })),
+        false => (200, plan("running")),
+    });
     let asked = || {
         let requests = fake.requests();
         let of_this = requests.iter().rev().take(2).rev();
@@ -146,6 +150,18 @@ fn a_retry_in_bulk_is_a_plan_that_somebody_agrees_to() {
     let slowly = json!({ "rate": "10/s", "ramp": "1,10,all" });
     let make = json!({ "filter": "is:parked", "terms": slowly });
     assert_eq!(asked(), [(plans, make), order("release")]);
+    let before = fake.requests().len();
+    let ran = fake.run(&["ticket", "retry", "--filter", "key:nobody", "--yes"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stderr.contains("nothing to retry"), "{ran:?}");
+    let asked: Vec<String> = fake.requests()[before..]
+        .iter()
+        .map(|it| it.line.clone())
+        .collect();
+    assert_eq!(
+        asked,
+        ["GET /api/v1/tickets?filter=is%3Awaiting%20key%3Anobody&limit=1&sort=oldest"]
+    );
     let ran = fake.run(&["ticket", "retry", ID, "--rate", "10/s"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("--filter"), "{ran:?}");

@@ -2,13 +2,19 @@
 
 use super::{Exec, never_begun};
 use crate::helper::Alone;
-use crate::link::Death;
+use crate::link::{Attempt, Death, Word};
 use crate::spawner::stand_in::{self, Dead};
 use domain::outcome::{Attempted, Failure, Outcome};
-use domain::ports::Context;
+use domain::ports::{Context, StopReason};
 use domain::ticket::Ticket;
+use domain::trial::Unbegun;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+
+/// How much longer than its grace one that was told to stop may take before its processes are
+/// taken for stopped themselves.
+const GRACE_MARGIN: Duration = Duration::from_secs(5);
 
 /// How long is waited before its processes are tried to be started again.
 const PAUSES: [Duration; 5] = [
@@ -33,28 +39,54 @@ impl Exec {
     }
 
     /// Processes for one attempt. That they cannot be started says nothing about the ticket, and
-    /// is not for ever: after some tries it goes back as one that was never begun, uncharged and
-    /// still on trial. The tries take so long that this is not done in a hurry.
+    /// may pass: it is tried some times, not in a hurry. Then somebody has to be told, and the
+    /// ticket stays on trial.
     ///
     /// # Errors
     /// What comes of the attempt, when there will be none.
     async fn isolate(&self, context: &Context) -> Result<Alone, Outcome> {
+        let mut last: Arc<str> = "".into();
         for pause in PAUSES.map(Some).into_iter().chain([None]) {
             let spawner = tokio::select! {
                 biased;
                 spawner = self.spawner.alone() => spawner,
                 reason = context.stop.stopped() => return Err(never_begun(reason)),
             };
-            if let Some(spawner) = spawner {
-                return Ok(spawner);
+            match spawner {
+                Ok(spawner) => return Ok(spawner),
+                Err(why) => last = why,
             }
             tokio::select! {
+                biased;
+                reason = context.stop.stopped() => return Err(never_begun(reason)),
+                () = self.spawner.closing() => return Err(Outcome::Abandoned),
                 () = sleep(pause.unwrap_or_default()) => {}
-                _ = context.stop.stopped() => break,
-                () = self.spawner.closing() => break,
             }
         }
-        Err(Outcome::Abandoned)
+        Err(Outcome::Failed(cannot_isolate(&last)))
+    }
+}
+
+fn cannot_isolate(why: &str) -> Failure {
+    let tries = PAUSES.len() + 1;
+    Unbegun::CannotSpawn.failure(format!(
+        "it is on trial, and the processes that it needs for itself could not be started in \
+         {tries} tries: {why}; see whether this host has processes and memory left (ulimit -u, \
+         pids.max, free), and whether the program of the worker is still in its place"
+    ))
+}
+
+/// Waits for the end of one that was told to stop. A command may have stopped the processes above
+/// it: those say nothing any more, and have to be killed.
+pub(super) async fn ended(mut attempt: Attempt, reason: StopReason, grace: Duration) -> Word {
+    if let Ok(word) = timeout(grace + GRACE_MARGIN, attempt.ended()).await {
+        return word;
+    }
+    attempt.give_up("it did not answer when its command was to be stopped, so it was killed");
+    match (attempt.ended().await, reason) {
+        // Whatever it did, it was not given the time to end.
+        (Word::SpawnerDied { .. }, StopReason::Drain | StopReason::Cancelled) => Word::Closed,
+        (word, _) => word,
     }
 }
 

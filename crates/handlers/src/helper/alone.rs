@@ -5,7 +5,7 @@ use super::{Life, Line, Shared, Spawner, SpawnerCommand, closed};
 use crate::spawner::stand_in;
 use std::future::pending;
 use std::ops::Deref;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use tokio::sync::watch;
 
@@ -13,12 +13,14 @@ use tokio::sync::watch;
 pub(crate) struct Alone(Spawner);
 
 impl Spawner {
-    /// Starts a spawner for one attempt; `None` when that did not succeed, which is logged. It
-    /// lives for as long as this one does, at most.
+    /// Starts a spawner for one attempt. It lives for as long as this one does, at most.
+    ///
+    /// # Errors
+    /// Why there is none.
     ///
     /// # Cancel safety
     /// Safe: one that was not returned is ended.
-    pub(crate) async fn alone(&self) -> Option<Alone> {
+    pub(crate) async fn alone(&self) -> Result<Alone, Arc<str>> {
         let own = &self.shared;
         let shared = Arc::new(Shared {
             command: own.command.alone(),
@@ -37,8 +39,11 @@ impl Spawner {
         });
         self.employ(keeper);
         let settled = line.wait_for(|line| !matches!(line, Line::Down)).await;
-        let is_up = settled.is_ok_and(|line| matches!(*line, Line::Up(_)));
-        is_up.then_some(alone)
+        match settled.as_deref() {
+            Ok(Line::Up(_)) => Ok(alone),
+            Ok(Line::Broken(why)) => Err(Arc::clone(why)),
+            Ok(Line::Down | Line::Closed) | Err(_) => Err("this worker is going down".into()),
+        }
     }
 
     fn employ(&self, keeper: impl Future<Output = ()> + Send + 'static) {
@@ -77,20 +82,23 @@ impl Drop for Alone {
 /// Is with it until its end. It is not up before it has said hello: what is sent to it then is
 /// begun, unless something happens to it.
 async fn keep(shared: Arc<Shared>, mut all_closing: watch::Receiver<bool>) {
-    match Life::begin(&shared.command) {
+    let end = match Life::begin(&shared.command) {
         Ok(life) => live(life, &shared, &mut all_closing).await,
         Err(error) => {
             let program = shared.command.program.display();
-            tracing::error!("a spawner for one attempt, {program}, cannot be started: {error}");
+            Line::Broken(format!("{program} cannot be started: {error}").into())
         }
-    }
-    shared.line.send_replace(Line::Closed);
+    };
+    shared.line.send_replace(end);
 }
 
-async fn live(life: Life, shared: &Shared, all_closing: &mut watch::Receiver<bool>) {
+/// Returns how its line is then.
+async fn live(life: Life, shared: &Shared, all_closing: &mut watch::Receiver<bool>) -> Line {
     let link = Arc::clone(&life.link);
+    let was_up = AtomicBool::new(false);
     let welcome = async {
         link.greeted().await;
+        was_up.store(true, Ordering::Relaxed);
         shared.line.send_replace(Line::Up(Arc::clone(&link)));
     };
     let follow = async {
@@ -106,8 +114,13 @@ async fn live(life: Life, shared: &Shared, all_closing: &mut watch::Receiver<boo
         death = life.spend(&shared.line, &mut closing) => death,
         never = attend => never,
     };
-    if let Some(death) = death {
-        let why = death.why;
-        tracing::error!("the spawner of one attempt died, and nothing else with it: {why}");
+    match death {
+        Some(death) if was_up.load(Ordering::Relaxed) => {
+            let why = death.why;
+            tracing::error!("the spawner of one attempt died, and nothing else with it: {why}");
+            Line::Closed
+        }
+        Some(death) => Line::Broken(death.why),
+        None => Line::Closed,
     }
 }

@@ -1,8 +1,9 @@
 //! How a spawner came to its end, as far as its worker can know.
 
 use domain::outcome::Exit;
+use std::io;
 use std::sync::Arc;
-use wire::child::Frames;
+use wire::child::{BadFrame, Frames};
 
 /// How a conversation came to its end.
 #[derive(Debug)]
@@ -50,4 +51,15 @@ impl Farewell {
             (true, Err(error)) => format!(", in the middle of a reply: {error}"),
         })
     }
+}
+
+/// Whether this is what a socket says whose other end is gone.
+pub(super) fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
+}
+
+/// What is said of a spawner that cannot be understood.
+pub(super) fn nonsense(error: &BadFrame) -> String {
+    format!("it talks nonsense: {error}")
 }

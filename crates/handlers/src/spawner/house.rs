@@ -3,6 +3,7 @@
 use super::door::{self, Caller};
 use super::orphans::Orphans;
 use super::slot::Slot;
+use super::tide::Tide;
 use super::unheard::Unheard;
 use super::{ATTEMPTS_MAX, attempt};
 use crate::link::SLOTS_IDLE_MAX;
@@ -28,6 +29,7 @@ pub(super) struct House {
     emptied: Condvar,
     pub(super) orphans: Orphans,
     pub(super) unheard: Unheard,
+    tide: Tide,
     /// What a command without a payload reads.
     pub(super) nothing: File,
 }
@@ -55,6 +57,7 @@ impl House {
             emptied: Condvar::new(),
             orphans: Orphans::new(),
             unheard: Unheard::default(),
+            tide: Tide::default(),
             nothing: File::open("/dev/null")?,
         })
     }
@@ -117,7 +120,12 @@ impl House {
                 self.unheard.note(&invocation, &end);
             }
             self.leave();
-            slot.tell(Event::Reply(Reply { id, end: Some(end) }));
+            // Before the reply, after which the next command may start.
+            let fed = invocation.stdin.len();
+            drop(invocation);
+            self.tide.fell(fed);
+            let said = slot.tell(Event::Reply(Reply { id, end: Some(end) }));
+            self.tide.fell(said);
         }
         lock(&self.register).slots.remove(&hired_for);
         if let Some(id) = last {

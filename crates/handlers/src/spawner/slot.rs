@@ -127,13 +127,19 @@ impl Slot {
         Ok(())
     }
 
-    /// Says something to whoever waits for the command.
-    pub(super) fn tell(&self, event: Event) {
+    /// Says something to whoever waits for the command. Returns how many bytes that took.
+    pub(super) fn tell(&self, event: Event) -> usize {
         let event = SpawnerEvent { event: Some(event) };
         match wire::child::encode(&event) {
-            // Who does not hear it is gone, and that is noticed by reading.
-            Ok(frame) => (&*self.socket).write_all(&frame).unwrap_or(()),
-            Err(error) => eprintln!("goaround spawner: a reply could not be sent: {error}"),
+            Ok(frame) => {
+                // Who does not hear it is gone, and that is noticed by reading.
+                (&*self.socket).write_all(&frame).unwrap_or(());
+                frame.len()
+            }
+            Err(error) => {
+                eprintln!("goaround spawner: a reply could not be sent: {error}");
+                0
+            }
         }
     }
 }

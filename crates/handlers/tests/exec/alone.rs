@@ -9,6 +9,7 @@ use domain::outcome::{Exit, Failure, Outcome, OutcomeKind};
 use domain::ports::StopReason;
 use domain::signature::Signature;
 use domain::ticket::Payload;
+use domain::trial::Unbegun;
 use handlers::{Spawner, SpawnerCommand};
 use std::collections::BTreeSet;
 use std::fs::Permissions;
@@ -152,6 +153,69 @@ async fn at_the_deadline_and_at_a_drain_everything_of_it_is_gone() {
     }
 }
 
+/// Whoever is stopped says nothing any more, and does not end by itself. One after the other: all
+/// of these are the same ticket's, and a burial takes whatever is marked as its.
+async fn stopped_above(then: &str, reason: Option<StopReason>, kind: OutcomeKind) {
+    let ground = Ground::new();
+    let (begun, pids) = stopping(&ground, then).await;
+    if let Some(reason) = reason {
+        begun.stop(reason);
+    }
+    let attempted = begun.ended().await;
+    assert_eq!(attempted.outcome.kind(), kind, "{then}: {attempted:?}");
+    assert!(all_gone(&pids), "{then}: something of {pids:?} is left");
+    let next = handle_alone(&ground.shell("exit 0"), ticket("")).await;
+    assert_eq!(next.outcome, Outcome::done(), "{then}");
+    ground.close().await;
+}
+
+#[tokio::test]
+async fn whose_grandparent_it_stopped_ends_as_what_it_is_and_the_next_one_runs() {
+    let deadline = Some(StopReason::Deadline);
+    stopped_above("kill -STOP $above; exit 0", None, OutcomeKind::Done).await;
+    let then = "kill -STOP $above; sleep 600";
+    stopped_above(then, deadline, OutcomeKind::TimedOut).await;
+}
+
+#[tokio::test]
+async fn whose_parent_it_stopped_has_died_at_its_deadline_and_the_next_one_runs() {
+    let deadline = Some(StopReason::Deadline);
+    for then in [
+        "kill -STOP $PPID; exit 0",
+        "kill -STOP $PPID $above; sleep 600",
+    ] {
+        stopped_above(then, deadline, OutcomeKind::Crashed).await;
+    }
+}
+
+#[tokio::test]
+async fn whose_parent_it_stopped_is_abandoned_by_who_goes_down() {
+    let drain = Some(StopReason::Drain);
+    stopped_above("kill -STOP $PPID; exit 0", drain, OutcomeKind::Abandoned).await;
+}
+
+/// The family, at the point where it does that.
+async fn stopping(ground: &Ground, then: &str) -> (Begun, Vec<u32>) {
+    let (begun, pids) = family(ground, &format!("echo 1 >> at\n{then}")).await;
+    std::fs::write(ground.path("go"), "").unwrap();
+    ground.pids("at", 1).await;
+    (begun, pids)
+}
+
+#[tokio::test]
+async fn a_spawner_closes_whoever_was_stopped_above_one_alone() {
+    for then in [
+        "kill -STOP $PPID; sleep 600",
+        "kill -STOP $above; sleep 600",
+    ] {
+        let ground = Ground::new();
+        let (begun, pids) = stopping(&ground, then).await;
+        ground.close().await;
+        assert!(all_gone(&pids), "{then}: something of {pids:?} is left");
+        assert_eq!(begun.ended().await.outcome, Outcome::Abandoned);
+    }
+}
+
 #[tokio::test]
 async fn dropped_it_is_killed_with_its_processes() {
     let ground = Ground::new();
@@ -185,12 +249,15 @@ fn with_program(ground: &mut Ground, program: &Path) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_had_alone_is_tried_some_times_and_then_goes_back_uncharged() {
+async fn what_cannot_be_had_alone_is_tried_some_times_and_then_somebody_is_told_why() {
     let mut ground = Ground::new();
     let program = ground.path("program");
     with_program(&mut ground, &program);
     // One that cannot be started, and one that starts and is not what it should be.
-    for other in [None, Some("/bin/true")] {
+    for (other, why) in [
+        (None, "cannot be started: No such file"),
+        (Some("/bin/true"), "before it said hello"),
+    ] {
         std::fs::remove_file(&program).unwrap_or_default();
         if let Some(other) = other {
             std::fs::copy(other, &program).unwrap();
@@ -198,7 +265,12 @@ async fn what_cannot_be_had_alone_is_tried_some_times_and_then_goes_back_uncharg
         let begun = std::time::Instant::now();
         let exec = ground.shell("touch ran");
         let attempted = handle_alone(&exec, ticket("")).await;
-        assert_eq!(attempted.outcome, Outcome::Abandoned);
+        assert_eq!(attempted.outcome.kind(), OutcomeKind::Failed);
+        let failure = failure(&attempted);
+        assert_eq!(failure.error_type, Unbegun::CannotSpawn.as_str());
+        for word in [why, "ulimit -u"] {
+            assert!(failure.message.contains(word), "{}", failure.message);
+        }
         assert!(begun.elapsed() > Duration::from_secs(1), "a hot loop");
         assert!(!ground.path("ran").exists());
     }
@@ -219,7 +291,11 @@ async fn what_can_be_had_alone_after_a_while_runs() {
 
 #[tokio::test]
 async fn who_is_going_down_does_not_wait_for_what_cannot_be_had() {
-    for reason in [Some(StopReason::Drain), None] {
+    for (reason, kind) in [
+        (Some(StopReason::Drain), OutcomeKind::Abandoned),
+        (Some(StopReason::Deadline), OutcomeKind::TimedOut),
+        (None, OutcomeKind::Abandoned),
+    ] {
         let mut ground = Ground::new();
         let program = ground.path("program");
         with_program(&mut ground, &program);
@@ -233,7 +309,14 @@ async fn who_is_going_down_does_not_wait_for_what_cannot_be_had() {
             Some(reason) => begun.stop(reason),
             None => ground.spawner.close().await,
         }
-        assert_eq!(begun.ended().await.outcome, Outcome::Abandoned);
+        let attempted = begun.ended().await;
+        assert_eq!(attempted.outcome.kind(), kind);
+        if kind == OutcomeKind::TimedOut {
+            assert_eq!(
+                failure(&attempted).error_type,
+                Unbegun::NoPlaceInTime.as_str()
+            );
+        }
         assert!(ground.pids("tries", 1).await.len() < 4, "{reason:?}");
     }
 }

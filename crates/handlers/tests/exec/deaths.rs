@@ -1,10 +1,12 @@
 //! Whoever dies first, no command outlives it.
 
 use crate::ground::{
-    Ground, PATIENCE, begin, failure, is_alive, is_gone, parent_of, spawner_command, until,
+    Ground, PATIENCE, Sleeper, begin, failure, is_alive, is_gone, parent_of, signal,
+    spawner_command, until,
 };
 use domain::outcome::{Outcome, OutcomeKind};
 use handlers::{Spawner, SpawnerCommand};
+use rustix::process::Signal;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,12 +17,6 @@ const FAMILY: &str = "sleep 600 & echo $! >> pids
     setsid sh -c 'echo $$ >> pids; sleep 600; :' &
     echo $PPID > spawner; echo $$ >> pids; wait";
 
-fn kill(pid: u32) {
-    let pid = i32::try_from(pid).unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-}
-
 #[tokio::test]
 async fn when_the_spawner_is_killed_attempts_have_crashed_and_the_next_ones_work() {
     let ground = Ground::new();
@@ -28,7 +24,7 @@ async fn when_the_spawner_is_killed_attempts_have_crashed_and_the_next_ones_work
         let begun = begin(&ground.shell(FAMILY), GRACE);
         let pids = ground.pids("pids", 3).await;
         let spawner = ground.pids("spawner", 1).await[0];
-        kill(spawner);
+        signal(spawner, Signal::KILL);
         let attempted = begun.ended().await;
         assert_eq!(
             attempted.outcome.kind(),
@@ -56,30 +52,15 @@ async fn when_the_spawner_is_killed_attempts_have_crashed_and_the_next_ones_work
 #[tokio::test]
 async fn when_the_worker_is_killed_its_spawner_and_commands_die_with_it() {
     for (company, count) in [("among", 4), ("alone", 5)] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut worker = Command::new(env!("CARGO_BIN_EXE_goaround-sleeper"))
-            .arg(env!("CARGO_BIN_EXE_goaround-spawner"))
-            .arg(folder.path())
-            .arg(FAMILY)
-            .arg(company)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let read = |name: &str| -> Vec<u32> {
-            let text = std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-            text.lines().filter_map(|line| line.parse().ok()).collect()
-        };
-        let mut pids = until("the commands of the worker", || {
-            let pids = [read("pids"), read("spawner")].concat();
-            (pids.len() == 4).then_some(pids)
-        })
-        .await;
-        let above = parent_of(read("spawner")[0]);
+        let mut worker = Sleeper::start(FAMILY, company);
+        let spawner = worker.pids("spawner", 1).await[0];
+        let mut pids = worker.pids("pids", 3).await;
+        pids.push(spawner);
+        let above = parent_of(spawner);
         pids.extend(Some(above).filter(|above| *above != worker.id()));
         assert_eq!(pids.len(), count, "{company}");
         assert!(pids.iter().all(|pid| is_alive(*pid)));
-        worker.kill().unwrap();
-        worker.wait().unwrap();
+        worker.kill();
         until("the end of all commands", || {
             pids.iter().all(|pid| !is_alive(*pid)).then_some(())
         })

@@ -7,8 +7,10 @@ use domain::ports::{Context, Handler, StopReason, StopSignal};
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use handlers::{Exec, ExecConfig, Limits, Spawner, SpawnerCommand};
+use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -76,24 +78,100 @@ impl Ground {
     /// The numbers of processes that a command has written to a file, one a line, once there are
     /// so many.
     pub(crate) async fn pids(&self, name: &str, count: usize) -> Vec<u32> {
-        let path = self.path(name);
-        let pids = || {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            let pids: Vec<u32> = whole
-                .lines()
-                .filter_map(|line| line.trim().parse().ok())
-                .collect();
-            (pids.len() >= count).then_some(pids)
-        };
-        until(&format!("{count} pids in {name}"), pids).await
+        pids_in(&self.path(name), count).await
     }
 
-    /// What is left in the folder of results and progress.
+    /// Ends the spawner, which may not take for ever.
+    pub(crate) async fn close(&self) {
+        let closed = tokio::time::timeout(PATIENCE, self.spawner.close());
+        closed.await.expect("the spawner closes");
+    }
+
+    /// What is left in the folder of results and progress, beside the lock of it.
     pub(crate) fn left_over(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path("work")).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| !path.ends_with("lock")).collect()
     }
+}
+
+/// Another process that is a worker, with one command at work. Dropped, it is killed, and its
+/// spawner with its commands follows.
+pub(crate) struct Sleeper {
+    folder: Arc<tempfile::TempDir>,
+    process: Child,
+}
+
+impl Sleeper {
+    /// One with a folder of its own and this line of shell; `alone` or `among` others.
+    pub(crate) fn start(script: &str, company: &str) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), script, company)
+    }
+
+    /// Another one, in the folder of this one.
+    pub(crate) fn start_again(&self, script: &str, company: &str) -> Self {
+        Self::start_in(Arc::clone(&self.folder), script, company)
+    }
+
+    fn start_in(folder: Arc<tempfile::TempDir>, script: &str, company: &str) -> Self {
+        let process = Command::new(env!("CARGO_BIN_EXE_goaround-sleeper"))
+            .arg(spawner_command().program)
+            .arg(folder.path())
+            .args([script, company])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { folder, process }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// See [`Ground::pids`].
+    pub(crate) async fn pids(&self, name: &str, count: usize) -> Vec<u32> {
+        pids_in(&self.path(name), count).await
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.wait();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) {
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// See [`Ground::pids`].
+pub(crate) async fn pids_in(path: &Path, count: usize) -> Vec<u32> {
+    let pids = || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let pids: Vec<u32> = whole
+            .lines()
+            .filter_map(|line| line.trim().parse().ok())
+            .collect();
+        (pids.len() >= count).then_some(pids)
+    };
+    until(&format!("{count} pids in {}", path.display()), pids).await
 }
 
 /// Looks again and again until there is an answer; a real process gives no other sign.

@@ -62,6 +62,28 @@ async fn the_peak_of_memory_and_the_time_are_the_commands_own() {
 }
 
 #[tokio::test]
+async fn what_large_payloads_and_outputs_needed_is_not_in_the_peak_of_the_next_command() {
+    const LARGE: u64 = 30 * MIB;
+    let ground = Ground::new();
+    let mut talker = ground.config(&["head", "-c", &LARGE.to_string(), "/dev/zero"]);
+    talker.limits.stdout_bytes_max = LARGE;
+    let slim = ground.command(&["true"]);
+    for (large, payload) in [
+        (ground.shell("cat > /dev/null"), vec![b'x'; 30 << 20]),
+        (ground.exec(talker), Vec::new()),
+    ] {
+        let attempted = handle(&large, ticket(payload)).await;
+        assert!(
+            matches!(attempted.outcome, Outcome::Done(_)),
+            "{attempted:?}"
+        );
+        let peak = handle(&slim, ticket("")).await.usage.memory_bytes_max;
+        let peak = peak.unwrap();
+        assert!(peak < 20 * MIB, "the spawner's own memory is in it: {peak}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_that_runs_into_its_memory_limit_has_crashed_and_the_report_says_so() {
     let ground = Ground::new();
     let eater = r#"$n = 500 * 1024 * 1024; $x = "a" x $n; print length $x"#;

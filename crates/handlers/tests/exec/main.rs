@@ -23,3 +23,9 @@ mod alone;
 
 #[cfg(test)]
 mod company;
+
+#[cfg(test)]
+mod folder;
+
+#[cfg(test)]
+mod survivors;

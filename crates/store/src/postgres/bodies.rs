@@ -2,10 +2,12 @@
 
 use super::fault::Fault;
 use super::rows::Placed;
+use super::text::sayable;
 use super::writing::{Values, execute};
 use deadpool_postgres::Transaction;
 use domain::ticket::{Name, Ticket};
 use domain::time::Timestamp;
+use std::borrow::Cow;
 use uuid::Uuid;
 
 pub(crate) const NEW_TICKETS: &str =
@@ -20,7 +22,8 @@ pub(crate) const NEW_TICKETS: &str =
  ORDER BY nth ON CONFLICT (id) DO NOTHING RETURNING id";
 
 /// Only what differs is written again: most often the books know the body. A word about an earlier
-/// hop that is read late must not bring an old payload back.
+/// hop that is read late must not bring an old payload back, and one that leaves the payload out
+/// must not take away what is known of the same copy.
 pub(crate) const SHOWN_TICKETS: &str =
     "UPDATE tickets t SET kind = u.kind, flow = u.flow, key = u.key,
    content_type = u.content_type, deadline = u.deadline, created_at = u.created_at, root = u.root,
@@ -32,6 +35,7 @@ pub(crate) const SHOWN_TICKETS: &str =
    root, parent, depth, trace, payload, body_generation, body_hop)
  WHERE t.id = u.id
    AND (t.payload IS NULL OR (t.body_generation, t.body_hop) <= (u.body_generation, u.body_hop))
+   AND (u.payload IS NOT NULL OR (t.body_generation, t.body_hop) < (u.body_generation, u.body_hop))
    AND (t.payload, t.content_type, t.kind, t.flow, t.key, t.deadline)
    IS DISTINCT FROM (u.payload, u.content_type, u.kind, u.flow, u.key, u.deadline)";
 
@@ -64,8 +68,8 @@ impl<'a> Body<'a> {
 const KIND_UNKNOWN: &str = "ticket";
 
 /// Returns how many rows were written.
-pub(crate) async fn write(
-    bodies: Vec<Body<'_>>,
+pub(crate) async fn write<'a>(
+    bodies: Vec<Body<'a>>,
     tx: &Transaction<'_>,
     sql: &str,
 ) -> Result<u64, Fault> {
@@ -78,14 +82,15 @@ pub(crate) async fn write(
         };
     }
     let ids: Vec<Uuid> = bodies.iter().map(|body| body.name.ticket.uuid()).collect();
-    let kinds = column!(&str, |t| Some(t.kind.as_str()));
-    let kinds: Vec<&str> = kinds
-        .into_iter()
-        .map(|kind| kind.unwrap_or(KIND_UNKNOWN))
-        .collect();
+    let kind = |body: &Body<'a>| body.ticket.map_or(KIND_UNKNOWN, |t| t.kind.as_str());
+    let kinds: Vec<&str> = bodies.iter().map(kind).collect();
     let flows = column!(&str, |t| t.flow.as_ref().map(|flow| flow.as_str()));
     let keys = column!(&str, |t| t.key.as_ref().map(|key| key.as_str()));
-    let types = column!(&str, |t| t.payload.content_type.as_deref());
+    let types = column!(Cow<'_, str>, |t| t
+        .payload
+        .content_type
+        .as_deref()
+        .map(sayable));
     let deadlines = column!(i64, |t| t.deadline.map(Timestamp::as_micros));
     let created: Vec<i64> = bodies
         .iter()
@@ -104,8 +109,10 @@ pub(crate) async fn write(
         .iter()
         .map(|body| body.ticket.map_or(0, |t| t.lineage.depth.into()))
         .collect();
-    let traces = column!(&str, |t| t.trace.as_deref());
-    let payloads = column!(&[u8], |t| Some(&*t.payload.bytes));
+    let traces = column!(Cow<'_, str>, |t| t.trace.as_deref().map(sayable));
+    // What was too large to be carried was not shown, and does not run until somebody shows it.
+    let is_shown = |t: &Ticket| !wire::record::is_left_out(&t.payload);
+    let payloads = column!(&[u8], |t| is_shown(t).then_some(&*t.payload.bytes));
     let generations: Vec<i64> = bodies.iter().map(|b| b.name.generation.0.into()).collect();
     let hops: Vec<i64> = bodies.iter().map(|body| body.name.hop.0.into()).collect();
     let values: &Values = &[

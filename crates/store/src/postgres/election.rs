@@ -5,9 +5,9 @@ use super::connect::Connector;
 use super::fault::Fault;
 use super::ledger::{Books, doubt};
 use super::partitions::HISTORY;
+use super::repairs::{Repairs, Setting, lock_readable};
 use super::rows::{self, PUBLISHING};
 use super::submit::LEDGER_SHARD;
-use super::working::Working;
 use async_trait::async_trait;
 use domain::names::Holder;
 use domain::ports::{Election, Ledger, StoreError};
@@ -122,16 +122,23 @@ impl Postgres {
         let raise = "UPDATE leader SET term = term + 1, holder = $1 RETURNING term";
         let holder = self.shared.holder.as_str();
         let term = tx.query_one(raise, &[&holder]).await?.try_get(0)?;
+        let setting = Setting {
+            shard: LEDGER_SHARD,
+            now,
+            ..self.setting()
+        };
+        let mut repairs = Repairs::take_tripped(&tx, setting).await?;
         let publishing = "SELECT id FROM places WHERE state IN (1, 5) AND state = $1";
         let mut ids = Vec::new();
         for row in tx.query(publishing, &[&PUBLISHING]).await? {
             ids.push(rows::ticket_id(&row, 0)?);
         }
-        let mut working = Working::load(&tx, ids.clone()).await?;
+        let mut working = lock_readable(&tx, &ids).await?;
         for id in ids {
-            doubt(&mut working, id, now);
+            doubt((&mut working, &mut repairs), id, now);
         }
         working.write(&tx, LEDGER_SHARD).await?;
+        repairs.finish(&tx).await?;
         tx.commit().await?;
         Ok(term)
     }

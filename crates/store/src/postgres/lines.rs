@@ -2,11 +2,13 @@
 
 use super::fault::Fault;
 use super::rows;
+use super::text::sayable;
 use super::writing::{Values, execute};
 use crate::codes;
 use deadpool_postgres::Transaction;
 use domain::books::{Fact, Line};
 use domain::ticket::Name;
+use std::borrow::Cow;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -46,8 +48,8 @@ struct Facts<'a> {
     memory: Vec<Option<i64>>,
     cpu_user: Vec<Option<i64>>,
     cpu_system: Vec<Option<i64>>,
-    what: Vec<Option<&'a str>>,
-    why: Vec<Option<&'a str>>,
+    what: Vec<Option<Cow<'a, str>>>,
+    why: Vec<Option<Cow<'a, str>>>,
 }
 
 impl<'a> Facts<'a> {
@@ -85,8 +87,8 @@ impl<'a> Facts<'a> {
                 self.memory.push(None);
                 self.cpu_user.push(None);
                 self.cpu_system.push(None);
-                self.what.push(Some(what.as_str()));
-                self.why.push(Some(why.as_str()));
+                self.what.push(Some(sayable(what)));
+                self.why.push(Some(sayable(why)));
             }
         }
     }

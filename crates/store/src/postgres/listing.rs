@@ -3,6 +3,7 @@
 
 use super::fault::Fault;
 use super::rows::{self, place_columns, ticket_columns};
+use super::text::is_sayable;
 use crate::codes;
 use crate::narrowing::{Bound, Dialect, Exactly, Narrow};
 use domain::books::{Entry, State};
@@ -179,11 +180,6 @@ struct Places;
 /// How the tables of tickets are asked.
 pub(super) fn places() -> &'static dyn Dialect {
     &Places
-}
-
-/// Whether text can be bound: a server keeps none with this character in it.
-pub(super) fn is_sayable(text: &str) -> bool {
-    !text.contains('\0')
 }
 
 impl Dialect for Places {

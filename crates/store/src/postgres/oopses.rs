@@ -3,9 +3,10 @@
 
 use super::Postgres;
 use super::fault::Fault;
-use super::listing::{self, Slices, is_sayable};
+use super::listing::{self, Slices};
 use super::partitions::{self, OOPSES};
 use super::rows::{oops_id, oops_uuid, small};
+use super::text::{is_sayable, sayable};
 use crate::codes;
 use crate::narrowing::{Bound, Dialect, Exactly};
 use crate::oops_rows::{self, nearness};
@@ -15,7 +16,6 @@ use domain::oops::{OopsId, OopsPrefix, Report, Source};
 use domain::outcome::OutcomeKind;
 use domain::ports::{Listing, OopsError, Oopses, Page, Reporter, Retention, StoreError};
 use domain::ticket::TicketId;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_postgres::types::ToSql;
@@ -230,6 +230,7 @@ async fn write_rows(change: &Transaction<'_>, reports: &[&Report]) -> Result<(),
     fn all<'a, T>(reports: &[&'a Report], of: impl Fn(&'a Report) -> T) -> Vec<T> {
         reports.iter().map(|report| of(report)).collect()
     }
+    // The bodies, which are JSON, have a zero escaped.
     let values: [&(dyn ToSql + Sync); 16] = [
         &all(reports, |report| oops_uuid(report.id)),
         &all(reports, |report| report.name.ticket.uuid()),
@@ -256,14 +257,6 @@ async fn write_rows(change: &Transaction<'_>, reports: &[&Report]) -> Result<(),
 
 fn first_line(report: &Report) -> &str {
     report.failure.message.lines().next().unwrap_or_default()
-}
-
-/// The server keeps no text with a zero in it. The body, which is JSON, has it escaped.
-fn sayable(text: &str) -> Cow<'_, str> {
-    match is_sayable(text) {
-        true => text.into(),
-        false => text.replace('\0', "\u{FFFD}").into(),
-    }
 }
 
 /// The reports, slice by slice.

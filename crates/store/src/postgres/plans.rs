@@ -1,5 +1,6 @@
 //! [`Plans`]: what people see of breakers and release plans, and what they may do about them.
 
+mod dropping;
 mod told;
 
 use super::Postgres;
@@ -8,7 +9,6 @@ use super::partitions::HISTORY;
 use super::repairs::{self, Pick, Repairs, Setting};
 use super::rows;
 use super::submit::{notify, shard};
-use super::working::Working;
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use domain::breaker::{Breaker, Scope};
@@ -16,7 +16,6 @@ use domain::filter::Query;
 use domain::names::StageName;
 use domain::plan::{By, Choice, Draft, Order, Plan, PlanId, Release, Selection, Terms};
 use domain::ports::{PLANS_MAX, PlanError, PlanOrder, Plans, StoreError, Tripped};
-use domain::ticket::TicketId;
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use told::Told;
@@ -25,9 +24,6 @@ const BREAKERS: &str = "SELECT stage, scope, body FROM breakers
  WHERE $1::text IS NULL OR stage = $1 ORDER BY stage, scope";
 const PLANS: &str = "SELECT body FROM plans ORDER BY seq DESC LIMIT $1";
 const PLAN: &str = "SELECT body FROM plans WHERE id = $1";
-
-/// How many tickets are given up with one statement.
-const DROP_SLICE: usize = 1_000;
 
 /// What a transaction answers, when it may refuse.
 type Answered = Result<Result<Plan, PlanError>, Fault>;
@@ -66,8 +62,16 @@ impl Plans for Postgres {
     }
 
     async fn order(&self, id: PlanId, order: PlanOrder, by: &str) -> Result<Plan, PlanError> {
-        let carried_out = self.call_again(|| self.order_once(id, &order, by)).await;
-        carried_out?
+        let deed = match &order {
+            PlanOrder::Release(choice, terms) => Deed::Release(choice, terms.as_ref()),
+            PlanOrder::Pause => Deed::Pause,
+            PlanOrder::Resume => Deed::Resume,
+            PlanOrder::Stop => Deed::Stop,
+            PlanOrder::Drop(choice, reason) => {
+                return self.give_up(id, (choice, reason), by).await;
+            }
+        };
+        self.call_again(|| self.order_once(id, deed, by)).await?
     }
 }
 
@@ -129,12 +133,13 @@ impl Postgres {
         Ok(true)
     }
 
+    /// The tickets are told apart before the lock is taken, on which the leader waits for breakers
+    /// and plans: what moves meanwhile is like what moves right after.
     async fn freeze(&self, query: &Query, terms: &Terms, by: &str) -> Result<Plan, Fault> {
         let setting = self.setting();
         let now = setting.now;
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
-        let mut repairs = Repairs::take(&tx, setting, BTreeSet::new()).await?;
         let mut selection = Selection::asked(query, now);
         let (count, groups) = repairs::groups(&tx, &selection).await?;
         selection.count = count;
@@ -146,49 +151,43 @@ impl Postgres {
             repairs: None,
         };
         let plan = Plan::new(draft, By { who: by, at: now });
+        let mut repairs = Repairs::take(&tx, setting, BTreeSet::new()).await?;
         repairs.replaced(plan.clone(), true);
         repairs.finish(&tx).await?;
         tx.commit().await?;
         Ok(plan)
     }
 
-    async fn order_once(&self, id: PlanId, order: &PlanOrder, by: &str) -> Answered {
+    async fn order_once(&self, id: PlanId, order: Deed<'_>, by: &str) -> Answered {
         let setting = self.setting();
         let now = setting.now;
         let mut client = self.client().await?;
         let days = &self.shared.days;
         days.cover(&client, HISTORY, [now].into_iter(), now).await?;
         let tx = client.transaction().await?;
+        let left = match &order {
+            Deed::Release(choice, _) => left(&tx, id, choice).await?,
+            Deed::Pause | Deed::Resume | Deed::Stop => Left::default(),
+        };
         let mut repairs = Repairs::take(&tx, setting, BTreeSet::new()).await?;
-        let Some(row) = tx.query_opt(PLAN, &[&id.uuid()]).await? else {
+        let Some(mut plan) = read(&tx, id).await? else {
             return Ok(Err(PlanError::Unknown(id)));
         };
-        let mut plan = repairs::read_plan(&row)?;
         let who = By { who: by, at: now };
         let done = match order {
-            PlanOrder::Release(choice, terms) => {
-                let (left, out) = repairs::left_and_out(&tx, &plan).await?;
-                plan.counted(left, out, now);
-                let count = repairs::count(&tx, pick(&plan, choice)).await?;
+            Deed::Release(choice, terms) => {
+                let out = repairs::out(&tx, &plan).await?;
+                plan.counted(left.all, out, now);
                 let wanted = Release {
                     choice: choice.clone(),
-                    count,
-                    terms: terms.clone(),
+                    count: left.chosen,
+                    terms: terms.cloned(),
                 };
                 plan.release(wanted, who)
             }
-            PlanOrder::Pause => plan.pause(who),
-            PlanOrder::Resume => plan.resume(who),
-            PlanOrder::Stop => plan.stop(who),
-            PlanOrder::Drop(choice, reason) => match plan.drop_of(choice, reason, who) {
-                Ok(()) => {
-                    let why = (reason.as_str(), by);
-                    let count = give_up(&tx, setting, (&plan, choice), why).await?;
-                    plan.dropped(count, now);
-                    Ok(())
-                }
-                refused => refused,
-            },
+            Deed::Pause => plan.pause(who),
+            Deed::Resume => plan.resume(who),
+            Deed::Stop => plan.stop(who),
         };
         if let Err(refusal) = done {
             return Ok(Err(PlanError::Refused(refusal)));
@@ -201,48 +200,45 @@ impl Postgres {
     }
 }
 
+/// What is done to a plan with one transaction.
+#[derive(Clone, Copy)]
+enum Deed<'a> {
+    Release(&'a Choice, Option<&'a Terms>),
+    Pause,
+    Resume,
+    Stop,
+}
+
+/// How many of a plan's tickets are left, and of those that were chosen.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    all: u64,
+    chosen: u64,
+}
+
+/// Counts what is left of a plan, before the lock is taken: what waits since before a plan was made
+/// only becomes less, and a plan puts up with having been told too many.
+async fn left(tx: &Transaction<'_>, id: PlanId, choice: &Choice) -> Result<Left, Fault> {
+    let Some(plan) = read(tx, id).await? else {
+        return Ok(Left::default());
+    };
+    let all = repairs::count(tx, Pick::all(&plan.selection)).await?;
+    let chosen = match choice {
+        Choice::Everything => all,
+        Choice::Group(_) => repairs::count(tx, pick(&plan, choice)).await?,
+    };
+    Ok(Left { all, chosen })
+}
+
+async fn read(tx: &Transaction<'_>, id: PlanId) -> Result<Option<Plan>, Fault> {
+    let row = tx.query_opt(PLAN, &[&id.uuid()]).await?;
+    row.as_ref().map(repairs::read_plan).transpose()
+}
+
 const fn pick<'a>(plan: &'a Plan, choice: &'a Choice) -> Pick<'a> {
     Pick {
         selection: &plan.selection,
         choice,
         order: Order::OldestFirst,
     }
-}
-
-/// Gives up the tickets that are left of this choice; returns how many.
-async fn give_up(
-    tx: &Transaction<'_>,
-    setting: Setting<'_>,
-    (plan, choice): (&Plan, &Choice),
-    (reason, by): (&str, &str),
-) -> Result<u64, Fault> {
-    let mut count = 0;
-    loop {
-        let ids = repairs::find(tx, pick(plan, choice), DROP_SLICE).await?;
-        if ids.is_empty() {
-            return Ok(count);
-        }
-        let mut working = Working::load(tx, ids.clone()).await?;
-        for id in &ids {
-            drop_one(&mut working, *id, (setting, plan.id), (reason, by));
-        }
-        super::keys::pass_on(tx, &mut working, setting.now).await?;
-        working.write(tx, setting.shard).await?;
-        count += ids.len() as u64;
-    }
-}
-
-fn drop_one(
-    working: &mut Working,
-    id: TicketId,
-    (setting, plan): (Setting<'_>, PlanId),
-    (reason, by): (&str, &str),
-) {
-    let Some(placed) = working.get_mut(id) else {
-        return;
-    };
-    placed.drop_for((reason.into(), by.into()), setting.now);
-    let at = (placed.name, placed.stage.clone());
-    let why = format!("by {by}, with plan {plan}: {reason}");
-    working.tell(super::keys::note(at, setting.now, ("dropped", &why)));
 }

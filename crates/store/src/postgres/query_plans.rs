@@ -3,8 +3,11 @@
 use super::connect::PostgresConfig;
 use super::ledger::{DUE, FORGET_PLACES, FORGET_TICKETS, NEXT, OLDEST, OVERDUE, SUSPECTS, TRIALS};
 use super::{Postgres, keys, repairs, working};
+use domain::filter::Query;
 use domain::flow::Flows;
 use domain::names::Holder;
+use domain::plan::{Choice, Order, Selection};
+use domain::time::Timestamp;
 use std::sync::Arc;
 use testkit::clock::TestClock;
 use testkit::partners::or_skip;
@@ -42,8 +45,22 @@ async fn plan(client: &Client, types: &str, query: &str, values: &str) -> String
     lines.collect::<Vec<_>>().join("\n")
 }
 
-async fn open(server: &PostgresServer) -> Postgres {
-    let config = PostgresConfig::new(server.create_database("plans"));
+/// Few beside what waits, as a slice of a large plan is.
+const SLICE: usize = 20;
+/// Tickets that wait for each of six reasons, and one in a hundred for an answer that nobody may
+/// anticipate.
+const FILL_WAITING: &str = "
+    INSERT INTO tickets (id, kind, created_at, root, depth, payload, body_generation, body_hop)
+      SELECT gen_random_uuid(), 'ticket', n, gen_random_uuid(), 0, '', 1, 0
+      FROM generate_series(1, 40000) n;
+    INSERT INTO places (id, state, stage, generation, hop, attempt, since, reason)
+      SELECT id, 2, CASE WHEN seq % 3 = 0 THEN 'test' ELSE 'build' END, 1, 0, 1, seq,
+        CASE WHEN seq % 100 = 0 THEN 6 ELSE (ARRAY[1, 2, 3, 4, 5, 9])[1 + seq % 6] END
+      FROM tickets;
+    ANALYZE";
+
+async fn open(server: &PostgresServer, database: &str) -> Postgres {
+    let config = PostgresConfig::new(server.create_database(database));
     let clock = Arc::new(TestClock::new(1));
     let holder = Holder::new("controller/1").unwrap();
     let store = Postgres::open(config, Arc::new(Flows::default()), clock, holder);
@@ -55,7 +72,7 @@ async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
     let Some(server) = or_skip(PostgresServer::shared()) else {
         return;
     };
-    let store = open(&server).await;
+    let store = open(&server, "plans").await;
     let client = store.client().await.unwrap();
     client.batch_execute(FILL).await.unwrap();
     let id = "ARRAY['0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f'::uuid]";
@@ -69,7 +86,7 @@ async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
         ("bigint", NEXT, "100", "places_alone"),
         ("bigint", NEXT, "100", "places_due"),
         ("bigint", NEXT, "100", "places_overdue"),
-        ("bigint", SUSPECTS, "10", "places_waiting"),
+        ("bigint", SUSPECTS, "10", "places_waiting_since"),
         ("bigint, bigint", OVERDUE, "100, 10", "places_overdue"),
         ("bigint", OLDEST, "10", "places_ended"),
         ("uuid[]", FORGET_PLACES, id, "places_pkey"),
@@ -108,6 +125,51 @@ async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
         for table in ["places", "tickets"] {
             let scan = format!("Seq Scan on {table}");
             assert!(!plan.contains(&scan), "{query}:\n{plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn postgres_walks_through_the_tickets_of_a_plan_by_an_index_without_sorting_them() {
+    let Some(server) = or_skip(PostgresServer::shared()) else {
+        return;
+    };
+    let store = open(&server, "walks").await;
+    let client = store.client().await.unwrap();
+    client.batch_execute(FILL_WAITING).await.unwrap();
+    let (since, id) = (20_000, uuid::Uuid::nil());
+    for (query, types, values, parts) in [
+        ("is:parked", "bigint", "40000", 1),
+        ("is:parked -kind:a", "bigint", "40000", 1),
+        (
+            "is:parked stage:build",
+            "text, bigint, text",
+            "'build', 40000, 'build'",
+            1,
+        ),
+        ("", "bigint", "40000", 6),
+        ("a text", "bigint", "40000", 6),
+    ] {
+        let query: Query = query.parse().unwrap();
+        let selection = Selection::asked(&query, Timestamp::from_micros(40_000));
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let pick = repairs::Pick {
+                selection: &selection,
+                choice: &Choice::Everything,
+                order,
+            };
+            let [first, next] = repairs::asked(pick, (since, id), SLICE);
+            let after = format!("{types}, bigint, uuid");
+            let behind = format!("{values}, {since}, '{id}'");
+            for (sql, types, values) in [(first, types, values), (next, &after, &behind)] {
+                let plan = plan(&client, types, &sql, values).await;
+                let walks = plan.matches("places_waiting_since on places").count();
+                assert_eq!(walks, parts, "{query}:\n{plan}");
+                // At most the slices of each reason are sorted, never what they are cut from.
+                let sorts = plan.matches("Sort Key").count();
+                assert!(sorts <= usize::from(parts > 1), "{query}:\n{plan}");
+                assert!(!plan.contains("Seq Scan on places"), "{query}:\n{plan}");
+            }
         }
     }
 }

@@ -14,13 +14,15 @@ mod stored;
 mod sweeping;
 
 pub(super) use gates::Gated;
-pub(super) use moving::is_told;
 #[cfg(test)]
 pub(super) use moving::{CLOSE, HELD, HOLD, HOLD_TRIALS, OLDEST_HELD};
+pub(super) use moving::{is_told, lock_readable};
+#[cfg(test)]
+pub(super) use picking::asked;
 pub(super) use picking::{Pick, count, find, groups};
-pub(super) use releasing::left_and_out;
+pub(super) use releasing::out;
 pub(super) use stored::{Alert, alert, breaker, read_plan, roster};
-pub(super) use sweeping::sweep;
+pub(super) use sweeping::{readable, sweep};
 
 use super::fault::Fault;
 use super::keys::note;
@@ -69,6 +71,8 @@ struct Post {
     permits: u64,
     /// Something is to be written, whether the board says so or not.
     is_touched: bool,
+    /// There were more tickets to be held than one transaction holds.
+    is_half_held: bool,
 }
 
 /// A plan, and whether the table knows it as it is.
@@ -97,6 +101,8 @@ pub(super) struct Repaired {
     pub(super) control: bool,
     /// Whether something was done that the leader must look at.
     pub(super) is_news: bool,
+    /// Whether tickets that nothing holds any more are left to the next round.
+    pub(super) is_left: bool,
 }
 
 /// The breakers and plans that a transaction has in hand. The lock is held if there are any.
@@ -107,6 +113,8 @@ pub(super) struct Repairs<'a> {
     todo: VecDeque<Todo>,
     /// Gates of stages that have no breakers any more.
     ungated: Vec<StageName>,
+    /// How many slices of tickets it may still let go.
+    slices: u32,
     done: Repaired,
 }
 
@@ -126,9 +134,11 @@ impl<'a> Repairs<'a> {
             plans: BTreeMap::new(),
             todo: VecDeque::new(),
             ungated: Vec::new(),
+            slices: u32::MAX,
             done: Repaired {
                 control: false,
                 is_news: false,
+                is_left: false,
             },
         }
     }
@@ -144,6 +154,24 @@ impl<'a> Repairs<'a> {
         let mut repairs = Self::none(setting);
         repairs.load_more(tx, stages).await?;
         Ok(repairs)
+    }
+
+    /// The same of every stage where something has failed; nothing is locked if there is none.
+    pub(super) async fn take_tripped(
+        tx: &Transaction<'_>,
+        setting: Setting<'a>,
+    ) -> Result<Self, Fault> {
+        let stages = alert(tx).await?.stages;
+        match stages.is_empty() {
+            true => Ok(Self::none(setting)),
+            false => Self::take(tx, setting, stages).await,
+        }
+    }
+
+    /// Leaves tickets that nothing holds any more to the next round, if there are very many.
+    pub(super) const fn by_rounds(mut self) -> Self {
+        self.slices = moving::SLICES_MAX;
+        self
     }
 
     fn want(&mut self, stage: &StageName, actions: Vec<Action>) {

@@ -18,11 +18,19 @@ use domain::wait::{Condition, Reason, Wait};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+/// What a ticket is without what it carries, of `tickets t` and `places p`.
+macro_rules! fact_columns {
+    () => {
+        "t.id, p.generation, p.hop, p.attempt, p.stage, t.kind, t.flow, t.key, t.content_type, \
+         t.deadline, t.created_at, t.root, t.parent, t.depth, t.trace"
+    };
+}
+pub(crate) use fact_columns;
+
 /// The columns that [`ticket`] reads, of `tickets t` and `places p`.
 macro_rules! ticket_columns {
     () => {
-        "t.id, p.generation, p.hop, p.attempt, p.stage, t.kind, t.flow, t.key, t.content_type, \
-         t.deadline, t.created_at, t.root, t.parent, t.depth, t.trace, t.payload"
+        concat!($crate::postgres::rows::fact_columns!(), ", t.payload")
     };
 }
 pub(crate) use ticket_columns;

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::rows;
+use super::text::sayable;
 use super::working::{Releases, Steer, Sums, Working, waiting_sum};
 use super::writing::execute;
 use deadpool_postgres::Transaction;
@@ -42,6 +43,13 @@ const RELEASE: &str = "UPDATE places SET reason = 2, until = $3, since = $3, bec
  WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = $1 AND stage = $2
    AND (reason <> 5 OR mark IS NULL) ORDER BY id LIMIT $5 FOR UPDATE)";
 
+/// The same of what waited for anybody who takes it, at most so many: every beat of whoever does
+/// goes on with it. What somebody else has in hand is left to the next.
+const RELEASE_SOME: &str = "UPDATE places SET reason = 2, until = $3, since = $3, because = $4,
+   detail = NULL, mark = NULL
+ WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = $1 AND stage = $2
+   LIMIT $5 FOR UPDATE SKIP LOCKED)";
+
 /// Changes the desired state; returns the revision that is then in force if anything was changed.
 pub(crate) async fn write(working: &Working, tx: &Transaction<'_>) -> Result<Option<u64>, Fault> {
     if working.steers.is_empty() {
@@ -78,8 +86,8 @@ async fn put_hold(tx: &Transaction<'_>, stage: &StageName, hold: &Hold) -> Resul
         &[
             &stage.as_str(),
             &since,
-            &hold.reason,
-            &hold.by,
+            &sayable(&hold.reason),
+            &sayable(&hold.by),
             &version,
             &oops,
         ],
@@ -93,8 +101,13 @@ async fn put_gate(tx: &Transaction<'_>, stage: &StageName, gate: &Gate) -> Resul
     let number = permit.map(|permit| permit.number.cast_signed());
     let holder = permit.map(|permit| permit.holder.as_str());
     let since = gate.since.as_micros();
-    let values: [&(dyn ToSql + Sync); 5] =
-        [&stage.as_str(), &since, &gate.reason, &number, &holder];
+    let values: [&(dyn ToSql + Sync); 5] = [
+        &stage.as_str(),
+        &since,
+        &sayable(&gate.reason),
+        &number,
+        &holder,
+    ];
     Ok(execute(tx, GATE, &values).await? > 0)
 }
 
@@ -128,7 +141,11 @@ pub(crate) async fn release(
 ) -> Result<u64, Fault> {
     let mut released = 0;
     for ((stage, reason), (at, because)) in releases {
-        let ended = release_all(tx, (stage, *reason), (*at, because)).await?;
+        let (of, why) = ((stage, *reason), (*at, *because));
+        let ended = match reason {
+            Reason::Unclaimed => release_slice(tx, RELEASE_SOME, of, why).await?,
+            _ => release_all(tx, of, why).await?,
+        };
         let by = ended.cast_signed();
         let mut add = |what: i16, by: i64| {
             *sums.entry((stage.to_string(), what)).or_insert(0) += by;
@@ -142,23 +159,32 @@ pub(crate) async fn release(
 
 async fn release_all(
     tx: &Transaction<'_>,
-    (stage, reason): (&StageName, Reason),
-    (at, because): (Timestamp, &str),
+    of: (&StageName, Reason),
+    why: (Timestamp, &str),
 ) -> Result<u64, Fault> {
-    let (reason, at) = (rows::code_of_reason(reason), at.as_micros());
     let mut released = 0;
     loop {
-        let values = [
-            &reason as &(dyn ToSql + Sync),
-            &stage.as_str(),
-            &at,
-            &because,
-            &RELEASE_SLICE,
-        ];
-        let slice = execute(tx, RELEASE, &values).await?;
+        let slice = release_slice(tx, RELEASE, of, why).await?;
         released += slice;
         if slice < RELEASE_SLICE as u64 {
             return Ok(released);
         }
     }
+}
+
+async fn release_slice(
+    tx: &Transaction<'_>,
+    sql: &str,
+    (stage, reason): (&StageName, Reason),
+    (at, because): (Timestamp, &str),
+) -> Result<u64, Fault> {
+    let (reason, at) = (rows::code_of_reason(reason), at.as_micros());
+    let values = [
+        &reason as &(dyn ToSql + Sync),
+        &stage.as_str(),
+        &at,
+        &because,
+        &RELEASE_SLICE,
+    ];
+    execute(tx, sql, &values).await
 }

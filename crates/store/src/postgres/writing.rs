@@ -5,10 +5,12 @@ use super::fault::Fault;
 use super::lines::{self, Names};
 use super::rows::{self, Barrier, Placed};
 use super::steering;
+use super::text::sayable;
 use super::working::{Kept, Open, Sums, Working, Written};
 use deadpool_postgres::Transaction;
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
+use std::borrow::Cow;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -153,7 +155,7 @@ struct Columns<'a> {
     claimed: Vec<bool>,
     reasons: Vec<Option<i16>>,
     until: Vec<Option<i64>>,
-    because: Vec<Option<&'a str>>,
+    because: Vec<Option<Cow<'a, str>>>,
     details: Vec<Option<String>>,
     marks: Vec<Option<i64>>,
     oopses: Vec<Option<Uuid>>,
@@ -217,10 +219,10 @@ impl<'a> Columns<'a> {
         let until = condition.and_then(|condition| condition.until());
         self.reasons.push(reason);
         self.until.push(until.map(Timestamp::as_micros));
-        self.because
-            .push(because.or(dropped.map(|(why, _)| why.as_str())));
-        self.details
-            .push(detail.or_else(|| dropped.map(|(_, by)| by.clone())));
+        let because = because.or(dropped.map(|(why, _)| why.as_str()));
+        self.because.push(because.map(sayable));
+        let by = dropped.map(|(_, by)| sayable(by).into_owned());
+        self.details.push(detail.or(by));
         self.marks.push(mark);
         self.oopses
             .push(wait.and_then(|wait| wait.oops).map(rows::oops_uuid));
@@ -266,7 +268,7 @@ async fn write_attempts(working: &Working, tx: &Transaction<'_>) -> Result<(), F
         let names = Names::of(opened.iter().map(|open| &open.name));
         let stages: Vec<&str> = opened.iter().map(|open| open.stage.as_str()).collect();
         let holders: Vec<&str> = opened.iter().map(|open| open.holder.as_str()).collect();
-        let hosts: Vec<&str> = opened.iter().map(|open| open.hostname.as_str()).collect();
+        let hosts: Vec<_> = opened.iter().map(|open| sayable(&open.hostname)).collect();
         let versions: Vec<&str> = opened.iter().map(|open| open.version.as_str()).collect();
         let started: Vec<i64> = opened
             .iter()

@@ -36,6 +36,15 @@ impl StageQueue {
         self.lock().leases.len() as u64
     }
 
+    /// Whether somebody has this ticket, or had started it and will be asked about it.
+    pub(crate) fn is_taken(&self, seq: i64) -> bool {
+        let inner = self.lock();
+        let mut leases = inner.leases.values();
+        let mut here = inner.buffer.iter();
+        leases.any(|lease| lease.loaded.seq == seq)
+            || here.any(|loaded| loaded.seq == seq && loaded.had.is_some())
+    }
+
     /// The last permit under which a ticket was taken; 0 if none ever was.
     pub(crate) fn permit_used(&self) -> u64 {
         self.lock().permit_used

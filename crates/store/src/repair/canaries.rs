@@ -96,7 +96,7 @@ pub(super) fn check(
 ) -> Result<(), Fault> {
     let number = canary.number;
     let is_out = match canary.name {
-        Some(name) => is_out(db, name)?,
+        Some(name) => is_out(books, db, (stage, scope), name)?,
         None => !is_used(books, stage, number),
     };
     if !is_out {
@@ -113,10 +113,58 @@ pub(super) fn check(
     }
 }
 
-fn is_out(db: &Connection, name: Name) -> Result<bool, Fault> {
-    let suspect = Some(codes::of_reason(Reason::Suspect));
+fn is_out(
+    books: &Books,
+    db: &Connection,
+    (stage, scope): (i64, Scope),
+    name: Name,
+) -> Result<bool, Fault> {
     let found = Found::by_id(db, name.ticket)?.filter(|found| found.name == name);
-    Ok(found.is_some_and(|found| found.state == codes::RUNNABLE || found.reason == suspect))
+    let Some(found) = found else {
+        return Ok(false);
+    };
+    Ok(match scope {
+        _ if is_suspect(&found) => true,
+        Scope::Signature(_) => found.state == codes::RUNNABLE,
+        // That of a stage has a name since somebody had it. In the queue again it is like all
+        // others there, and its permit is used.
+        Scope::Stage => {
+            let queue = books.boards.stage(stage);
+            let queue = queue.and_then(|name| books.queues.find(name));
+            let is_taken = queue.is_some_and(|queue| queue.is_taken(found.seq));
+            is_taken && found.state == codes::RUNNABLE
+        }
+    })
+}
+
+fn is_suspect(found: &Found) -> bool {
+    found.reason == Some(codes::of_reason(Reason::Suspect))
+}
+
+/// The canary of a stage that the last process had started, but of which it left no word behind:
+/// after a power loss, or without its intent file. What became of it nobody will tell.
+pub(super) fn lose(
+    books: &mut Books,
+    db: &Connection,
+    stage: i64,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let breaker = books
+        .boards
+        .at(stage)
+        .and_then(|it| it.breaker(Scope::Stage));
+    let canary = breaker.and_then(|it| it.canary());
+    let Some((number, name)) = canary.and_then(|it| Some((it.number, it.name?))) else {
+        return Ok(());
+    };
+    let found = Found::by_id(db, name.ticket)?;
+    let is_case = found.is_some_and(|found| found.name == name && is_suspect(&found));
+    if is_case {
+        return Ok(());
+    }
+    with_board(books, db, stage, now, |board| {
+        board.lost(Scope::Stage, number, now)
+    })
 }
 
 /// Whether somebody has taken a delivery under this permit.

@@ -6,6 +6,7 @@ use crate::error::Fault;
 use crate::queue::Allowance;
 use crate::spot::REPAIR;
 use domain::control::Gate;
+use domain::names::StageName;
 use domain::signature::SignatureId;
 use domain::time::Timestamp;
 use domain::wait::Reason;
@@ -109,6 +110,19 @@ pub(super) fn shut_gate(books: &mut Books, stage: i64, reason: String, now: Time
         books.allow(name.clone(), Allowance::Exactly(0));
         books.control.gate(name, Some(gate));
     }
+}
+
+/// Nothing of the stage is let in for now, whether its gate was shut or not.
+pub(crate) fn rest_gate(books: &mut Books, stage: &StageName, why: &str, now: Timestamp) {
+    let gates = &books.control.snapshot().gates;
+    let mut gate = gates.get(stage).cloned().unwrap_or_else(|| Gate {
+        since: now,
+        reason: why.to_owned(),
+        permit: None,
+    });
+    gate.permit = None;
+    books.allow(stage.clone(), Allowance::Exactly(0));
+    books.control.gate(stage.clone(), Some(gate));
 }
 
 /// The stage takes what it likes.

@@ -1,17 +1,19 @@
 //! What is put right about breakers when the folder is opened: they may be configured otherwise
 //! now, and what cannot be read must not hold anything for ever.
 
-use super::{holding, with_board};
+use super::{BREAKER, canaries, holding, with_board};
+use crate::boards;
 use crate::books::Books;
 use crate::error::Fault;
 use crate::queue::Allowance;
 use domain::breaker::{Scope, State};
 use domain::control::Gate;
 use domain::names::StageName;
-use domain::plan::{self, PlanId, Why};
+use domain::plan::{self, By, Plan, PlanId, Why};
 use domain::signature::SignatureId;
 use domain::time::Timestamp;
 use rusqlite::Connection;
+use std::collections::BTreeSet;
 
 /// Puts everything right. The caller commits, then tells.
 pub(crate) fn put_right(books: &mut Books, db: &Connection, now: Timestamp) -> Result<(), Fault> {
@@ -19,11 +21,15 @@ pub(crate) fn put_right(books: &mut Books, db: &Connection, now: Timestamp) -> R
     books.boards.load(db, &flows)?;
     forget_others(books, db)?;
     let stages: Vec<i64> = books.boards.stages().into_keys().collect();
-    for stage in stages {
-        stop_lost_plans(books, db, stage, now)?;
+    for stage in &stages {
+        stop_lost_plans(books, db, *stage, now)?;
     }
     let_go(books, db, now)?;
+    halt_lost_releases(books, db, now)?;
     put_gates_right(books, now);
+    for stage in stages {
+        canaries::lose(books, db, stage, now)?;
+    }
     Ok(())
 }
 
@@ -89,23 +95,59 @@ fn let_go(books: &Books, db: &Connection, now: Timestamp) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether a plan releases the queue of the stage in steps. What it had let in is let in again:
-/// nobody knows any more how much of it was taken.
-fn is_let_in(books: &mut Books, stage: &StageName) -> bool {
-    let is_of_stage = |plan: &&plan::Plan| {
-        let selection = &plan.selection;
-        selection.source == plan::Source::Queue && selection.stage.as_ref() == Some(stage)
-    };
-    let plans = books.boards.live_plans().filter(is_of_stage);
-    let out = plans.map(|plan| plan.counts.out()).sum::<u64>();
-    let is_let_in = books.boards.live_plans().any(|plan| is_of_stage(&plan));
-    if is_let_in {
-        books.allow(stage.clone(), Allowance::Exactly(out));
+/// The release of a queue goes on only if the breaker of its stage waits for it: nobody else opens
+/// the gate when it is done.
+fn halt_lost_releases(books: &mut Books, db: &Connection, now: Timestamp) -> Result<(), Fault> {
+    let stages = books.boards.stages().into_keys();
+    let awaited = stages.filter_map(|id| {
+        let breaker = books.boards.at(id)?.breaker(Scope::Stage)?;
+        match breaker.state {
+            State::Releasing { plan, .. } => plan,
+            State::Closed { .. } | State::Open { .. } | State::Probing { .. } => None,
+        }
+    });
+    let awaited: BTreeSet<PlanId> = awaited.collect();
+    let of_queues = books.boards.live_plans().filter(|plan| of_queue(plan));
+    let lost = of_queues.filter(|plan| !awaited.contains(&plan.id));
+    for (id, stage) in lost.map(halted).collect::<Vec<_>>() {
+        let rules = stage.and_then(|stage| books.flows.stage(&stage)?.breaker);
+        let who = match rules {
+            None => "configuration",
+            Some(_) => "the loss of its breaker",
+        };
+        let by = By {
+            who: BREAKER,
+            at: now,
+        };
+        let why = Why::Person(who.into());
+        books
+            .boards
+            .with_plan(db, id, |plan| plan.halt(why, by).ok())?;
     }
-    is_let_in
+    Ok(())
 }
 
-/// The gates that are shut are those of the stages that are held.
+fn halted(plan: &Plan) -> (PlanId, Option<StageName>) {
+    (plan.id, plan.selection.stage.clone())
+}
+
+/// Whether it releases a queue, or will when it is resumed.
+fn of_queue(plan: &Plan) -> bool {
+    plan.selection.source == plan::Source::Queue && boards::is_under_way(plan)
+}
+
+/// How much of its queue a stage may take that is being released in steps. What it had let in is
+/// let in again: nobody knows any more how much of it was taken.
+fn let_in(books: &Books, stage: &StageName) -> Option<Allowance> {
+    let mut plans = books.boards.live_plans();
+    let plan = plans.find(|it| of_queue(it) && it.selection.stage.as_ref() == Some(stage))?;
+    Some(Allowance::Exactly(match plan.state {
+        plan::State::Running => plan.counts.out(),
+        _ => 0,
+    }))
+}
+
+/// The gates that are shut are those of the stages that are held, or let in in steps.
 fn put_gates_right(books: &mut Books, now: Timestamp) {
     let held = books.boards.stages().into_iter().filter(|(id, _)| {
         let board = books.boards.at(*id);
@@ -113,10 +155,20 @@ fn put_gates_right(books: &mut Books, now: Timestamp) {
     });
     let held: Vec<(i64, StageName)> = held.collect();
     let shut = books.control.snapshot().gates.clone();
-    for stage in shut.keys() {
-        if held.iter().all(|(_, name)| name != stage) && !is_let_in(books, stage) {
-            books.control.gate(stage.clone(), None);
+    for (stage, gate) in &shut {
+        if held.iter().any(|(_, name)| name == stage) {
+            continue;
         }
+        let allowance = let_in(books, stage);
+        // The permit of the canary has been used, by a process that is no more.
+        let kept = allowance.map(|_| Gate {
+            permit: None,
+            ..gate.clone()
+        });
+        if let Some(allowance) = allowance {
+            books.allow(stage.clone(), allowance);
+        }
+        books.control.gate(stage.clone(), kept);
     }
     for (id, stage) in held {
         let breaker = books.boards.at(id).and_then(|it| it.breaker(Scope::Stage));

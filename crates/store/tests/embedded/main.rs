@@ -6,6 +6,7 @@ mod support;
 
 mod disk;
 mod files;
+mod gates;
 mod lists;
 mod load;
 mod mended;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-const MANY: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+pub(crate) const MANY: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
 fn frail() -> Flows {
     let frail = Stage {
@@ -48,11 +48,11 @@ async fn holding(count: usize) -> Bench {
     bench
 }
 
-fn done() -> Outcome {
+pub(crate) fn done() -> Outcome {
     Outcome::Done(Done::default())
 }
 
-async fn settle(bench: &Bench, group: Vec<Settlement>) {
+pub(crate) async fn settle(bench: &Bench, group: Vec<Settlement>) {
     let settled = bench.store.settle(group).await.unwrap();
     assert!(settled.iter().all(|it| *it == Settled::Applied));
 }
@@ -62,7 +62,7 @@ async fn held(bench: &Bench) -> u64 {
     balance.waiting.get(&Reason::Held).copied().unwrap_or(0)
 }
 
-fn serving(version: &str) -> Serving {
+pub(crate) fn serving(version: &str) -> Serving {
     let holders = BTreeSet::from([support::holder()]);
     let versions = BTreeMap::from([(Version::new(version).unwrap(), holders)]);
     Serving::from([(stage("frail"), versions)])

@@ -45,8 +45,32 @@ async fn postgres_gives_the_permit_to_one_who_serves_the_wanted_version() {
     due(&ledger, bench.now().plus(Duration::from_secs(1))).await;
     let snapshot = store.snapshot().await.unwrap();
     let permit = snapshot.gates[&stage("frail")].permit.clone().unwrap();
-    assert_eq!((permit.number, permit.holder), (2, holder("a")));
+    assert_eq!((permit.number, permit.holder), (2, holder("z")));
     bench.assert_balanced(&store).await;
+}
+
+/// One of them may be alive and have no slot free for hours.
+#[tokio::test]
+async fn postgres_gives_permits_in_turn_to_those_who_serve_the_wanted_version() {
+    let Some(bench) = bench() else { return };
+    let (store, ledger) = bench.leading().await;
+    bench.held((&store, &ledger), 20).await;
+    let mut both = serving("v2", &["a", "b", "c"]);
+    let versions = both.get_mut(&stage("frail")).unwrap();
+    let v1 = Version::new("v1").unwrap();
+    versions.insert(v1, BTreeSet::from([holder("ab")]));
+    ledger.serving(both, bench.now()).await.unwrap();
+    let mut holders = Vec::new();
+    for _ in 0..4 {
+        for seconds in [0, 1] {
+            due(&ledger, bench.now().plus(Duration::from_secs(seconds))).await;
+        }
+        let snapshot = store.snapshot().await.unwrap();
+        let permit = snapshot.gates[&stage("frail")].permit.clone().unwrap();
+        holders.push(permit.holder.to_string());
+        bench.clock.skip(PROBE * 3 / 2);
+    }
+    assert_eq!(holders, ["a", "b", "c", "a"]);
 }
 
 /// The worker has used its permit, and waits for another; the books have heard of no start that

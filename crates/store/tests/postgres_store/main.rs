@@ -3,11 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod canaries;
 mod deaths;
 mod gates;
 mod ledger;
+mod plans;
+mod releases;
 mod repair;
 mod server;
+mod slices;
 mod support;
 mod trials;
 mod waits;
+mod words;

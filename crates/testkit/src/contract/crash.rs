@@ -1,6 +1,7 @@
 //! Promises about the death of a process.
 
 use super::Stand;
+use super::shop::{Shop, good};
 use super::stand::{failed, holder};
 use domain::outcome::Outcome;
 use domain::wait::{Condition, Reason};
@@ -8,6 +9,7 @@ use domain::wait::{Condition, Reason};
 super::suite!(crash_contract crash ($)
     what_was_accepted_survives,
     what_was_running_is_a_suspect,
+    a_death_is_laid_to_the_version_that_ran,
     what_was_only_in_hand_is_delivered_again_as_fresh,
     what_was_settled_stays_settled,
     what_waits_goes_on_waiting,
@@ -39,6 +41,22 @@ pub async fn what_was_running_is_a_suspect(mut stand: Stand) {
     assert_eq!(stand.entry(name.ticket).await.ticket.name, name);
     let mut consumer = stand.consume("build", 1).await;
     stand.nothing(&mut *consumer).await;
+}
+
+/// Whoever serves the stage now had nothing to do with it.
+pub async fn a_death_is_laid_to_the_version_that_ran(stand: Stand) {
+    let mut shop = Shop::open(stand).await;
+    shop.submit("well", 1).await;
+    let taken = shop.take(1).await;
+    let broker = shop.stand.world().broker();
+    let started = broker.start(taken, &shop.start_now()).await;
+    shop.crash().await;
+    drop(started);
+    shop.deploy("2", good).await;
+    let scene = shop.stand.case().await.scene;
+    let scene = scene.expect("the books know who ran it");
+    assert_eq!(scene.version.as_str(), "1");
+    assert_eq!(scene.holder, holder());
 }
 
 /// What was only in hand is never charged.

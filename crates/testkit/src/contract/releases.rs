@@ -1,14 +1,15 @@
 //! Promises of release plans: how many waiting tickets go on, and who decides it.
 
 use super::Stand;
+use super::plans::{WHO, everything, make, order, park, parked, plan, refused, terms};
 use super::shop::{Shop, bad, done, good};
-use super::stand::{pending_for, rejected};
+use super::stand::pending_for;
 use domain::books::{Place, State};
 use domain::names::Kind;
 use domain::outcome::Outcome;
-use domain::plan::{Choice, Counts, Order, Plan, PlanId, Refusal, Source, Terms};
+use domain::plan::{Choice, Counts, Order, PlanId, Refusal, Source, Terms};
 use domain::ports::{Action, PlanError, PlanOrder};
-use domain::ticket::{Ticket, TicketId};
+use domain::ticket::Ticket;
 use domain::wait::Reason;
 use std::time::Duration;
 use uuid::Uuid;
@@ -34,72 +35,6 @@ super::suite!(releases_contract releases ($)
     an_order_to_no_plan_is_refused,
     the_newest_plan_comes_first,
 );
-
-const WHO: &str = "ann";
-
-fn terms(ramp: &str) -> Terms {
-    Terms {
-        ramp: ramp.parse().expect("a case writes valid ramps"),
-        ..Terms::default()
-    }
-}
-
-/// A stage without breakers, and so many tickets that are parked there.
-async fn parked(stand: Stand, count: usize) -> (Shop, Vec<TicketId>) {
-    let mut shop = Shop::at(stand, "build").await;
-    let mut ids = Vec::new();
-    for _ in 0..count {
-        ids.push(park(&mut shop, |ticket| ticket).await);
-        shop.stand.skip(Duration::from_millis(10));
-    }
-    shop.deploy("2", good).await;
-    (shop, ids)
-}
-
-async fn park(shop: &mut Shop, change: impl FnOnce(Ticket) -> Ticket) -> TicketId {
-    let ticket = change(shop.ticket("sick"));
-    let id = ticket.id();
-    shop.stand.submit_all(vec![ticket]).await;
-    shop.deploy("1", |_| rejected()).await;
-    assert_eq!(shop.work().await, 1);
-    shop.stand.waits_as(id, Reason::Parked).await;
-    id
-}
-
-async fn make(shop: &Shop, query: &str, terms: Terms) -> Plan {
-    let query = query.parse().expect("a case writes valid queries");
-    let made = shop.stand.world().plans().make(query, terms, WHO).await;
-    made.expect("the plan is made")
-}
-
-async fn order(shop: &Shop, id: PlanId, order: PlanOrder) -> Plan {
-    let ordered = shop.stand.world().plans().order(id, order, WHO).await;
-    ordered.expect("the order is carried out")
-}
-
-async fn refused(shop: &Shop, id: PlanId, order: PlanOrder) -> Refusal {
-    let before = plan(shop, id).await;
-    let refused = shop.stand.world().plans().order(id, order, WHO).await;
-    assert_eq!(
-        plan(shop, id).await,
-        before,
-        "a refused order changes nothing"
-    );
-    match refused {
-        Err(PlanError::Refused(refusal)) => refusal,
-        other => panic!("expected a refusal, got {other:?}"),
-    }
-}
-
-async fn plan(shop: &Shop, id: PlanId) -> Plan {
-    let plan = shop.stand.world().plans().plan(id).await;
-    let plan = plan.expect("the plans can be read");
-    plan.unwrap_or_else(|| panic!("plan {id} is kept"))
-}
-
-const fn everything() -> PlanOrder {
-    PlanOrder::Release(Choice::Everything, None)
-}
 
 /// What comes to wait later is not in it.
 pub async fn a_plan_freezes_what_waits_now_and_releases_nothing(stand: Stand) {

@@ -7,10 +7,7 @@ use domain::books::{Place, State};
 use domain::breaker::Scope;
 use domain::delivery::Incoming;
 use domain::ports::Action;
-use domain::retry::Chance;
-use domain::settlement::Decision;
 use domain::ticket::Name;
-use domain::verdict::judge;
 use domain::wait::{Condition, Reason};
 
 super::suite!(repair_contract repair ($)
@@ -33,6 +30,7 @@ super::suite!(repair_contract repair ($)
     a_canary_that_is_cancelled_makes_room_for_the_next,
     a_held_ticket_can_be_retried_by_hand,
     attempts_that_died_with_their_process_count,
+    a_clock_that_is_put_back_holds_nobody_for_ever,
 );
 
 /// Those that had begun to back off are held with the one that was too many.
@@ -378,21 +376,20 @@ async fn die(shop: &mut Shop) {
         other => panic!("expected a suspect, got {other:?}"),
     };
     shop.stand.settle(doubted).await;
-    let waits = shop.stand.world().waits();
-    let cases = waits.cases(shop.stand.now(), super::stand::count(10)).await;
-    let case = cases.expect("the waits can be read").remove(0);
-    let rules = shop.stand.flows().stage(&case.ticket.stage);
-    let decision = Decision {
-        stage: rules.expect("the stage is configured"),
-        flows: shop.stand.flows(),
-        now: shop.stand.now(),
-        chance: Chance::new(0.5),
-    };
-    let judgement = judge(&case, &Stand::scene(), &decision);
-    let judgement = judgement.expect("it is the controller's to judge");
-    let report = judgement.report.expect("an attempt died");
-    let recorded = shop.stand.world().oopses().record(report).await;
-    recorded.expect("the report is durable");
-    let judged = waits.judge(vec![judgement.verdict]).await;
-    assert_eq!(judged.expect("the verdict is carried out"), 1);
+    let case = shop.stand.case().await;
+    shop.stand.pass_judgement(&case).await;
+}
+
+/// Plans of what began to wait later than now would be made, and done with, without end.
+pub async fn a_clock_that_is_put_back_holds_nobody_for_ever(stand: Stand) {
+    let mut shop = Shop::open(stand).await;
+    shop.stand.skip(PROBE * 60);
+    let ids = shop.trip().await;
+    shop.stand.put_back(PROBE * 30);
+    shop.deploy("2", good).await;
+    assert_eq!(shop.run().await, [1, 1, 3]);
+    for id in ids {
+        assert_eq!(shop.stand.place(id).await.state(), State::Done);
+    }
+    assert_eq!(shop.plans().await.len(), 1);
 }

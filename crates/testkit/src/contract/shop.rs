@@ -1,10 +1,12 @@
 //! A stage that fails, and what repairs it: the work at `frail`, as one process does it.
 
 use super::Stand;
+use super::stages::stages;
 use super::stand::{count, stage};
 use domain::books::{Fact, Line, Place};
 use domain::breaker::Scope;
 use domain::delivery::{Delivery, Incoming, Received, Start};
+use domain::flow::{Flows, Stage};
 use domain::names::{Holder, Version};
 use domain::oops::Scene;
 use domain::outcome::{Done, Failure, Outcome};
@@ -96,6 +98,19 @@ impl Shop {
     /// The process dies, and the next one takes over.
     pub(super) async fn crash(&mut self) {
         self.stand.crash().await;
+        self.consumer = self.stand.consume(self.at, ROUND_MAX).await;
+    }
+
+    /// The process dies, and in the next one the breakers are turned off.
+    pub(super) async fn crash_without_breakers(&mut self) {
+        let plain = |it| Stage {
+            breaker: None,
+            ..it
+        };
+        let stages = stages().into_iter().map(plain).collect();
+        let flows = Flows::new(stages, BTreeMap::new());
+        let flows = flows.expect("there is no flow to fit");
+        self.stand.restart_as(flows).await;
         self.consumer = self.stand.consume(self.at, ROUND_MAX).await;
     }
 

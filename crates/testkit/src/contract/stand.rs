@@ -113,6 +113,10 @@ impl Stand {
         self.clock.skip(length);
     }
 
+    pub(super) fn put_back(&self, length: Duration) {
+        self.clock.put_back(length);
+    }
+
     /// The process dies; the next one is configured alike.
     pub(super) async fn crash(&mut self) {
         self.world.restart(Arc::clone(&self.flows)).await;
@@ -120,7 +124,13 @@ impl Stand {
 
     /// The process dies; the next one has one more stage.
     pub(super) async fn restart_with(&mut self, name: &str) {
-        self.flows = Arc::new(Self::flows_with(vec![Stage::new(stage(name))]));
+        self.restart_as(Self::flows_with(vec![Stage::new(stage(name))]))
+            .await;
+    }
+
+    /// The process dies; the next one is configured so.
+    pub(super) async fn restart_as(&mut self, flows: Flows) {
+        self.flows = Arc::new(flows);
         self.crash().await;
     }
 

@@ -19,8 +19,8 @@ pub use endings::{
     a_crash_on_trial_is_charged_and_tried_again,
     a_process_that_dies_with_one_in_it_charges_that_one,
     a_process_that_dies_with_others_in_it_charges_nobody,
-    a_trial_that_was_broken_off_is_made_again, an_orderly_end_ends_the_trial,
-    what_is_handed_back_unstarted_is_still_on_trial,
+    a_trial_that_was_broken_off_is_made_again, an_attempt_that_never_began_ends_no_trial,
+    an_orderly_end_ends_the_trial, what_is_handed_back_unstarted_is_still_on_trial,
 };
 
 super::suite!(trials_contract trials ($)
@@ -37,6 +37,7 @@ super::suite!(trials_contract trials ($)
     a_process_that_dies_with_others_in_it_charges_nobody,
     a_process_that_dies_with_one_in_it_charges_that_one,
     an_orderly_end_ends_the_trial,
+    an_attempt_that_never_began_ends_no_trial,
     a_crash_on_trial_is_charged_and_tried_again,
     a_trial_that_was_broken_off_is_made_again,
     what_is_handed_back_unstarted_is_still_on_trial,

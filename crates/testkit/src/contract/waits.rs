@@ -206,7 +206,11 @@ pub async fn a_pending_ticket_is_a_case_when_it_is_overdue(stand: Stand) {
     stand.skip(SECOND);
     let found = cases(&stand).await;
     assert_eq!(found.len(), 1);
+    let ran_on = Stand::scene().version.clone();
+    assert_eq!(found[0].version, Some(ran_on.clone()));
     let verdict = verdict(&stand, &found[0]).await;
+    let died = verdict.died.as_ref().expect("an attempt has failed");
+    assert_eq!(died.version, ran_on, "and no other version is to blame");
     assert_eq!(pass(&stand, vec![verdict]).await, 1);
     stand.waits_as(id, Reason::Backoff).await;
 }

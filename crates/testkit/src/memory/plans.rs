@@ -123,8 +123,9 @@ impl State {
                 plan.dropped(count, by.at);
             }
         }
-        self.plans.insert(id, plan);
+        self.plans.insert(id, plan.clone());
         self.attention = true;
+        self.move_gate(&plan, by.at);
         self.tell_board(id, by.at);
         self.plans.get(&id).cloned().ok_or(PlanError::Unknown(id))
     }

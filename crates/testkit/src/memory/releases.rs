@@ -3,6 +3,7 @@
 use super::state::{Row, State};
 use domain::books::Place;
 use domain::breaker::Scope;
+use domain::control::Gate;
 use domain::filter::Query;
 use domain::names::StageName;
 use domain::plan::{
@@ -33,11 +34,14 @@ impl State {
         (scope, terms): (Scope, Terms),
         now: Timestamp,
     ) -> PlanId {
-        let (source, signature, count) = match scope {
-            Scope::Stage => (Source::Queue, None, self.queued_at(stage)),
+        let (source, signature, count, newest) = match scope {
+            Scope::Stage => (Source::Queue, None, self.queued_at(stage), None),
             Scope::Signature(signature) => {
-                let count = self.held_by(stage, scope).len() as u64;
-                (Source::Waiting(Reason::Held), Some(signature), count)
+                let held = self.held_by(stage, scope);
+                let newest = held.last().and_then(|id| self.rows.get(id));
+                let newest = newest.map(|row| row.entry.place.since());
+                let source = Source::Waiting(Reason::Held);
+                (source, Some(signature), held.len() as u64, newest)
             }
         };
         let selection = Selection {
@@ -45,7 +49,8 @@ impl State {
             stage: Some(stage.clone()),
             signature,
             filter: String::new(),
-            cutoff: now,
+            // A clock that was put back must not leave anybody out: it would never be its turn.
+            cutoff: newest.map_or(now, |newest| newest.max(now)),
             count,
         };
         let id = self.plan_id(now);
@@ -105,14 +110,21 @@ impl State {
             repairs: None,
         };
         let plan = Plan::new(draft, by);
+        self.make_room(plans_max);
         self.chosen.insert(plan.id, chosen.into_iter().collect());
         self.plans.insert(plan.id, plan.clone());
-        while self.plans.len() > plans_max {
-            let gone = self.plans.pop_first();
-            self.chosen
-                .retain(|id, _| gone.as_ref().is_none_or(|(gone, _)| gone != id));
-        }
         plan
+    }
+
+    /// The oldest plans that have nothing to do any more make room for one.
+    fn make_room(&mut self, plans_max: usize) {
+        let excess = (self.plans.len() + 1).saturating_sub(plans_max);
+        let resting = self.plans.values().filter(|plan| !is_live(plan));
+        let gone: Vec<PlanId> = resting.map(|plan| plan.id).take(excess).collect();
+        for id in gone {
+            self.plans.remove(&id);
+            self.chosen.remove(&id);
+        }
     }
 
     fn groups(&self, chosen: &[TicketId]) -> Groups {
@@ -245,6 +257,34 @@ impl State {
         self.tell_board(plan.id, now);
     }
 
+    /// A person has paused the release of a queue, or resumed it.
+    pub(super) fn move_gate(&mut self, plan: &Plan, now: Timestamp) {
+        let (Source::Queue, Some(stage)) = (plan.selection.source, &plan.selection.stage) else {
+            return;
+        };
+        match plan.state {
+            Progress::Paused => self.shut_for(plan.id, stage, now),
+            Progress::Running if plan.is_wide_open() && plan.allow(now) == 0 => {
+                self.open_gate(stage);
+            }
+            Progress::Running => self.count_books(plan, now),
+            Progress::Ready | Progress::Stopped(_) | Progress::Done => {}
+        }
+    }
+
+    /// Nothing of the queue is let in.
+    fn shut_for(&mut self, plan: PlanId, stage: &StageName, now: Timestamp) {
+        self.allowed.remove(stage);
+        let gate = self.snapshot.gates.entry(stage.clone());
+        let gate = gate.or_insert_with(|| Gate {
+            since: now,
+            reason: format!("its release is paused: plan {plan}"),
+            permit: None,
+        });
+        gate.permit = None;
+        self.snapshot.revision += 1;
+    }
+
     fn count_books(&mut self, plan: &Plan, now: Timestamp) {
         let (left, out) = self.left_and_out(plan);
         if let (Source::Queue, Some(stage)) = (plan.selection.source, &plan.selection.stage)
@@ -277,7 +317,8 @@ impl State {
         let is_queue = |plan: &&Plan| {
             let selection = &plan.selection;
             let is_here = selection.stage.as_ref() == Some(stage);
-            selection.source == Source::Queue && is_here && plan.state == Progress::Running
+            let is_under_way = matches!(plan.state, Progress::Running | Progress::Paused);
+            selection.source == Source::Queue && is_here && is_under_way
         };
         told.extend(self.plans.values().filter(is_queue).map(|plan| plan.id));
         for id in &told {
@@ -332,6 +373,12 @@ impl Row {
     }
 }
 
+/// Whether a plan has something to do, or to hear.
+fn is_live(plan: &Plan) -> bool {
+    let is_under_way = matches!(plan.state, Progress::Running | Progress::Paused);
+    is_under_way || plan.selection.source != Source::Queue && plan.counts.out() > 0
+}
+
 fn sort(left: &mut [TicketId], order: Order) {
     match order {
         Order::OldestFirst => {}
@@ -340,5 +387,33 @@ fn sort(left: &mut [TicketId], order: Order) {
             let bits = u64::from_be_bytes(std::array::from_fn(|at| id.as_bytes()[at + 8]));
             (bits ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::TestClock;
+    use domain::flow::Flows;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_plan_that_is_under_way_is_not_forgotten_for_a_newer_one() {
+        let flows = Flows::new(Vec::new(), BTreeMap::new()).expect("there is nothing to fit");
+        let mut state = State::new(Arc::new(flows));
+        let by = By {
+            who: "ann",
+            at: TestClock::BEGIN,
+        };
+        let query = Query::default();
+        let make = |state: &mut State| state.make_plan(&query, Terms::default(), by, 3).id;
+        let [first, second, third] = [(); 3].map(|()| make(&mut state));
+        if let Some(plan) = state.plans.get_mut(&first) {
+            plan.state = Progress::Paused;
+        }
+        let fourth = make(&mut state);
+        let kept: Vec<PlanId> = state.plans.keys().copied().collect();
+        assert_eq!(kept, [first, third, fourth]);
+        assert!(!state.chosen.contains_key(&second));
     }
 }

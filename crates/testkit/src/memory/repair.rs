@@ -6,7 +6,7 @@ use domain::breaker::{Action, Attempt, Board, Canary, End, Probe, Scope};
 use domain::control::{Gate, Permit};
 use domain::flow::Flows;
 use domain::names::{Holder, StageName};
-use domain::plan::{By, PlanId, Terms, TicketEnd};
+use domain::plan::{By, PlanId, Source, Terms, TicketEnd, Why};
 use domain::ports::Serving;
 use domain::signature::SignatureId;
 use domain::ticket::{Name, TicketId};
@@ -42,7 +42,7 @@ impl State {
         if let Some(row) = self.rows.get_mut(&id) {
             row.signature = match attempt.end {
                 End::Failed(signature) => signature,
-                End::Landed | End::Nothing => None,
+                End::Landed | End::Rejected | End::Nothing => None,
             };
         }
         let fallout = self.board(stage).map(|board| board.ended(attempt, now));
@@ -146,13 +146,32 @@ impl State {
                     let board = Board::recalled(rules, board.roster().clone(), breakers);
                     self.boards.insert(stage, board);
                 }
-                None => self.open_gate(&stage),
+                None => {
+                    self.halt_queue(&stage, now);
+                    self.open_gate(&stage);
+                }
             }
         }
         for id in self.waiting(|condition| matches!(condition, Condition::Repair { .. })) {
             if self.stage_of(id).is_none_or(|stage| rules(stage).is_none()) {
                 self.make_due(id, "its stage has no breakers any more", now);
             }
+        }
+    }
+
+    /// Nobody waits for the release of its queue any more.
+    fn halt_queue(&mut self, stage: &StageName, now: Timestamp) {
+        let by = By {
+            who: BREAKER,
+            at: now,
+        };
+        let of_stage = self.plans.values_mut().filter(|plan| {
+            let selection = &plan.selection;
+            selection.source == Source::Queue && selection.stage.as_ref() == Some(stage)
+        });
+        for plan in of_stage {
+            // One that has stopped already needs no word.
+            plan.halt(Why::Person("configuration".into()), by).ok();
         }
     }
 

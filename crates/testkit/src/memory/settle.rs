@@ -52,7 +52,7 @@ impl State {
         let id = was.id();
         if let Some(ended) = settlement.ended() {
             self.write_attempt(id, was.name, ended);
-            self.tried(id, ended.outcome);
+            self.tried(id, (ended.outcome, settlement.disposition().waits_for()));
         }
         match settlement.disposition() {
             Disposition::Forward(copy) => {

@@ -211,6 +211,7 @@ impl State {
             ticket: ticket.clone(),
             wait,
             scene: None,
+            version: None,
             company: row.map_or_else(Company::default, |row| row.company(beside)),
         };
         self.orphans.insert(ticket.name, case);

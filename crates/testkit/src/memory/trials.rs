@@ -7,7 +7,7 @@ use domain::names::{Holder, StageName};
 use domain::outcome::OutcomeKind;
 use domain::ticket::TicketId;
 use domain::time::Timestamp;
-use domain::trial::{Company, acquits};
+use domain::trial::{Company, ends_trial};
 use domain::wait::Condition;
 use std::collections::BTreeMap;
 
@@ -66,11 +66,15 @@ impl Row {
 
 impl State {
     /// An attempt has ended: in order, unless its process died or it was broken off.
-    pub(super) fn tried(&mut self, id: TicketId, outcome: OutcomeKind) {
+    pub(super) fn tried(
+        &mut self,
+        id: TicketId,
+        (outcome, waits_for): (OutcomeKind, Option<&Condition>),
+    ) {
         if let Some(row) = self.rows.get_mut(&id)
             && row.is_on_trial
         {
-            row.is_on_trial = !acquits(outcome);
+            row.is_on_trial = !ends_trial(outcome, waits_for);
             self.attention = true;
         }
     }

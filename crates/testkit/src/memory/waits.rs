@@ -1,11 +1,12 @@
 //! The waiting tickets, for the controller.
 
 use super::Memory;
-use super::state::State;
+use super::state::{Row, State};
 use super::trials::TURN;
 use async_trait::async_trait;
 use domain::books::{Fact, Place};
 use domain::names::StageName;
+use domain::oops::Scene;
 use domain::ports::{Retention, Round, Serving, StoreError, Waits};
 use domain::ticket::TicketId;
 use domain::time::Timestamp;
@@ -47,7 +48,8 @@ impl Waits for Memory {
                     Place::Waiting(wait) if is_case(&wait.condition, now) => Some(Case {
                         ticket: row.entry.ticket.clone(),
                         wait: wait.clone(),
-                        scene: None,
+                        scene: row.scene_of(wait),
+                        version: row.entry.version.clone(),
                         company: row.company(row.beside),
                     }),
                     _ => None,
@@ -76,6 +78,20 @@ impl Waits for Memory {
 
     async fn retain(&self, retention: Retention) -> Result<u64, StoreError> {
         self.write(|state, _| state.retain(retention))
+    }
+}
+
+impl Row {
+    /// Who ran the attempt of a suspect.
+    fn scene_of(&self, wait: &Wait) -> Option<Scene> {
+        let Condition::Suspect { holder, .. } = &wait.condition else {
+            return None;
+        };
+        Some(Scene {
+            holder: holder.clone(),
+            hostname: String::new(),
+            version: self.entry.version.clone()?,
+        })
     }
 }
 

@@ -93,6 +93,34 @@ async fn a_probe_is_sent_and_the_breaker_shown_as_it_then_is() {
 }
 
 #[tokio::test]
+async fn a_probe_while_one_is_tried_sends_no_other_and_says_so() {
+    let canary = Canary {
+        number: 1,
+        name: Some(Name::first(id(1))),
+        wants: None,
+        sent_at: NOW,
+        asked_at: NOW,
+    };
+    let state = BreakerState::Probing { since: NOW, canary };
+    let web = Web::new().with(|it| {
+        let scope = Scope::Signature(signature());
+        it.tripped.push(tripped(scope, state));
+    });
+    let body = probe(r#"{"stage":"test","signature":"SIG"}"#);
+    let answered = web.post("/api/v1/breakers/probe", &body).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    let json = answered.json();
+    assert_eq!(json["state"], "probing");
+    let says = format!(
+        "one is being tried already, so no other is sent: ticket {} is being tried",
+        id(1)
+    );
+    let then = json["then"].as_str().unwrap();
+    assert!(then.starts_with(&says), "{then}");
+    assert!(web.fake.state.lock().unwrap().probes.is_empty());
+}
+
+#[tokio::test]
 async fn breakers_are_listed_by_stage() {
     let web = web();
     let all = web.get("/api/v1/breakers").await.json();

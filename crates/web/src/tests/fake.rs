@@ -2,13 +2,15 @@
 
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Fact, Line, Place, StageCounts};
-use domain::breaker::{Breaker, Haste, Scope, State as BreakerState};
+use domain::breaker::{Breaker, Haste, Proof, Scope, State as BreakerState};
 use domain::control::{Change, Snapshot};
 use domain::filter::Query;
 use domain::names::{FlowName, Holder, Kind, StageName, Version};
 use domain::oops::{OopsId, OopsPrefix, Report, Scene, Span};
 use domain::outcome::{Failure, OutcomeKind};
-use domain::plan::{By, Draft, Groups, Plan, PlanId, Refusal, Selection, Source, Terms};
+use domain::plan::{
+    By, Choice, Draft, Groups, Plan, PlanId, Refusal, Release, Selection, Source, Terms,
+};
 use domain::ports::*;
 use domain::retry::Chance;
 use domain::signature::SignatureId;
@@ -142,8 +144,30 @@ pub(super) fn plan(n: u8, count: u64) -> Plan {
     Plan::new(draft, by("a breaker"))
 }
 
-fn by(who: &str) -> By<'_> {
+pub(super) fn by(who: &str) -> By<'_> {
     By { who, at: NOW }
+}
+
+/// The same plan once all of it is to be released.
+pub(super) fn running(mut plan: Plan) -> Plan {
+    let all = Release {
+        choice: Choice::Everything,
+        count: plan.counts.total,
+        terms: None,
+    };
+    plan.release(all, by("a breaker")).unwrap();
+    plan
+}
+
+/// What a breaker is whose canary has landed.
+pub(super) fn releasing(plan: Option<PlanId>) -> BreakerState {
+    BreakerState::Releasing {
+        since: NOW,
+        proof: Proof::Repaired,
+        proven_at: NOW,
+        plan,
+        clues: Vec::new(),
+    }
 }
 
 #[derive(Default)]

@@ -1,6 +1,8 @@
 use super::client::*;
 use crate::config::Token;
 use actix_web::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 const TICKET: &str = r#"{"flow":"ci"}"#;
 
@@ -57,6 +59,22 @@ async fn another_sites_page_changes_nothing() {
     }
 }
 
+fn basic(pair: &str) -> String {
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+#[tokio::test]
+async fn a_browser_may_give_the_token_as_a_password_and_forms_keep_theirs() {
+    let basic = basic("ana:s3cret");
+    let headers = [("authorization", &*basic), ("accept", "text/html")];
+    let web = Web::locked();
+    let page = web.ask(Method::GET, "/", &headers, "").await;
+    assert!(page.status == 200 && page.text().contains("Log out"));
+    let form = "form_token=guess";
+    let answered = web.ask(Method::POST, "/logout", &headers, form).await;
+    assert_eq!(answered.status, 403, "{}", answered.text());
+}
+
 #[tokio::test]
 async fn with_a_token_nothing_but_the_probes_is_open() {
     let web = Web::locked();
@@ -73,16 +91,25 @@ async fn with_a_token_nothing_but_the_probes_is_open() {
     ] {
         let answered = web.get(path).await;
         check_problem(&answered, 401, "unauthorized", "Authorization: Bearer");
-        assert_eq!(
-            answered.header("www-authenticate"),
-            "Bearer realm=\"goaround\""
-        );
+        let ways: Vec<&str> = answered
+            .headers
+            .get_all("www-authenticate")
+            .map(|way| way.to_str().unwrap())
+            .collect();
+        let both = [r#"Bearer realm="goaround""#, r#"Basic realm="goaround""#];
+        assert_eq!(ways, both);
     }
     for (token, status) in [
         ("Bearer s3cret", 200),
         ("bearer s3cret", 200),
         ("Bearer s3cre", 401),
         ("Basic s3cret", 401),
+        (&basic("ana:s3cret"), 200),
+        (&basic(":s3cret"), 200),
+        (&basic("s3cret:"), 401),
+        (&basic("s3cret"), 401),
+        (&basic("ana:s3cret:"), 401),
+        (&basic("ana:x:s3cret"), 401),
     ] {
         let headers = [("authorization", token), ("host", "goaround.example")];
         let answered = web.ask(Method::GET, "/api/v1/books", &headers, "").await;

@@ -1,9 +1,11 @@
 use super::client::*;
 use super::fake::*;
 use actix_web::http::Method;
-use domain::outcome::{Failure, Outcome};
+use domain::books::{Entry, Fact, Line, Place};
+use domain::names::{Holder, Version};
+use domain::outcome::{Failure, Outcome, OutcomeKind, Usage};
 use domain::ports::Action;
-use domain::ticket::Generation;
+use domain::ticket::{Generation, Name};
 
 fn web() -> Web {
     Web::new().with(|state| {
@@ -153,4 +155,76 @@ async fn what_this_version_does_not_have_says_so() {
             "is not available in this version",
         );
     }
+}
+
+/// The ticket at work under its first name, handed on so many times.
+fn at_work(place: Place, hops: usize) -> Entry {
+    let mut entry = Entry {
+        place,
+        ..waiting(1)
+    };
+    entry.ticket.name = (0..hops).fold(Name::first(id(1)), |name, _| name.handed_on());
+    entry
+}
+
+fn running() -> Place {
+    Place::Running {
+        since: NOW,
+        holder: Holder::new("w1").unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_call_back_before_the_attempt_has_ended_is_asked_to_come_again() {
+    const LATE: &str = "the call-back came too late or twice";
+    let runnable = Place::Runnable { since: NOW };
+    let early = |place, generation| (at_work(place, 0), generation, 503);
+    let other = |entry, generation| (entry, generation, 409);
+    for (entry, generation, status) in [
+        early(running(), 1),
+        early(runnable, 1),
+        other(at_work(running(), 0), 2),
+        other(at_work(Place::Done { at: NOW }, 0), 1),
+        other(waiting(1), 1),
+    ] {
+        let web = Web::new().with(|state| {
+            state.entries.insert(id(1), entry);
+            state.refuse = Some(("it is not pending".into(), LATE.into()));
+        });
+        let path = format!("/api/v1/callbacks/{}/{generation}", id(1));
+        let answered = web.post(&path, r#"{"outcome":"done"}"#).await;
+        if status == 409 {
+            check_problem(&answered, 409, "refused", LATE);
+            continue;
+        }
+        check_problem(&answered, 503, "too-early", "the attempt has not ended yet");
+        assert!(answered.text().contains("send it again"));
+        assert_eq!(answered.header("retry-after"), "1");
+        assert!(web.fake.state.lock().unwrap().orders.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_call_back_that_comes_twice_is_not_asked_to_end_the_wait_of_the_next_stage() {
+    let web = Web::new().with(|state| {
+        state.entries.insert(id(1), at_work(running(), 1));
+        state.refuse = Some(("it is running".into(), "it came twice".into()));
+        let fact = Fact::Attempted {
+            started_at: NOW,
+            outcome: OutcomeKind::Pending,
+            version: Version::new("1").unwrap(),
+            holder: Holder::new("w1").unwrap(),
+            oops: None,
+            usage: Usage::default(),
+        };
+        state.history = vec![Line {
+            at: NOW,
+            name: Name::first(id(1)),
+            stage: stage("build"),
+            fact,
+        }];
+    });
+    let path = format!("/api/v1/callbacks/{}/1", id(1));
+    let answered = web.post(&path, r#"{"outcome":"done"}"#).await;
+    check_problem(&answered, 409, "refused", "it came twice");
 }

@@ -123,6 +123,78 @@ async fn a_list_is_filtered_cut_and_says_whether_there_is_more() {
 }
 
 #[tokio::test]
+async fn a_payload_that_most_readers_refuse_spoils_no_list() {
+    let deep = |levels| "[".repeat(levels) + &"]".repeat(levels);
+    let kept = r#"{"a":1,"a":2,"z":1.10}"#;
+    let payloads = ["1e400", r#"{"a":"\ud800"}"#, &deep(127), &deep(500), kept];
+    let web = Web::new().with(|state| {
+        for (n, payload) in (1..).zip(payloads) {
+            let mut entry = waiting(n);
+            entry.ticket.payload = Payload::json(payload.to_owned());
+            state.entries.insert(id(n), entry);
+        }
+    });
+    let list = web.get("/api/v1/tickets?sort=oldest").await;
+    assert_eq!(list.status, 200, "{}", list.text());
+    assert!(
+        list.text().contains(&format!(r#""payload":{kept}"#)),
+        "{}",
+        list.text()
+    );
+    let json = list.json();
+    for (n, payload) in payloads[..4].iter().enumerate() {
+        assert_eq!(json["items"][n]["payload"], *payload, "as text");
+        let shown = web
+            .get(&format!("/api/v1/tickets/{}", id(n as u8 + 1)))
+            .await;
+        assert_eq!(
+            (shown.status, &shown.json()["payload"]),
+            (200, &json["items"][n]["payload"])
+        );
+        let page = web.page(&format!("/t/{}", id(n as u8 + 1))).await;
+        assert_eq!(page.status, 200, "{payload}");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_behind_a_handler_that_cannot_be_started_says_what_is_to_be_repaired() {
+    let hold = Hold {
+        since: NOW,
+        reason: "./test.sh: no such file".into(),
+        by: "goaround".into(),
+        version: None,
+        oops: None,
+    };
+    let web = Web::new().with(|state| {
+        let place = Place::Runnable { since: NOW };
+        state.entries.insert(
+            id(1),
+            Entry {
+                place,
+                ..waiting(1)
+            },
+        );
+        state.snapshot.holds.insert(stage("test"), hold);
+    });
+    let told = web.get(&format!("/api/v1/tickets/{}/explain", id(1))).await;
+    let told = told.json();
+    for (name, says) in [
+        ("waits_for", "./test.sh: no such file"),
+        (
+            "then",
+            "can be started, the stage goes on by itself with all its tickets",
+        ),
+        (
+            "who_may_change",
+            "whoever repairs the handler of stage test; or an operator by",
+        ),
+    ] {
+        let text = told[name].as_str().unwrap();
+        assert!(text.contains(says), "{name}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_ticket_is_shown_whole_with_the_documented_fields() {
     let web = Web::new().with(|state| {
         let mut entry = waiting(1);

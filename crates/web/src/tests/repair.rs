@@ -3,9 +3,11 @@
 use super::client::*;
 use super::fake::*;
 use actix_web::http::Method;
-use domain::breaker::{Proof, Scope, State as BreakerState};
+use domain::breaker::{Scope, State as BreakerState};
 use domain::control::Gate;
-use domain::plan::{Choice, Group, Groups, Release, TicketEnd, Why};
+use domain::plan::{
+    Choice, Group, Groups, Order, Plan, Ramp, Source, StopRule, Terms, TicketEnd, Why,
+};
 use domain::ports::PlanOrder;
 
 fn open() -> BreakerState {
@@ -82,6 +84,22 @@ async fn what_is_held_for_a_repair_needs_somebody() {
 }
 
 #[tokio::test]
+async fn what_passed_by_itself_is_held_against_no_version() {
+    for scope in [Scope::Signature(signature()), Scope::Stage] {
+        let web = Web::new().with(|state| {
+            let mut it = tripped(scope, open());
+            it.breaker.failed_on.clear();
+            state.tripped.push(it);
+        });
+        for path in ["/", "/s/test"] {
+            let page = web.page(path).await.text();
+            assert!(page.contains("Segfault: x"), "{path}: {page}");
+            assert!(!page.contains("every version"), "{path}: {page}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stage_that_fails_as_a_whole_is_one_need_and_says_what_its_tickets_fail_of() {
     let web = web().with(|state| state.tripped.push(tripped(Scope::Stage, open())));
     let page = web.page("/").await.text();
@@ -114,13 +132,7 @@ async fn a_stage_that_works_again_and_is_let_in_in_steps_does_not_fail() {
             it.tripped.push(tripped(Scope::Stage, state));
         })
     };
-    let releasing = BreakerState::Releasing {
-        since: NOW,
-        proof: Proof::Repaired,
-        proven_at: NOW,
-        plan: Some(plan_id(1)),
-        clues: Vec::new(),
-    };
+    let releasing = releasing(Some(plan_id(1)));
     for path in ["/", "/s/test"] {
         let shut = at(open()).page(path).await.text();
         assert!(shut.contains(">fails<"), "{path}: {shut}");
@@ -197,21 +209,11 @@ async fn a_probe_from_a_page_needs_a_form_of_ours() {
 #[tokio::test]
 async fn the_page_of_a_plan_tells_where_it_stands_and_what_can_be_done() {
     let web = Web::new().with(|state| {
-        let mut running = plan(1, 500);
-        let all = Release {
-            choice: Choice::Everything,
-            count: 500,
-            terms: None,
-        };
-        let by = domain::plan::By {
-            who: "ana",
-            at: NOW,
-        };
-        running.release(all, by).unwrap();
+        let mut running = running(plan(1, 500));
         running.released(1, NOW).unwrap();
         running.ended(&TicketEnd::Landed, NOW);
         let mut stopped = plan(2, 500);
-        stopped.halt(Why::StageFails, by).unwrap();
+        stopped.halt(Why::StageFails, by("ana")).unwrap();
         state.plans = vec![running, stopped];
     });
     let page = web.page(&plan_path(1)).await.text();
@@ -223,7 +225,7 @@ async fn the_page_of_a_plan_tells_where_it_stands_and_what_can_be_done() {
         ">Pause<",
         ">Stop<",
         "released everything, 500 tickets",
-        "ana",
+        "a breaker",
     ] {
         assert!(page.contains(says), "{says} is missing in {page}");
     }
@@ -281,4 +283,100 @@ async fn orders_from_a_plans_page_reach_the_plan() {
     );
     let group = Choice::Group("kind=f42".parse().unwrap());
     assert_eq!(state.plan_orders[1].0, PlanOrder::Release(group, None));
+}
+
+/// A plan of what stands in the queue of stage `test`.
+fn of_queue(n: u8) -> Plan {
+    let mut plan = plan(n, 500);
+    plan.selection.source = Source::Queue;
+    plan.selection.signature = None;
+    plan
+}
+
+#[tokio::test]
+async fn a_stopped_plan_of_a_queue_offers_nothing_that_cannot_work_but_says_what_can() {
+    let (offers_release, offers_drop) = ("Release all that are left", "Drop for good");
+    let web = Web::new().with(|state| {
+        let mut stopped = of_queue(2);
+        stopped.halt(Why::StageFails, by("a breaker")).unwrap();
+        stopped.groups = Groups::of(vec![Group {
+            name: "kind=f42".parse().unwrap(),
+            count: 1,
+        }]);
+        let mut paused = running(of_queue(3));
+        paused.pause(by("ana")).unwrap();
+        state.plans = vec![of_queue(1), stopped, paused];
+    });
+    let page = web.page(&plan_path(2)).await.text();
+    for offer in [offers_release, offers_drop, ">Release<"] {
+        assert!(!page.contains(offer), "{offer}: {page}");
+    }
+    for says in [
+        "href=\"/s/test\"",
+        "goaround stage probe test",
+        "let in again when one of them lands",
+    ] {
+        assert!(page.contains(says), "{says} is missing in {page}");
+    }
+    let ready = web.page(&plan_path(1)).await.text();
+    assert!(ready.contains(offers_release) && ready.contains(">Stop<"));
+    assert!(!ready.contains(offers_drop), "{ready}");
+    let paused = web.page(&plan_path(3)).await.text();
+    for button in [">Resume<", ">Stop<"] {
+        assert!(paused.contains(button), "{button} is missing in {paused}");
+    }
+    assert!(!paused.contains(offers_drop), "{paused}");
+}
+
+/// Releases plan 1, which has these terms, with this form; returns the terms of the order.
+async fn released_with(terms: Terms, fields: &str) -> Option<Terms> {
+    let web = Web::new().with(|state| {
+        let mut plan = plan(1, 500);
+        plan.terms = terms;
+        state.plans.push(plan);
+    });
+    let site = web.site();
+    let page = ask_site(site.clone(), (Method::GET, &plan_path(1)), &[], "").await;
+    let body = format!("form_token={}&{fields}", token_in(&page.text()));
+    let path = format!("{}/release", plan_path(1));
+    let answered = ask_site(site, (Method::POST, &path), &[], &body).await;
+    assert_eq!(answered.status, 303, "{}", answered.text());
+    let state = web.fake.state.lock().unwrap();
+    match &state.plan_orders[0].0 {
+        PlanOrder::Release(_, terms) => terms.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_rate_that_was_cleared_is_lifted_and_one_that_was_not_sent_stays() {
+    let terms = Terms {
+        order: Order::OldestFirst,
+        rate: "10/s".parse().ok(),
+        ramp: Ramp::default(),
+        stop: StopRule::default(),
+    };
+    for (fields, rate) in [
+        ("rate=&ramp=5&order=oldest", None),
+        ("rate=+&ramp=5&order=oldest", None),
+        ("rate=5%2Fs&ramp=5&order=oldest", "5/s".parse().ok()),
+        ("ramp=5&order=oldest", terms.rate),
+    ] {
+        let sent = released_with(terms.clone(), fields).await.unwrap();
+        assert_eq!(sent.rate, rate, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_in_an_order_of_chance_stays_so_unless_somebody_chooses_another() {
+    let web = Web::new().with(|state| {
+        let mut plan = plan(1, 500);
+        plan.terms.order = Order::Random { seed: 7 };
+        state.plans.push(plan);
+    });
+    let page = web.page(&plan_path(1)).await.text();
+    let option = "<option value=\"random\" selected>";
+    assert!(page.contains(option), "{page}");
+    let page = self::web().page(&plan_path(1)).await.text();
+    assert!(page.contains("<option value=\"random\">"), "{page}");
 }

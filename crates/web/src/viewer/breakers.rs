@@ -1,6 +1,7 @@
 //! What keeps failing, what is held for it, and what will release it.
 
 use super::words::{ago, number, plan_link, quoted, ticket_link, tickets, until};
+use crate::stalled::Stalled;
 use domain::breaker::{Breaker, Scope, State};
 use domain::names::{StageName, Version};
 use domain::ports::Tripped;
@@ -40,7 +41,7 @@ fn stage_need(tripped: &Tripped, all: &[Tripped], now: Timestamp) -> Markup {
             "Stage " (stage_link(&tripped.stage)) " fails as a whole"
             @if !tripped.value.is_empty() { ": " (quoted(&tripped.value, VALUE_CHARS)) }
         }
-        " on " (versions(&tripped.breaker.failed_on)) "; " (tickets(tripped.held))
+        (fails_on(&tripped.breaker.failed_on)) "; " (tickets(tripped.held))
         " in its queue, " (number(held)) " held"
         (way_out(&tripped.breaker.state, now))
     }
@@ -52,13 +53,35 @@ fn signature_need(tripped: &Tripped, now: Timestamp) -> Markup {
             (tickets(tripped.held)) " of stage " (stage_link(&tripped.stage)) " held: "
             (value(tripped))
         }
-        " on " (versions(&tripped.breaker.failed_on))
+        (fails_on(&tripped.breaker.failed_on))
         (way_out(&tripped.breaker.state, now))
     }
 }
 
+/// What goes on only when somebody says so: repairs that landed, and whose release rests.
+pub(super) fn stalled(all: &[Tripped], stalled: &Stalled) -> Vec<Markup> {
+    let need = |it: &Tripped| {
+        let rest = stalled.find(it)?;
+        let plan = &rest.plan;
+        Some(html! {
+            strong {
+                "Release plan " (plan_link(plan.id)) " of stage " (stage_link(&it.stage))
+                " is " (plan.state.as_str())
+            }
+            "; " (tickets(plan.counts.left())) " left, and none goes until somebody "
+            (rest.verb) "s it"
+        })
+    };
+    all.iter().filter_map(need).collect()
+}
+
 fn stage_link(stage: &StageName) -> Markup {
     html! { a href={ "/s/" (stage) } { (stage) } }
+}
+
+/// On which versions, if any is known: what had passed by itself is held against none.
+fn fails_on(failed_on: &[Version]) -> Markup {
+    html! { @if !failed_on.is_empty() { " on " (versions(failed_on)) } }
 }
 
 fn way_out(state: &State, now: Timestamp) -> Markup {
@@ -75,7 +98,11 @@ fn way_out(state: &State, now: Timestamp) -> Markup {
 }
 
 /// The breakers of a stage, each with a way to send its canary now.
-pub(super) fn table(breakers: &[Tripped], form_token: &str, now: Timestamp) -> Markup {
+pub(super) fn table(
+    (breakers, stalled): (&[Tripped], &Stalled),
+    form_token: &str,
+    now: Timestamp,
+) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Breakers" {
             table {
@@ -89,7 +116,11 @@ pub(super) fn table(breakers: &[Tripped], form_token: &str, now: Timestamp) -> M
                     th scope="col" { "Newest" }
                     th scope="col" { span.hidden { "What you can do" } }
                 } }
-                tbody { @for it in breakers { (row(it, it.behind(breakers), (form_token, now))) } }
+                tbody {
+                    @for it in breakers {
+                        (row(it, (it.behind(breakers), stalled), (form_token, now)))
+                    }
+                }
             }
         }
     }
@@ -97,7 +128,7 @@ pub(super) fn table(breakers: &[Tripped], form_token: &str, now: Timestamp) -> M
 
 fn row(
     tripped: &Tripped,
-    behind: Option<&Breaker>,
+    (behind, stalled): (Option<&Breaker>, &Stalled),
     (form_token, now): (&str, Timestamp),
 ) -> Markup {
     let breaker = &tripped.breaker;
@@ -113,7 +144,12 @@ fn row(
                     @if let Some(signature) = &signature { code { (signature) } " · " }
                     @match behind {
                         Some(_) => "one is tried when the stage has landed",
-                        None => (next(tripped, now)),
+                        None => {
+                            (next(tripped, now))
+                            @if let Some(rest) = stalled.find(tripped) {
+                                ", which is " (rest.plan.state.as_str())
+                            }
+                        },
                     }
                     @if signature.is_none() && !tripped.value.is_empty() {
                         " · last: " (quoted(&tripped.value, VALUE_CHARS))
@@ -169,7 +205,7 @@ fn since(state: &State, now: Timestamp) -> Markup {
 fn versions(versions: &[Version]) -> Markup {
     let from = versions.len().saturating_sub(VERSIONS_SHOWN);
     html! {
-        @if versions.is_empty() { "every version so far" }
+        @if versions.is_empty() { span.muted { "–" } }
         @for (at, version) in versions[from..].iter().enumerate() {
             @if at > 0 { ", " }
             (quoted(version.as_str(), VERSION_CHARS))

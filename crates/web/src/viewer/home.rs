@@ -9,11 +9,12 @@ use crate::list::{self, parameters};
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::stages;
+use crate::stalled::Stalled;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Balance, Entry};
-use domain::filter::Query;
+use domain::filter::{Query, Rows};
 use domain::oops::OopsId;
 use domain::ports::{Listing, Sort};
 use domain::ticket::TicketId;
@@ -70,10 +71,12 @@ async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
     let balance = site.parts.catalog.balance().await?;
     let views = stages::views(site).await?;
     let tripped = site.parts.plans.tripped(None).await?;
+    let stalled = Stalled::of(site, &tripped).await?;
     let facts = Facts {
         balance: &balance,
         views: &views,
         tripped: &tripped,
+        stalled: &stalled,
     };
     let tickets = tickets(site, filter).await?;
     let reports = site
@@ -116,7 +119,7 @@ type Found = (Vec<Entry>, bool);
 
 /// The tickets that match; a filter that cannot be read is the reader's mistake, not the page's.
 async fn tickets(site: &Site, filter: &str) -> Result<Result<Found, Problem>, Problem> {
-    let query = match list::query(filter) {
+    let query = match list::query(filter, Rows::Tickets) {
         Ok(query) => query,
         Err(bad) => return Ok(Err(bad)),
     };

@@ -5,6 +5,7 @@ use super::stages::obstacle;
 use super::words::{number, tickets};
 use crate::site::Site;
 use crate::stages::StageView;
+use crate::stalled::Stalled;
 use domain::books::Balance;
 use domain::ports::Tripped;
 use domain::wait::Reason;
@@ -18,6 +19,7 @@ pub(super) struct Facts<'a> {
     pub(super) balance: &'a Balance,
     pub(super) views: &'a [StageView],
     pub(super) tripped: &'a [Tripped],
+    pub(super) stalled: &'a Stalled,
 }
 
 pub(super) fn section(site: &Site, facts: &Facts<'_>) -> Markup {
@@ -55,6 +57,7 @@ fn needs(site: &Site, facts: &Facts<'_>) -> Vec<Markup> {
     }
     needs.extend(views.iter().filter_map(|view| obstacle(view, site.now())));
     needs.extend(breakers::needs(facts.tripped, site.now()));
+    needs.extend(breakers::stalled(facts.tripped, facts.stalled));
     let parked = count(balance, Reason::Parked);
     if parked > 0 {
         needs.push(html! {

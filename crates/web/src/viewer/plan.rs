@@ -14,7 +14,8 @@ use crate::site::Site;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::breaker::Scope;
-use domain::plan::{Choice, Goal, Group, Order, Plan, PlanId, State, Terms, Trail, Why};
+use domain::names::StageName;
+use domain::plan::{Choice, Goal, Group, Order, Plan, PlanId, Source, State, Terms, Trail, Why};
 use domain::time::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -145,14 +146,29 @@ fn choice(choice: &Choice) -> Markup {
     }
 }
 
-const fn is_taken_over(plan: &Plan) -> bool {
-    matches!(plan.state, State::Stopped(Why::Superseded(_)))
+/// The stage whose queue these tickets are in. They are the stage's to take: its breaker lets them
+/// in, so none of them is given up by a plan, and a plan that has stopped never goes on. The next
+/// canary that lands makes another.
+const fn queue_of(plan: &Plan) -> Option<&StageName> {
+    match plan.selection.source {
+        Source::Queue => plan.selection.stage.as_ref(),
+        Source::Waiting(_) | Source::AnyWait => None,
+    }
+}
+
+/// Whether some of its tickets can still be released by somebody.
+fn may_release(plan: &Plan) -> bool {
+    let is_over = match &plan.state {
+        State::Stopped(Why::Superseded(_)) | State::Done => true,
+        State::Stopped(_) => queue_of(plan).is_some(),
+        State::Ready | State::Running | State::Paused => false,
+    };
+    plan.counts.left() > 0 && !is_over
 }
 
 fn groups(plan: &Plan, token: &str) -> Markup {
     let groups = &plan.groups;
     let more = groups.shown.len().saturating_sub(GROUPS_SHOWN) as u64 + groups.left_out;
-    let may_release = plan.counts.left() > 0 && !is_taken_over(plan);
     html! {
         @if groups.shown.is_empty() { div #groups data-live {} } @else {
             section.card #groups data-live aria-labelledby="groups-title" {
@@ -167,7 +183,7 @@ fn groups(plan: &Plan, token: &str) -> Markup {
                         } }
                         tbody {
                             @for group in groups.shown.iter().take(GROUPS_SHOWN) {
-                                (group_row(plan, group, may_release.then_some(token)))
+                                (group_row(plan, group, may_release(plan).then_some(token)))
                             }
                         }
                     }

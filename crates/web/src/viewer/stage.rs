@@ -9,6 +9,7 @@ use crate::list::parameters;
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::stages::{self, StageView};
+use crate::stalled::Stalled;
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -86,6 +87,7 @@ fn to(place: &str) -> HttpResponse {
 async fn page(site: &Site, name: &str, said: Option<Said<'_>>) -> Result<HttpResponse, Problem> {
     let view = stages::view(site, name).await?;
     let tripped = site.parts.plans.tripped(Some(view.name.clone())).await?;
+    let stalled = Stalled::of(site, &tripped).await?;
     let mut plans = site.parts.plans.plans().await?;
     plans.retain(|plan| {
         plan.selection
@@ -100,7 +102,7 @@ async fn page(site: &Site, name: &str, said: Option<Said<'_>>) -> Result<HttpRes
             p.badges { span #state data-live { (stage_table::state(site, &view, &tripped)) } }
         }
         (told(said.as_ref()))
-        (failing(site, &tripped))
+        (failing(site, &tripped, &stalled))
         (releases(&plans, site.now()))
         (facts(site, &view, &tripped))
     };
@@ -108,7 +110,7 @@ async fn page(site: &Site, name: &str, said: Option<Said<'_>>) -> Result<HttpRes
     Ok(Page::of(site, &title, body).answer(status_of(said.as_ref())))
 }
 
-fn failing(site: &Site, tripped: &[Tripped]) -> Markup {
+fn failing(site: &Site, tripped: &[Tripped], stalled: &Stalled) -> Markup {
     html! {
         section.card aria-labelledby="breakers-title" {
             h2 #breakers-title { "What keeps failing" }
@@ -116,7 +118,7 @@ fn failing(site: &Site, tripped: &[Tripped]) -> Markup {
                 @if tripped.is_empty() {
                     p.empty { "Nothing has failed here lately." }
                 } @else {
-                    (breakers::table(tripped, site.gate.form_token(), site.now()))
+                    (breakers::table((tripped, stalled), site.gate.form_token(), site.now()))
                     p.muted.more {
                         "A new version of the handler is tried at once; when one ticket lands, \
                          the others follow by a release plan."

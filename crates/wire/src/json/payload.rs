@@ -8,6 +8,10 @@ use serde_json::value::{RawValue, to_raw_value};
 /// The most bytes of a payload that a list shows; `show` has it whole.
 pub const PAYLOAD_BYTES_LISTED_MAX: usize = 1_024;
 
+/// More levels than any answer has around a payload; readers count these too.
+const OUTSIDE: &str = "[[[[[[[[";
+const INSIDE: &str = "]]]]]]]]";
+
 /// How much of a payload is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -52,6 +56,11 @@ fn head(bytes: &[u8]) -> &[u8] {
 
 fn as_json(bytes: &[u8]) -> Option<Box<RawValue>> {
     let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
+    // What is JSON by its letters may be more than a reader can take: a number beyond all bounds,
+    // half a character, a thousand lists in each other. It must not spoil the answer that it is in,
+    // where it stands some levels down.
+    let inside = format!("{OUTSIDE}{}{INSIDE}", raw.get());
+    serde_json::from_str::<serde_json::Value>(&inside).ok()?;
     if !raw.get().contains(['\n', '\r']) {
         return Some(raw.to_owned());
     }
@@ -92,6 +101,18 @@ mod tests {
         );
         check(&Payload::json("{\r\n  \"a\": 1\n}\n"), r#"{"a": 1}"#);
         check(&Payload::json("{not json"), r#""{not json""#);
+        check(&Payload::json(r#"{"z":1.10,"z":2}"#), r#"{"z":1.10,"z":2}"#);
+    }
+
+    #[test]
+    fn json_that_most_readers_refuse_is_shown_as_text() {
+        check(&Payload::json("1e400"), r#""1e400""#);
+        check(&Payload::json(r#"["\ud800"]"#), r#""[\"\\ud800\"]""#);
+        let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+        check(&Payload::json(deep.clone()), &format!("{deep:?}"));
+        let as_deep_as_readers_go = "[".repeat(127) + &"]".repeat(127);
+        let shown = format!("{as_deep_as_readers_go:?}");
+        check(&Payload::json(as_deep_as_readers_go), &shown);
     }
 
     #[test]

@@ -488,3 +488,22 @@ proptest! {
         prop_assert_eq!(all, records);
     }
 }
+
+#[test]
+fn a_body_that_was_left_out_is_told_from_an_empty_one() {
+    let mut ticket = ticket(1);
+    for (payload, expected) in [
+        (left_out(), true),
+        (Payload::default(), false),
+        (Payload::json(""), false),
+    ] {
+        ticket.payload = payload;
+        let said = Said::Suspect(Box::new(ticket.clone()));
+        let (by, at) = (worker(), AT);
+        let read = decode(&encode(&[Record { by, at, said }])).unwrap();
+        let Said::Suspect(read) = &read[0].said else {
+            panic!("{read:?}")
+        };
+        assert_eq!(is_left_out(&read.payload), expected, "{read:?}");
+    }
+}

@@ -107,7 +107,8 @@ pub(super) const fn exit(death: Death) -> Exit {
     }
 }
 
-fn pause_after(pause: Duration, ran: Duration) -> Duration {
+/// The pause after one that ran for so long, and that came after `pause`.
+pub(super) fn pause_after(pause: Duration, ran: Duration) -> Duration {
     match ran {
         ran if ran >= RAN_WELL => Duration::ZERO,
         _ if pause.is_zero() => PAUSE_FIRST,

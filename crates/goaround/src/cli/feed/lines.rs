@@ -37,6 +37,7 @@ pub(in crate::cli) struct Lines<R> {
     reader: BufReader<R>,
     /// What is added to a line that does not say it.
     defaults: Map<String, Json>,
+    chunk_lines_max: u64,
     next: u64,
 }
 
@@ -47,6 +48,7 @@ impl<R: Read> Lines<R> {
             size,
             reader: BufReader::with_capacity(BUFFER_BYTES, reader),
             defaults: Map::new(),
+            chunk_lines_max: CHUNK_LINES_MAX,
             next: 1,
         }
     }
@@ -54,6 +56,11 @@ impl<R: Read> Lines<R> {
     /// The same lines, each filled with what it does not say itself.
     pub(in crate::cli) fn filled(self, defaults: Map<String, Json>) -> Self {
         Self { defaults, ..self }
+    }
+
+    /// No more lines in a chunk than these.
+    pub(super) fn keep_to(&mut self, lines_max: u64) {
+        self.chunk_lines_max = self.chunk_lines_max.min(lines_max);
     }
 
     /// The next chunk; `None` at the end.
@@ -65,7 +72,8 @@ impl<R: Read> Lines<R> {
             size: 0,
             unsent: Vec::new(),
         };
-        while self.next < chunk.first + CHUNK_LINES_MAX && chunk.bytes.len() < CHUNK_BYTES_MAX {
+        while self.next < chunk.first + self.chunk_lines_max && chunk.bytes.len() < CHUNK_BYTES_MAX
+        {
             if !self.line(&mut chunk)? {
                 break;
             }

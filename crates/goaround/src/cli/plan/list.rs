@@ -2,9 +2,9 @@
 
 use super::First;
 use crate::cli::failure::Failure;
-use crate::cli::list::filter;
 use crate::cli::output::{Column, Format, as_text, items, member, print_list};
 use crate::cli::terminal::Terminal;
+use crate::cli::terms::{self, Terms};
 use crate::client::Client;
 use clap::Args;
 use domain::filter::{Facts, Field, Query};
@@ -20,13 +20,37 @@ pub(super) struct List {
     output: Format,
     /// Only what matches, for example 'is:live stage:build created:-1h'
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
-    filter: Option<String>,
+    filter: Option<Query>,
     /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(1..=PLANS_MAX as u64)
+    )]
+    limit: u64,
     /// Which first
     #[arg(long, value_enum, default_value_t = First::Newest)]
     sort: First,
+}
+
+/// What may be asked of a plan.
+const TERMS: Terms = Terms {
+    noun: "plans",
+    keys: &[
+        Field::Id,
+        Field::Stage,
+        Field::Created,
+        Field::Since,
+        Field::Seen,
+    ],
+    words: &[
+        "ready", "running", "paused", "stopped", "done", "live", "ended",
+    ],
+};
+
+fn filter(text: &str) -> Result<Query, String> {
+    TERMS.read(text)
 }
 
 const ID: Column = Column {
@@ -95,7 +119,7 @@ impl List {
         let is_none = items(&answer).is_empty();
         let mut picked = self.pick(items(&answer), terminal.now());
         let matching = picked.len();
-        picked.truncate(self.limit);
+        picked.truncate(usize::try_from(self.limit).unwrap_or(PLANS_MAX));
         let is_empty = picked.is_empty();
         let columns = match self.output {
             Format::Table if terminal.is_for_person() => FOR_PEOPLE,
@@ -109,10 +133,10 @@ impl List {
                 false => "no plans match",
             });
         }
-        if matching > self.limit {
+        let shown = items(&answer).len();
+        if matching > shown {
             terminal.note(&format!(
-                "these are {} of {matching}; --limit shows more, --filter fewer",
-                self.limit
+                "these are {shown} of {matching}; --limit shows more, --filter fewer"
             ));
         }
         Ok(())
@@ -120,12 +144,7 @@ impl List {
 
     /// There are few plans, so they are filtered here.
     fn pick(&self, plans: &[Json], now: Timestamp) -> Vec<Json> {
-        // The text was looked at when the flags were parsed.
-        let query: Query = self
-            .filter
-            .as_deref()
-            .and_then(|filter| filter.parse().ok())
-            .unwrap_or_default();
+        let query = self.filter.clone().unwrap_or_default();
         let matching = plans.iter().filter(|plan| query.matches(&Asked(plan), now));
         let mut picked: Vec<Json> = matching.cloned().collect();
         match self.sort {
@@ -146,12 +165,11 @@ impl Facts for Asked<'_> {
             value => vec![as_text(value).into()],
         };
         match field {
-            Field::Is => {
+            terms::STATE => {
                 let state = member(self.0, "state");
                 let is_over = matches!(state.as_str(), "done" | "stopped");
                 let word = if is_over { "ended" } else { "live" };
-                let source = member(&self.0["selection"], "source");
-                vec![state.into(), word.into(), source.into()]
+                vec![state.into(), word.into()]
             }
             Field::Id => text(&self.0["id"]),
             Field::Stage => text(&self.0["selection"]["stage"]),
@@ -178,6 +196,7 @@ impl Facts for Asked<'_> {
             member(self.0, "by"),
             member(self.0, "why"),
             member(selection, "filter"),
+            member(selection, "source"),
             member(selection, "signature"),
         ];
         texts
@@ -192,7 +211,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn plans_are_filtered_by_the_one_grammar() {
+    fn plans_are_filtered_by_the_one_grammar_and_their_own_words() {
         let plan = |id: &str, state: &str, stage: &str| {
             json!({
                 "id": id, "state": state, "created_at": "2026-11-21T14:03:22.120Z",
@@ -207,7 +226,7 @@ mod tests {
         let ids = |filter: &str, sort| {
             let list = List {
                 output: Format::Name,
-                filter: Some(filter.into()),
+                filter: Some(super::filter(filter).unwrap()),
                 limit: 10,
                 sort,
             };
@@ -217,8 +236,18 @@ mod tests {
         };
         assert_eq!(ids("is:live", First::Newest), "a");
         assert_eq!(ids("is:ended", First::Oldest), "c b");
-        assert_eq!(ids("stage:build is:held", First::Newest), "a b");
+        assert_eq!(ids("stage:build held", First::Newest), "a b");
+        assert_eq!(ids("is:stopped,done", First::Newest), "b c");
+        assert_eq!(
+            ids("-is:stopped (is:ready OR is:running)", First::Newest),
+            "a"
+        );
         assert_eq!(ids("created:-1h F42", First::Newest), "a b c");
         assert_eq!(ids("created:-1m", First::Newest), "");
+        let refused = super::filter("is:parked").unwrap_err();
+        assert!(
+            refused.contains("one of ready, running, paused"),
+            "{refused}"
+        );
     }
 }

@@ -2,11 +2,15 @@
 
 use super::super::problem::Problem;
 use super::super::settings::Settings;
-use super::super::{Backend, Broker, Store};
+use super::super::{Backend, Broker, Store, size};
 use std::path::{Path, PathBuf};
 
 /// The longest password that is read from a file.
 const FILE_BYTES_MAX: u64 = 4_096;
+
+/// The biggest payload that is let into a message: what RabbitMQ takes unless it is told otherwise
+/// (`max_message_size`, 16 MiB since 4.0), and room for what travels with it.
+const MESSAGE_BYTES_MAX: u64 = 15 << 20;
 
 /// Reads both; they are embedded together or not at all.
 pub(super) fn servers(
@@ -31,7 +35,34 @@ pub(super) fn servers(
             ),
         });
     }
+    if let Backend::Server(_) = &broker.at {
+        problems.extend(too_big(settings));
+    }
     (broker, store)
+}
+
+/// Sizes of what may stand in one message and is more than the broker takes: it would close the
+/// channel, and the same message would come again and again.
+fn too_big(settings: &Settings) -> Vec<Problem> {
+    let of_stages = settings.names("stage").into_iter().flat_map(|stage| {
+        let key = |key| vec!["stage", stage, key];
+        [key("stdout_bytes_max"), key("result_bytes_max")]
+    });
+    let all = [vec!["limits", "payload_bytes_max"]].into_iter();
+    let problem = |at: Vec<&str>| {
+        let bytes = settings.size(&at)?;
+        let max = size::show(MESSAGE_BYTES_MAX);
+        (bytes > MESSAGE_BYTES_MAX).then(|| Problem {
+            source: settings.source(&at),
+            what: format!(
+                "{}: expected at most {max} because broker.url is a server, got {}; RabbitMQ takes \
+                 no message above its max_message_size, 16MiB since 4.0, and a ticket is one",
+                at.join("."),
+                size::show(bytes)
+            ),
+        })
+    };
+    all.chain(of_stages).filter_map(problem).collect()
 }
 
 fn broker(files: &Files<'_>, problems: &mut Vec<Problem>) -> Broker {

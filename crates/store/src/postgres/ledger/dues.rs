@@ -112,9 +112,10 @@ impl Books {
         let mut client = self.client().await?;
         let mut tx = self.begin(&mut client).await?;
         let mut repair = next_repair(&tx).await?;
+        let mut is_left = false;
         if self.is_time(repair, now) {
             drop(tx);
-            self.repair(now, max).await?;
+            is_left = self.repair(now, max).await?;
             tx = self.begin(&mut client).await?;
             repair = next_repair(&tx).await?;
         }
@@ -131,8 +132,14 @@ impl Books {
             tx.query_one(&next, of_time)
         )?;
         tx.commit().await?;
-        let next = [rows::time(&next, 0)?, repair].into_iter().flatten().min();
-        Ok(dues((&found, &trials), (next, now), max))
+        let rest = is_left.then_some(now);
+        let next = [rows::time(&next, 0)?, repair, rest];
+        let next = next.into_iter().flatten().min();
+        let mut dues = dues((&found, &trials), (next, now), max);
+        // That takes a connection of its own.
+        drop(client);
+        self.unbind(&mut dues.due, now).await;
+        Ok(dues)
     }
 
     pub(super) async fn find_cases(&self, now: Timestamp, max: usize) -> Result<Vec<Case>, Fault> {
@@ -228,6 +235,7 @@ fn due_at(row: &Row) -> Result<(Timestamp, Due), Fault> {
 fn case(row: &Row, in_hand: &InHand) -> Result<Case, Fault> {
     let ticket: Ticket = rows::ticket(row, 0)?;
     let placed: Placed = rows::placed(row, TICKET_COLUMNS)?;
+    let version = placed.version;
     let wait = placed
         .wait
         .ok_or_else(|| Fault::row("a wait's reason", "nothing"))?;
@@ -257,6 +265,7 @@ fn case(row: &Row, in_hand: &InHand) -> Result<Case, Fault> {
         ticket,
         wait: Wait { condition, ..wait },
         scene,
+        version,
         company,
     })
 }

@@ -17,7 +17,7 @@ use domain::settlement::Ended;
 use domain::signature::SignatureId;
 use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
-use domain::trial::acquits;
+use domain::trial::ends_trial;
 use domain::wait::{Condition, Reason, Wait};
 use std::collections::HashSet;
 
@@ -337,22 +337,19 @@ impl Hearing<'_> {
 fn note_end(placed: &mut Placed, ended: &Ended, to: &Fate) {
     placed.version = Some(ended.scene.version.clone());
     match End::of(ended.outcome, ended.signature) {
-        End::Landed => placed.signature = None,
+        End::Landed | End::Rejected => placed.signature = None,
         End::Failed(signature) => placed.signature = signature,
         // It crashed in company: that is the newest word about it, and is laid to nobody.
         End::Nothing if ended.outcome == OutcomeKind::Crashed => placed.signature = None,
         End::Nothing => {}
     }
+    let waits_for = match to {
+        Fate::Waits(arrived) => Some(&arrived.wait.condition),
+        Fate::Forwarded(_) | Fate::Finished | Fate::Doubted(_) => None,
+    };
     // Its breaker may hold it instead.
-    placed.is_alone |= is_for_trial(to);
-    if acquits(ended.outcome) {
+    placed.is_alone |= matches!(waits_for, Some(Condition::Trial { .. }));
+    if ends_trial(ended.outcome, waits_for) {
         placed.is_alone = false;
     }
-}
-
-fn is_for_trial(to: &Fate) -> bool {
-    let Fate::Waits(arrived) = to else {
-        return false;
-    };
-    matches!(arrived.wait.condition, Condition::Trial { .. })
 }

@@ -144,7 +144,7 @@ impl Judging<'_> {
         placed.avoid.clear();
         placed.signature = match &attempt.end {
             End::Failed(signature) => *signature,
-            End::Landed | End::Nothing => None,
+            End::Landed | End::Rejected | End::Nothing => None,
         };
         self.repairs.tell_plan(placed, (&attempt.end).into());
         let held_by = self.repairs.ended(&placed.stage, &attempt);

@@ -37,7 +37,8 @@ impl Books {
 
     /// Lets breakers and plans do what it is time for; at most `max` tickets of each
     /// plan are released. What goes wrong with it must not keep other tickets from being released.
-    pub(super) async fn repair(&self, now: Timestamp, max: usize) -> Result<(), Fault> {
+    /// Returns whether something is left for the next round, which need not wait.
+    pub(super) async fn repair(&self, now: Timestamp, max: usize) -> Result<bool, Fault> {
         let mut tries = 1;
         loop {
             match self.repair_once(now, max).await {
@@ -45,42 +46,43 @@ impl Books {
                 Err(fault @ (Fault::Said(_) | Fault::Pool(_))) => return Err(fault),
                 Err(fault) => {
                     tracing::error!("breakers and release plans rest for now: {fault}");
-                    return Ok(());
+                    return Ok(false);
                 }
-                Ok(()) => return Ok(()),
+                Ok(is_left) => return Ok(is_left),
             }
         }
     }
 
-    async fn repair_once(&self, now: Timestamp, max: usize) -> Result<(), Fault> {
+    async fn repair_once(&self, now: Timestamp, max: usize) -> Result<bool, Fault> {
         let mut client = self.client().await?;
         let days = &self.store.shared.days;
         days.cover(&client, HISTORY, [now].into_iter(), now).await?;
         let tx = self.begin(&mut client).await?;
-        let mut repairs = Repairs::take(&tx, self.setting(now), BTreeSet::new()).await?;
+        let repairs = Repairs::take(&tx, self.setting(now), BTreeSet::new()).await?;
+        let mut repairs = repairs.by_rounds();
         if !self.is_swept.load(Ordering::SeqCst) {
             repairs::sweep(&tx, &mut repairs).await?;
         }
         let stages = due_stages(&tx, now).await?;
         repairs.load_more(&tx, stages).await?;
         repairs.tick();
+        repairs.hold_rest(&tx).await?;
         for plan in due_plans(&tx, now).await? {
             repairs.release(plan, max);
         }
         let repaired = repairs.finish(&tx).await?;
         tx.commit().await?;
-        self.is_swept.store(true, Ordering::SeqCst);
+        self.is_swept.store(!repaired.is_left, Ordering::SeqCst);
         if repaired.control {
             self.wake();
         }
-        Ok(())
+        Ok(repaired.is_left)
     }
 }
 
 async fn due_stages(tx: &Transaction<'_>, now: Timestamp) -> Result<BTreeSet<StageName>, Fault> {
     let rows = tx.query(BOARDS, &[&now.as_micros()]).await?;
-    let stage = |row: &tokio_postgres::Row| rows::parsed(row.try_get(0)?, StageName::new);
-    rows.iter().map(stage).collect()
+    Ok(repairs::readable(&rows))
 }
 
 async fn due_plans(tx: &Transaction<'_>, now: Timestamp) -> Result<Vec<PlanId>, Fault> {

@@ -4,7 +4,7 @@ use super::Books;
 use crate::postgres::fault::Fault;
 use crate::postgres::keys::note;
 use crate::postgres::partitions::HISTORY;
-use crate::postgres::repairs::is_told;
+use crate::postgres::repairs::{Repairs, is_told};
 use crate::postgres::rows::{Barrier, PUBLISHING, RUNNABLE, WAITING};
 use crate::postgres::submit::{LEDGER_SHARD, SUBMITTED};
 use crate::postgres::working::{Steer, Working};
@@ -22,6 +22,12 @@ impl Books {
         let days = &self.store.shared.days;
         days.cover(&client, HISTORY, [now].into_iter(), now).await?;
         let tx = self.begin(&mut client).await?;
+        let setting = self.setting(now);
+        // Before any ticket is locked.
+        let mut repairs = match tickets.iter().any(|(_, sent)| *sent == Sent::Doubtful) {
+            true => Repairs::take_tripped(&tx, setting).await?,
+            false => Repairs::none(setting),
+        };
         let ids = tickets.iter().map(|(name, _)| name.ticket).collect();
         let mut working = Working::load(&tx, ids).await?;
         for (name, sent) in tickets {
@@ -31,12 +37,13 @@ impl Books {
                 Sent::Unsent => bring_back(&mut working, name),
                 Sent::Doubtful => {
                     if is_publishing(&working, name) {
-                        doubt(&mut working, name.ticket, now);
+                        doubt((&mut working, &mut repairs), name.ticket, now);
                     }
                 }
             }
         }
         working.write(&tx, LEDGER_SHARD).await?;
+        repairs.finish(&tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -102,8 +109,13 @@ fn bring_back(working: &mut Working, name: &Name) {
     }
 }
 
-/// Nobody knows whether it landed: it goes on under a new generation, behind a barrier.
-pub(crate) fn doubt(working: &mut Working, id: TicketId, now: Timestamp) {
+/// Nobody knows whether it landed: it goes on under a new generation, behind a barrier. A canary
+/// goes on as one, or its landing would show nothing.
+pub(crate) fn doubt(
+    (working, repairs): (&mut Working, &mut Repairs<'_>),
+    id: TicketId,
+    now: Timestamp,
+) {
     let Some(placed) = working.get_mut(id) else {
         return;
     };
@@ -111,6 +123,7 @@ pub(crate) fn doubt(working: &mut Working, id: TicketId, now: Timestamp) {
         return;
     }
     let name = placed.name.renewed();
+    repairs.renamed(&placed.stage, (placed.name, name));
     let wait = Wait {
         condition: Condition::NotNow { until: now },
         since: now,

@@ -68,7 +68,7 @@ impl Desk<'_> {
         if let Some(placed) = self.working.get_mut(ordered.order.ticket) {
             self.repairs.tell_plan(placed, (&attempt.end).into());
             match attempt.end {
-                End::Landed => placed.signature = None,
+                End::Landed | End::Rejected => placed.signature = None,
                 End::Failed(signature) => placed.signature = signature,
                 End::Nothing => {}
             }

@@ -1,6 +1,6 @@
 //! What breakers want, carried out.
 
-use super::moving::{Freed, held_count, is_queued, queued};
+use super::moving::{Freed, held, is_queued, lock_readable, queued};
 use super::releasing::refused;
 use super::{BY, Carried, Repairs, Todo};
 use crate::postgres::fault::Fault;
@@ -94,7 +94,8 @@ impl Repairs<'_> {
             let on = probe.wants.as_ref().map(|it| format!(" on {it}"));
             let why = format!("canary for {signature}{}", on.unwrap_or_default());
             let freed = (Freed::Canary, why.as_str(), probe.avoid.as_slice());
-            sent = self.let_go(tx, &[id], freed).await?;
+            let working = lock_readable(tx, &[id]).await?;
+            sent = self.let_go(tx, (working, &[id]), freed).await?;
         }
         let Some(post) = self.posts.get_mut(stage) else {
             return Ok(());
@@ -143,7 +144,9 @@ impl Repairs<'_> {
         }
         if let Some(id) = self.oldest_held(tx, stage, None).await? {
             let why = format!("canary for stage {stage}, whose queue is empty");
-            self.let_go(tx, &[id], (Freed::Canary, &why, avoid)).await?;
+            let working = lock_readable(tx, &[id]).await?;
+            let freed = (Freed::Canary, why.as_str(), avoid);
+            self.let_go(tx, (working, &[id]), freed).await?;
         }
         Ok(())
     }
@@ -186,29 +189,13 @@ impl Repairs<'_> {
         if !matches!(state, Some(State::Releasing { plan: None, .. })) {
             return Ok(());
         }
-        let (source, count) = match scope {
-            Scope::Signature(signature) => {
-                let count = held_count(tx, stage, signature).await?;
-                (Source::Waiting(Reason::Held), count)
-            }
+        let selection = self.selected(tx, stage, scope).await?;
+        let (source, count) = (selection.source, selection.count);
+        if source == Source::Queue {
             // It is released as a whole: its breaker sees when it fails again.
-            Scope::Stage => {
-                terms.ramp = Ramp::none();
-                self.open(stage);
-                (Source::Queue, queued(tx, stage).await?)
-            }
-        };
-        let selection = Selection {
-            source,
-            stage: Some(stage.clone()),
-            signature: match scope {
-                Scope::Signature(signature) => Some(signature),
-                Scope::Stage => None,
-            },
-            filter: String::new(),
-            cutoff: now,
-            count,
-        };
+            terms.ramp = Ramp::none();
+            self.open(stage);
+        }
         let by = By { who: BY, at: now };
         let id = self.new_plan_id();
         let mut plan = Plan::new(Draft::repairing(id, scope, selection, terms), by);
@@ -231,6 +218,34 @@ impl Repairs<'_> {
         }
         self.replaced(plan, true);
         Ok(())
+    }
+
+    /// What a plan of this breaker releases: what it holds, or the queue of its stage.
+    async fn selected(
+        &self,
+        tx: &Transaction<'_>,
+        stage: &StageName,
+        scope: Scope,
+    ) -> Result<Selection, Fault> {
+        let now = self.setting.now;
+        let (source, signature, count, cutoff) = match scope {
+            Scope::Signature(signature) => {
+                let (count, newest) = held(tx, stage, signature).await?;
+                // By its worker's clock the newest may wait since a time that has yet to come.
+                let cutoff = newest.map_or(now, |newest| newest.max(now));
+                let source = Source::Waiting(Reason::Held);
+                (source, Some(signature), count, cutoff)
+            }
+            Scope::Stage => (Source::Queue, None, queued(tx, stage).await?, now),
+        };
+        Ok(Selection {
+            source,
+            stage: Some(stage.clone()),
+            signature,
+            filter: String::new(),
+            cutoff,
+            count,
+        })
     }
 
     async fn stop_plan(&mut self, tx: &Transaction<'_>, id: PlanId, why: Why) -> Result<(), Fault> {
@@ -257,7 +272,7 @@ impl Repairs<'_> {
                 self.open(stage);
                 Ok(())
             }
-            Scope::Signature(signature) => self.close(tx, (stage, signature)).await,
+            Scope::Signature(signature) => self.close(tx, (stage, &signature.to_string())).await,
         }
     }
 
@@ -275,7 +290,7 @@ impl Repairs<'_> {
             return Ok(());
         }
         let left_behind = match scope {
-            Scope::Signature(signature) => held_count(tx, &stage, signature).await?,
+            Scope::Signature(signature) => self.left_behind(tx, &stage, signature).await?,
             Scope::Stage => 0,
         };
         self.load_more(tx, [stage.clone()].into()).await?;
@@ -284,6 +299,23 @@ impl Repairs<'_> {
             self.want(&stage, actions);
         }
         Ok(())
+    }
+
+    /// How many are held that a plan can release. Where all that are left are damaged, there is
+    /// nothing to make one of.
+    async fn left_behind(
+        &self,
+        tx: &Transaction<'_>,
+        stage: &StageName,
+        signature: SignatureId,
+    ) -> Result<u64, Fault> {
+        let (count, _) = held(tx, stage, signature).await?;
+        let is_any = count > 0
+            && self
+                .oldest_held(tx, stage, Some(signature))
+                .await?
+                .is_some();
+        Ok(if is_any { count } else { 0 })
     }
 
     /// A ticket that the plan had released has ended an attempt, or never will.

@@ -14,8 +14,9 @@ use tokio_postgres::Row;
 
 const GATES: &str = "SELECT stage, since, reason, permit, holder, is_used FROM gates
  WHERE stage = ANY($1)";
-const SERVERS: &str = "SELECT holder, version FROM servers WHERE stage = $1
- ORDER BY version = $2 DESC, holder";
+const SERVERS: &str = "SELECT DISTINCT holder FROM servers WHERE stage = $1
+   AND (version = $2 OR NOT EXISTS (SELECT FROM servers WHERE stage = $1 AND version = $2))
+ ORDER BY holder";
 const USED: &str = "UPDATE gates SET is_used = $2 WHERE stage = $1";
 
 /// A gate, as the table has it.
@@ -81,7 +82,7 @@ pub(super) async fn load(
     Ok(gates)
 }
 
-/// Who serves the stage, those with the wanted version first.
+/// Who serves the stage: those with the wanted version, or everybody if none has it.
 async fn servers(
     tx: &Transaction<'_>,
     stage: &StageName,
@@ -114,7 +115,8 @@ impl Repairs<'_> {
         self.ungated.push(stage.clone());
     }
 
-    /// Lets one process take one delivery. Nobody, if nobody serves the stage.
+    /// Lets one process take one delivery. Nobody, if nobody serves the stage. They take turns:
+    /// one that is alive may have no slot free for hours, while others idle.
     pub(super) async fn permit(
         &mut self,
         tx: &Transaction<'_>,
@@ -125,7 +127,10 @@ impl Repairs<'_> {
         let Some(post) = self.posts.get_mut(stage) else {
             return Ok(());
         };
-        let (Some(gate), Some(holder)) = (post.gate.as_mut(), servers.into_iter().next()) else {
+        let turn = post.permits.checked_rem(servers.len() as u64);
+        let turn = turn.and_then(|turn| usize::try_from(turn).ok());
+        let holder = turn.and_then(|turn| servers.into_iter().nth(turn));
+        let (Some(gate), Some(holder)) = (post.gate.as_mut(), holder) else {
             return Ok(());
         };
         post.permits += 1;

@@ -1,22 +1,26 @@
 //! The tickets of a plan that still wait: found, counted, and told apart by groups.
 
-use crate::narrowing::{Bound, Narrow};
+mod walk;
+mod which;
+
 use crate::postgres::fault::Fault;
-use crate::postgres::listing;
 use crate::postgres::repairs::moving;
-use crate::postgres::rows::{self, ENTRIES};
 use deadpool_postgres::Transaction;
 use domain::books::Entry;
-use domain::filter::Query;
-use domain::plan::{Choice, Facet, Group, GroupName, Groups, Order, Selection, Source};
+use domain::plan::{Choice, Facet, Group, GroupName, Groups, Order, Selection};
 use domain::ticket::TicketId;
-use domain::wait::Reason;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+use walk::Walk;
+use which::Which;
 
-/// How many rows are looked at at once when the filter is more than SQL can say.
-const SLICE: usize = 1_000;
+/// The most groups that are told apart while a plan is made; with a key for each ticket there may
+/// be any number.
+const GROUPS_MAX: usize = 100_000;
+/// Where so few are counted, each is looked at: one that is damaged is never found, so it must not
+/// be waited for.
+const LOOKED_AT_MAX: u64 = 1_000;
 
 /// Tickets of a plan, in an order.
 #[derive(Clone, Copy)]
@@ -37,111 +41,6 @@ impl<'a> Pick<'a> {
     }
 }
 
-/// What stands after `FROM places p JOIN tickets t ON t.id = p.id WHERE`.
-struct Which {
-    conditions: Vec<String>,
-    values: Vec<Bound>,
-    /// What is left to be asked of each row.
-    query: Option<Query>,
-}
-
-impl Which {
-    /// `None` if nothing can be meant.
-    fn of(pick: Pick<'_>) -> Option<Self> {
-        let selection = pick.selection;
-        let mut codes: Vec<String> = Vec::new();
-        for reason in selection.source.reasons() {
-            codes.push(rows::code_of_reason(reason).to_string());
-        }
-        if codes.is_empty() {
-            return None;
-        }
-        let query = match selection.filter.is_empty() {
-            true => None,
-            // It was read before it was kept.
-            false => Some(selection.filter.parse::<Query>().ok()?),
-        };
-        let mut which = match &query {
-            Some(query) => {
-                let narrow = Narrow::of(query, selection.cutoff, listing::places());
-                Self {
-                    conditions: vec![narrow.to_sql("TRUE")],
-                    values: narrow.values,
-                    query: None,
-                }
-            }
-            None => Self {
-                conditions: Vec::new(),
-                values: Vec::new(),
-                query: None,
-            },
-        };
-        which.query = query;
-        which.says(&format!(
-            "p.state = 2 AND p.reason IN ({})",
-            codes.join(", ")
-        ));
-        which.binds("p.since <=", Bound::Number(selection.cutoff.as_micros()));
-        if let Some(stage) = &selection.stage {
-            which.binds("p.stage =", Bound::Text(stage.to_string()));
-        }
-        if let Some(signature) = selection.signature {
-            let signature = Bound::Text(signature.to_string());
-            match selection.source {
-                Source::Waiting(Reason::Held) => {
-                    which.says("p.mark = 1");
-                    which.binds("p.detail =", signature);
-                }
-                _ => which.binds("p.signature =", signature),
-            }
-        }
-        if let Choice::Group(GroupName { facet, value }) = pick.choice {
-            let column = match facet {
-                Facet::Kind => "t.kind =",
-                Facet::Key => "t.key =",
-                Facet::Signature => "p.signature =",
-                // The books know no rules that say something of a ticket.
-                Facet::Verdict => return None,
-            };
-            which.binds(column, Bound::Text(value.clone()));
-        }
-        Some(which)
-    }
-
-    fn says(&mut self, condition: &str) {
-        self.conditions.push(condition.into());
-    }
-
-    fn binds(&mut self, condition: &str, value: Bound) {
-        self.values.push(value);
-        let number = self.values.len();
-        self.conditions.push(format!("{condition} ${number}"));
-    }
-
-    /// Whether each row must be asked.
-    const fn is_filtered(&self) -> bool {
-        self.query.is_some()
-    }
-}
-
-/// The columns by which rows are ordered; how a row that comes later compares.
-fn ordered(order: Order) -> (String, &'static str, &'static str) {
-    match order {
-        Order::OldestFirst => ("p.since".into(), "ASC", ">"),
-        Order::NewestFirst => ("p.since".into(), "DESC", "<"),
-        Order::Random { seed } => {
-            let seed = seed.cast_signed();
-            let by = format!("hashtextextended(p.id::text, ({seed})::bigint)");
-            (by, "ASC", ">")
-        }
-    }
-}
-
-fn bound(values: &[Bound]) -> Vec<&(dyn ToSql + Sync)> {
-    let value = |value| value as &(dyn ToSql + Sync);
-    values.iter().map(value).collect()
-}
-
 /// The next tickets, at most so many, locked; those that somebody else has in hand are left out.
 pub(in crate::postgres) async fn find(
     tx: &Transaction<'_>,
@@ -151,22 +50,42 @@ pub(in crate::postgres) async fn find(
     let Some(which) = Which::of(pick) else {
         return Ok(Vec::new());
     };
-    if which.is_filtered() {
-        let mut found = Vec::new();
-        each(tx, (pick, true), |entry, _| {
-            found.push(entry.ticket.id());
-            found.len() < limit
-        })
-        .await?;
-        return Ok(found);
+    let mut walk = Walk::new(&which, pick.order, limit);
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(meant) = walk.next(tx).await?
+    {
+        let mut meant = meant.into_iter();
+        while found.len() < limit {
+            let next: Vec<TicketId> = meant.by_ref().take(limit - found.len()).collect();
+            if next.is_empty() {
+                break;
+            }
+            found.extend(locked(tx, &which, next).await?);
+        }
     }
-    let (by, direction, _) = ordered(pick.order);
+    Ok(found)
+}
+
+/// Locks those that are still meant and that nobody else has in hand. The others of a slice, which
+/// the filter has left out, are not: somebody may want them.
+async fn locked(
+    tx: &Transaction<'_>,
+    which: &Which,
+    ids: Vec<TicketId>,
+) -> Result<Vec<TicketId>, Fault> {
+    let uuids: Vec<Uuid> = ids.iter().map(TicketId::uuid).collect();
+    let mut values = which.values();
+    values.push(&uuids);
     let sql = format!(
-        "SELECT p.id FROM places p JOIN tickets t ON t.id = p.id WHERE {} \
-         ORDER BY {by} {direction}, p.id {direction} LIMIT {limit} FOR UPDATE OF p SKIP LOCKED",
-        which.conditions.join(" AND ")
+        "SELECT p.id FROM tickets t JOIN places p ON p.id = t.id WHERE {} AND p.id = ANY(${}) \
+         FOR UPDATE OF p SKIP LOCKED",
+        which.condition(which.reasons()),
+        values.len()
     );
-    moving::ids(&tx.query(&sql, &bound(&which.values)).await?)
+    let locked = moving::ids(&tx.query(&sql, &values).await?)?;
+    let locked: HashSet<TicketId> = locked.into_iter().collect();
+    Ok(ids.into_iter().filter(|id| locked.contains(id)).collect())
 }
 
 /// How many there are.
@@ -174,21 +93,20 @@ pub(in crate::postgres) async fn count(tx: &Transaction<'_>, pick: Pick<'_>) -> 
     let Some(which) = Which::of(pick) else {
         return Ok(0);
     };
-    if which.is_filtered() {
-        let mut count = 0;
-        each(tx, (pick, false), |_, _| {
-            count += 1;
-            true
-        })
-        .await?;
-        return Ok(count);
+    if which.is_said() {
+        let sql = format!(
+            "SELECT count(*) FROM tickets t JOIN places p ON p.id = t.id WHERE {}",
+            which.condition(which.reasons())
+        );
+        let row = tx.query_one(&sql, &which.values()).await?;
+        let count = row.try_get::<_, i64>(0)?.cast_unsigned();
+        if count > LOOKED_AT_MAX {
+            return Ok(count);
+        }
     }
-    let sql = format!(
-        "SELECT count(*) FROM places p JOIN tickets t ON t.id = p.id WHERE {}",
-        which.conditions.join(" AND ")
-    );
-    let row = tx.query_one(&sql, &bound(&which.values)).await?;
-    Ok(row.try_get::<_, i64>(0)?.cast_unsigned())
+    let mut count = 0;
+    each(tx, &which, |_, _| count += 1).await?;
+    Ok(count)
 }
 
 /// How many there are, and in which groups.
@@ -196,13 +114,19 @@ pub(in crate::postgres) async fn groups(
     tx: &Transaction<'_>,
     selection: &Selection,
 ) -> Result<(u64, Groups), Fault> {
+    let Some(which) = Which::of(Pick::all(selection)) else {
+        return Ok((0, Groups::default()));
+    };
     let mut counts: BTreeMap<GroupName, u64> = BTreeMap::new();
     let mut total = 0;
-    each(tx, (Pick::all(selection), false), |entry, signature| {
+    each(tx, &which, |entry, signature| {
         total += 1;
         let mut add = |facet, value: &str| {
             let value = value.to_owned();
-            *counts.entry(GroupName { facet, value }).or_default() += 1;
+            let name = GroupName { facet, value };
+            if counts.len() < GROUPS_MAX || counts.contains_key(&name) {
+                *counts.entry(name).or_default() += 1;
+            }
         };
         add(Facet::Kind, entry.ticket.kind.as_str());
         if let Some(key) = &entry.ticket.key {
@@ -211,7 +135,6 @@ pub(in crate::postgres) async fn groups(
         if let Some(signature) = signature {
             add(Facet::Signature, signature);
         }
-        true
     })
     .await?;
     let groups = counts
@@ -220,48 +143,27 @@ pub(in crate::postgres) async fn groups(
     Ok((total, Groups::of(groups.collect())))
 }
 
-/// Shows each ticket that matches, with the signature of its last failure, until the answer is
-/// false.
+/// Shows each ticket that is meant, with the signature of its last failure, in no order: one
+/// statement reads them all, whose rows are fetched by and by.
 async fn each(
     tx: &Transaction<'_>,
-    (pick, is_locked): (Pick<'_>, bool),
-    mut show: impl FnMut(&Entry, Option<&str>) -> bool,
+    which: &Which,
+    mut show: impl FnMut(&Entry, Option<&str>) + Send,
 ) -> Result<(), Fault> {
-    let Some(which) = Which::of(pick) else {
-        return Ok(());
-    };
-    let (by, direction, beyond) = ordered(pick.order);
-    let lock = if is_locked {
-        "FOR UPDATE OF p SKIP LOCKED"
-    } else {
-        ""
-    };
-    let select = ENTRIES.replacen(" FROM", &format!(", {by} AS k FROM"), 1);
-    let mut last: Option<(i64, TicketId)> = None;
+    let condition = which.condition(which.reasons());
+    let sql = format!("{} WHERE {condition}", which.select());
+    let statement = tx.prepare(&sql).await?;
+    let portal = tx.bind(&statement, &which.values()).await?;
+    let slice = which.slice();
     loop {
-        let mut conditions = which.conditions.clone();
-        let mut values = which.values.clone();
-        if let Some((k, id)) = last {
-            values.push(Bound::Number(k));
-            values.push(Bound::Id(*id.as_bytes()));
-            let (k, id) = (values.len() - 1, values.len());
-            conditions.push(format!("({by}, p.id) {beyond} (${k}, ${id})"));
-        }
-        let sql = format!(
-            "{select} WHERE {} ORDER BY {by} {direction}, p.id {direction} LIMIT {SLICE} {lock}",
-            conditions.join(" AND ")
-        );
-        let found = tx.query(&sql, &bound(&values)).await?;
-        for row in &found {
-            let entry = rows::entry(row)?;
-            last = Some((row.try_get("k")?, entry.ticket.id()));
-            let query = which.query.as_ref();
-            let matches = query.is_none_or(|it| it.matches(&entry, pick.selection.cutoff));
-            if matches && !show(&entry, last_failure(row)?) {
-                return Ok(());
+        let max = i32::try_from(slice).unwrap_or(i32::MAX);
+        let rows = tx.query_portal(&portal, max).await?;
+        for row in &rows {
+            if let Some(entry) = which.read(row) {
+                show(&entry, last_failure(row)?);
             }
         }
-        if found.len() < SLICE {
+        if rows.len() < slice {
             return Ok(());
         }
     }
@@ -269,4 +171,16 @@ async fn each(
 
 fn last_failure(row: &Row) -> Result<Option<&str>, Fault> {
     Ok(row.try_get("signature")?)
+}
+
+/// How the first slice of such a size is asked for, and the one after this row.
+#[cfg(test)]
+pub(in crate::postgres) fn asked(
+    pick: Pick<'_>,
+    (k, id): (i64, Uuid),
+    slice: usize,
+) -> [String; 2] {
+    let which = Which::of(pick).expect("something is meant");
+    let walk = || Walk::in_slices(&which, pick.order, slice);
+    [walk().asked().0, walk().after(k, id).asked().0]
 }

@@ -1,35 +1,72 @@
 //! Release plans at work: a round at a time, as many as the plan lets go and the round has room
 //! for.
 
-use super::moving::{Freed, queued};
+use super::moving::{DAMAGED_MAX, Freed, lock_readable, queued};
 use super::picking::{self, Pick};
 use super::{Carried, Repairs, Todo};
 use crate::postgres::fault::Fault;
+use crate::postgres::working::Working;
 use deadpool_postgres::Transaction;
 use domain::names::Version;
 use domain::plan::{Plan, PlanId, Refusal, Source};
+use domain::ticket::TicketId;
 
 /// How many tickets that the plan had released have not ended an attempt since.
 const OUT: &str = "SELECT count(*) FROM places WHERE plan = $1";
 
 /// How many of the plan's tickets are left, and how many are out.
-pub(in crate::postgres) async fn left_and_out(
-    tx: &Transaction<'_>,
-    plan: &Plan,
-) -> Result<(u64, u64), Fault> {
+async fn left_and_out(tx: &Transaction<'_>, plan: &Plan) -> Result<(u64, u64), Fault> {
+    let left = picking::count(tx, Pick::all(&plan.selection)).await?;
+    Ok((left, out(tx, plan).await?))
+}
+
+/// How many of the plan's tickets are out.
+pub(in crate::postgres) async fn out(tx: &Transaction<'_>, plan: &Plan) -> Result<u64, Fault> {
     match (plan.selection.source, &plan.selection.stage) {
-        (Source::Queue, Some(stage)) => Ok((0, queued(tx, stage).await?)),
-        (Source::Queue, None) => Ok((0, 0)),
+        (Source::Queue, Some(stage)) => queued(tx, stage).await,
+        (Source::Queue, None) => Ok(0),
         (Source::Waiting(_) | Source::AnyWait, _) => {
-            let left = picking::count(tx, Pick::all(&plan.selection)).await?;
             let row = tx.query_one(OUT, &[&plan.id.uuid()]).await?;
-            Ok((left, row.try_get::<_, i64>(0)?.cast_unsigned()))
+            Ok(row.try_get::<_, i64>(0)?.cast_unsigned())
         }
     }
 }
 
 pub(super) fn refused(refusal: &Refusal) -> Fault {
     Fault::row("a release plan", refusal)
+}
+
+/// What a plan may let go.
+struct Found {
+    working: Working,
+    ids: Vec<TicketId>,
+    /// Whether there are no others.
+    is_all: bool,
+}
+
+/// The next tickets, at most so many, beside those whose rows are damaged: these stay, and would be
+/// the next ones again and again.
+async fn find_readable(tx: &Transaction<'_>, pick: Pick<'_>, limit: usize) -> Result<Found, Fault> {
+    let mut damaged = 0;
+    loop {
+        let wanted = limit.saturating_add(damaged);
+        let found = picking::find(tx, pick, wanted).await?;
+        let is_last = found.len() < wanted;
+        // What another transaction has in hand is not skipped for ever.
+        let is_all = is_last && picking::count(tx, pick).await? <= found.len() as u64;
+        let working = lock_readable(tx, &found).await?;
+        let is_readable = |id: &TicketId| working.get(*id).is_some();
+        let mut ids: Vec<TicketId> = found.iter().copied().filter(is_readable).collect();
+        damaged = found.len() - ids.len();
+        if is_last || ids.len() >= limit || damaged > DAMAGED_MAX {
+            ids.truncate(limit);
+            return Ok(Found {
+                working,
+                ids,
+                is_all,
+            });
+        }
+    }
 }
 
 impl Repairs<'_> {
@@ -85,12 +122,14 @@ impl Repairs<'_> {
             order: goal.terms.order,
         };
         let limit = usize::try_from(count).unwrap_or(usize::MAX);
-        let found = picking::find(tx, pick, limit).await?;
-        // What another transaction has in hand is not skipped for ever.
-        let is_all = found.len() < limit && picking::count(tx, pick).await? <= found.len() as u64;
+        let Found {
+            working,
+            ids,
+            is_all,
+        } = find_readable(tx, pick, limit).await?;
         let why = format!("plan {id} released it");
         let freed = (Freed::Plan(id), why.as_str(), avoid.as_slice());
-        let names = self.let_go(tx, &found, freed).await?;
+        let names = self.let_go(tx, (working, &ids), freed).await?;
         if let Some(Carried { plan, .. }) = self.plans.get_mut(&id) {
             let released = plan.released(names.len() as u64, now);
             released.map_err(|refusal| refused(&refusal))?;

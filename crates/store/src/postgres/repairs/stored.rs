@@ -8,7 +8,7 @@ use crate::postgres::writing::execute;
 use deadpool_postgres::Transaction;
 use domain::breaker::{Action, Board, Breaker, Changes, Roster, Scope};
 use domain::names::StageName;
-use domain::plan::{Plan, PlanId};
+use domain::plan::{Plan, PlanId, Source, State};
 use domain::ports::PLANS_MAX;
 use domain::time::Timestamp;
 use std::collections::btree_map::Entry;
@@ -150,6 +150,7 @@ impl Repairs<'_> {
                 gate,
                 permits: permits.cast_unsigned(),
                 is_touched: false,
+                is_half_held: false,
             };
             self.posts.insert(stage, post);
         }
@@ -204,7 +205,7 @@ impl Repairs<'_> {
             let sql = if *is_new { NEW_PLAN } else { PUT_PLAN };
             let id: Uuid = plan.id.uuid();
             let next = plan.next_at().map(Timestamp::as_micros);
-            let is_live = plan.counts.out() > 0 || plan.state == domain::plan::State::Running;
+            let is_live = is_live(plan);
             let body = wire::plan::encode(plan);
             execute(tx, sql, &[&id, &next, &is_live, &&*body]).await?;
             if *is_new {
@@ -212,6 +213,18 @@ impl Repairs<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the plan is still to hear of something: it is kept, however many are newer. Nothing
+/// tells the tickets apart that a queue has given away, so that nothing of them comes to a plan
+/// that has ended.
+fn is_live(plan: &Plan) -> bool {
+    match plan.state {
+        State::Running | State::Paused => true,
+        State::Ready | State::Stopped(_) | State::Done => {
+            plan.selection.source != Source::Queue && plan.counts.out() > 0
+        }
     }
 }
 
@@ -247,7 +260,13 @@ async fn save_board(
         execute(tx, FORGET_BREAKER, &[&stage, &word(*scope)]).await?;
     }
     let roster = wire::breaker::encode_roster(post.board.roster());
-    let next = post.board.next_at().map(|at| at.max(now.plus(TICK_MIN)));
+    let soonest = now.plus(TICK_MIN);
+    let next = post.board.next_at().map(|at| at.max(soonest));
+    let next = if post.is_half_held {
+        Some(soonest)
+    } else {
+        next
+    };
     let next = next.map(Timestamp::as_micros);
     let is_tripped = !post.board.is_quiet();
     let permits = post.permits.cast_signed();

@@ -5,6 +5,7 @@ use crate::contract::deaths::died_beside;
 use crate::contract::shop::Shop;
 use crate::contract::stand::{crashed, failed};
 use domain::outcome::{Failure, Outcome};
+use domain::trial::Unbegun;
 use domain::wait::Reason;
 use std::time::Duration;
 
@@ -70,6 +71,28 @@ pub async fn an_orderly_end_ends_the_trial(mut stand: Stand) {
         stand.skip(until.expect("it waits for time").since(stand.now()));
         let next = stand.next_one("build").await;
         assert!(!next.is_alone(), "it is like any other");
+        stand.end(next, Outcome::done()).await;
+    }
+}
+
+/// The machine had no process for it, or its deadline passed in the queue for one: whether it takes
+/// its process along is as open as before.
+pub async fn an_attempt_that_never_began_ends_no_trial(mut stand: Stand) {
+    for why in [Unbegun::CannotSpawn, Unbegun::NoPlaceInTime] {
+        let id = stand.bereaved("build", 1).await[0].ticket;
+        stand.skip(Duration::from_secs(1));
+        let on_trial = stand.tried("build").await;
+        let failure = why.failure("no more processes");
+        let outcome = match why {
+            Unbegun::CannotSpawn => Outcome::Failed(failure),
+            Unbegun::NoPlaceInTime => Outcome::TimedOut(failure),
+        };
+        stand.end(on_trial, outcome).await;
+        stand.is_to_be_tried(id).await;
+        let until = stand.trial_at(id).await;
+        stand.skip(until.since(stand.now()));
+        let next = stand.tried("build").await;
+        assert_eq!(next.ticket().id(), id);
         stand.end(next, Outcome::done()).await;
     }
 }

@@ -3,7 +3,7 @@
 use super::super::actions::BY;
 use super::super::frame::{PageProblem, Said};
 use super::super::login::form;
-use super::{is_taken_over, page};
+use super::{may_release, page, queue_of};
 use crate::plans::{id_of, releasing};
 use crate::problem::Problem;
 use crate::site::Site;
@@ -25,9 +25,8 @@ pub(super) fn section(plan: &Plan, token: &str) -> Markup {
             }
         }
     };
-    let may_release = plan.counts.left() > 0
-        && matches!(plan.state, State::Ready | State::Stopped(_))
-        && !is_taken_over(plan);
+    let is_at_rest = matches!(plan.state, State::Ready | State::Stopped(_));
+    let may_release = is_at_rest && may_release(plan);
     html! {
         @if matches!(plan.state, State::Done) { div #orders data-live {} } @else {
             section.card.orders #orders data-live aria-labelledby="orders-title" {
@@ -41,19 +40,28 @@ pub(super) fn section(plan: &Plan, token: &str) -> Markup {
                 @if matches!(plan.state, State::Ready | State::Running | State::Paused) {
                     (button("stop", "Stop"))
                 }
-                @if may_release { (drop_form(plan, token)) }
-                p.muted {
-                    @match &plan.state {
-                        State::Ready | State::Stopped(_) => {
-                            "Nothing goes before you release it; what was released stays released."
-                        },
-                        State::Running | State::Paused | State::Done => {
-                            "Pause and stop hold what has not gone yet; what was released stays \
-                             released."
-                        },
-                    }
-                }
+                @if may_release && queue_of(plan).is_none() { (drop_form(plan, token)) }
+                p.muted { (outlook(plan)) }
             }
+        }
+    }
+}
+
+/// What an order would do, or what to do where none would.
+fn outlook(plan: &Plan) -> Markup {
+    html! {
+        @match (&plan.state, queue_of(plan)) {
+            (State::Stopped(_), Some(stage)) => {
+                "What is left is in the queue of stage " a href={ "/s/" (stage) } { (stage) }
+                ", which is let in again when one of them lands. Try one now on its page, or by "
+                code { "goaround stage probe " (stage) } "."
+            },
+            (State::Ready | State::Stopped(_), _) => {
+                "Nothing goes before you release it; what was released stays released."
+            },
+            (State::Running | State::Paused | State::Done, _) => {
+                "Pause and stop hold what has not gone yet; what was released stays released."
+            },
         }
     }
 }
@@ -70,6 +78,9 @@ fn release_form(plan: &Plan, token: &str) -> Markup {
                 option value="oldest" { "the oldest" }
                 option value="newest" selected[plan.terms.order == Order::NewestFirst] {
                     "the newest"
+                }
+                option value="random" selected[matches!(plan.terms.order, Order::Random { .. })] {
+                    "any, by chance"
                 }
             } }
             button.main { "Release all that are left" }
@@ -139,7 +150,7 @@ async fn order(site: &Site, id: PlanId, word: &str, sent: Sent) -> Result<PlanOr
         group: said(sent.group),
         terms: TermsJson {
             order: said(sent.order),
-            rate: said(sent.rate),
+            rate: rate(sent.rate),
             ramp: said(sent.ramp),
             stop: None,
         },
@@ -166,6 +177,12 @@ async fn order(site: &Site, id: PlanId, word: &str, sent: Sent) -> Result<PlanOr
             )))
         }
     }
+}
+
+/// Who clears the field wants no limit; a form without one leaves it as the plan has it.
+fn rate(field: Option<String>) -> Option<String> {
+    let sent = field?;
+    Some(said(Some(sent)).unwrap_or_else(|| "none".into()))
 }
 
 /// A field that was filled in.

@@ -1,0 +1,76 @@
+//! Queries that can be read and that nobody can have meant.
+
+use super::*;
+
+fn refusal(text: &str) -> String {
+    text.parse::<Query>().unwrap_err().to_string()
+}
+
+#[test]
+fn words_of_other_grammars_are_no_free_text() {
+    for text in [
+        "stage:a AND is:parked",
+        "NOT is:parked",
+        "(stage:a AND kind:b)",
+    ] {
+        let said = refusal(text);
+        assert!(said.contains("conditions side by side"), "{text}: {said}");
+    }
+    for text in ["\"AND\"", "not found", "-\"NOT\"", "ANDROID"] {
+        let query: Query = text.parse().unwrap();
+        assert_eq!(query.to_string().parse::<Query>(), Ok(query));
+    }
+}
+
+#[test]
+fn a_range_that_runs_backwards_holds_for_nothing_and_is_refused() {
+    for text in [
+        "attempts:2..1",
+        "created:-1m..-1h",
+        "since:2026-11-03..2026-11-01",
+    ] {
+        let said = refusal(text);
+        assert!(said.contains("from the"), "{text}: {said}");
+    }
+    for text in [
+        "attempts:2..2",
+        "created:-1h..-1m",
+        "since:2026-11-01..2026-11-01",
+    ] {
+        text.parse::<Query>().unwrap();
+    }
+}
+
+#[test]
+fn a_field_that_rows_never_have_is_found_wherever_it_stands() {
+    let unfit = |text: &str, rows| text.parse::<Query>().unwrap().unfit(rows);
+    assert_eq!(unfit("is:waiting stage:a", Rows::Tickets), None);
+    assert_eq!(unfit("-host:vm kind:x", Rows::Tickets), Some(Field::Host));
+    assert_eq!(
+        unfit("(kind:x OR type:Signal)", Rows::Tickets),
+        Some(Field::Type)
+    );
+    assert_eq!(unfit("type:Signal since:-1h", Rows::Reports), None);
+    assert_eq!(unfit("key:rust", Rows::Reports), Some(Field::Key));
+}
+
+/// So that the list of what rows have does not lag behind what they answer.
+#[test]
+fn what_rows_have_is_what_they_answer_for() {
+    let (entry, report) = (waiting(), report());
+    let has = |facts: &dyn Facts, field| {
+        !facts.values(field).is_empty()
+            || facts.number(field).is_some()
+            || facts.time(field).is_some()
+    };
+    for field in Field::ALL {
+        assert!(
+            !has(&entry, field) || Rows::Tickets.have(field),
+            "{field:?}"
+        );
+        assert!(
+            !has(&report, field) || Rows::Reports.have(field),
+            "{field:?}"
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Filters of what the command line looks through itself: plans and stages have words and keys of
+//! their own, in the grammar of all filters.
+
+use domain::filter::{Field, Query};
+
+/// The field under which the grammar carries the words of `is:` here; it knows only those of
+/// tickets. Neither plans nor stages have a trace.
+pub(super) const STATE: Field = Field::Trace;
+
+/// What may be asked of a noun.
+pub(super) struct Terms {
+    /// What the rows are called.
+    pub(super) noun: &'static str,
+    /// The keys that they have.
+    pub(super) keys: &'static [Field],
+    /// What they can be.
+    pub(super) words: &'static [&'static str],
+}
+
+impl Terms {
+    /// Reads a filter; what stands after `is:` is asked as [`STATE`].
+    ///
+    /// # Errors
+    /// What was expected and what was found.
+    pub(super) fn read(&self, text: &str) -> Result<Query, String> {
+        let mut spoken = String::with_capacity(text.len() + 16);
+        let (mut rest, mut is_quoted, mut begins) = (text, false, true);
+        while let Some(c) = rest.chars().next() {
+            if let Some((key, after)) = key(rest).filter(|_| begins && !is_quoted) {
+                spoken.push_str(self.spoken(key, after)?);
+                (rest, begins) = (after, false);
+                continue;
+            }
+            // Inside quotes the one after a backslash ends nothing.
+            let is_escape = is_quoted && c == '\\';
+            let length = c.len_utf8();
+            let escaped = rest[length..].chars().next().filter(|_| is_escape);
+            let taken = length + escaped.map_or(0, char::len_utf8);
+            is_quoted ^= c == '"';
+            begins = c.is_whitespace() || c == '(' || (begins && c == '-');
+            spoken.push_str(&rest[..taken]);
+            rest = &rest[taken..];
+        }
+        spoken.parse::<Query>().map_err(|bad| bad.to_string())
+    }
+
+    /// The key as the grammar is to read it, with its colon.
+    fn spoken<'a>(&self, key: &'a str, after: &str) -> Result<&'a str, String> {
+        let name = key.trim_end_matches(':');
+        if name == Field::Is.key() {
+            self.check(after)?;
+            return Ok("trace:");
+        }
+        match Field::parse(name) {
+            Some(field) if !self.keys.contains(&field) => {
+                let keys: Vec<&str> = self.keys.iter().map(|field| field.key()).collect();
+                Err(format!(
+                    "filter: {} have no {name}; expected one of is, {}",
+                    self.noun,
+                    keys.join(", ")
+                ))
+            }
+            // One that nobody knows is refused with the nearest one, as everywhere.
+            Some(_) | None => Ok(key),
+        }
+    }
+
+    fn check(&self, after: &str) -> Result<(), String> {
+        let said = after.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')'));
+        let said = said.take(1).flat_map(|values| values.split(','));
+        match said.into_iter().find(|word| !self.words.contains(word)) {
+            None => Ok(()),
+            Some(word) => Err(format!(
+                "filter: is: expected one of {}, got {word:?}; {} are nothing else",
+                self.words.join(", "),
+                self.noun
+            )),
+        }
+    }
+}
+
+/// The key that the text begins with, with its colon, and what follows.
+fn key(text: &str) -> Option<(&str, &str)> {
+    let colon = text.find(|c: char| !c.is_ascii_lowercase())?;
+    (colon > 0 && text[colon..].starts_with(':')).then(|| text.split_at(colon + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: Terms = Terms {
+        noun: "plans",
+        keys: &[Field::Id, Field::Stage],
+        words: &["ready", "done"],
+    };
+
+    #[test]
+    fn words_and_keys_are_those_of_the_noun() {
+        for (text, says) in [
+            ("is:parked", "one of ready, done, got \"parked\""),
+            ("-(stage:a is:done,parked)", "got \"parked\""),
+            ("is:", "got \"\""),
+            ("is:>ready", "got \">ready\""),
+            (
+                "kind:f42",
+                "plans have no kind; expected one of is, id, stage",
+            ),
+            ("trace:ready", "plans have no trace"),
+            ("stge:a", "did you mean \"stage\"?"),
+            ("is:ready OR is:done", "(a OR b)"),
+        ] {
+            let said = TERMS.read(text).unwrap_err();
+            assert!(said.contains(says), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_the_grammar_of_all_filters() {
+        for (text, meant) in [
+            ("", ""),
+            ("is:ready", "trace:ready"),
+            ("-is:ready,done stage:a", "-trace:ready,done stage:a"),
+            (
+                "(is:ready OR -stage:is:x)",
+                "(trace:ready OR -stage:\"is:x\")",
+            ),
+            (
+                r#"" is:x \" is:y" stage:" is:z""#,
+                r#"" is:x \" is:y" stage:" is:z""#,
+            ),
+        ] {
+            let read = TERMS.read(text);
+            assert_eq!(read, Ok(meant.parse().unwrap()), "{text}");
+        }
+    }
+}
