@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 /// A suspect that no slot was free for in this time goes through the door all the same.
 const SUSPECT_MAX: Duration = Duration::from_secs(1);
@@ -21,6 +21,8 @@ const SUSPECT_MAX: Duration = Duration::from_secs(1);
 const LEFT_MAX: Duration = Duration::from_secs(10);
 /// How long the quick beat after a change waits for more changes.
 const GATHER: Duration = Duration::from_millis(5);
+/// How long after a first beat that was not confirmed it is written again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Which desired state this worker keeps to, and whether something is new to tell.
 #[derive(Default)]
@@ -77,8 +79,15 @@ impl Vitals {
 /// [`StoreError`] when it is not confirmed in the time that a publish may take.
 pub(crate) async fn begin(shared: &Shared) -> Result<(), StoreError> {
     let serves = Steady::new(shared.versions.look());
-    let beat = shared.record(Said::Beat(Box::new(heartbeat(shared, &serves))));
-    shared.journal.write(&[beat]).await
+    let beat = [shared.record(Said::Beat(Box::new(heartbeat(shared, &serves))))];
+    let until = Instant::now() + shared.config.publish_timeout;
+    loop {
+        match shared.journal.write(&beat).await {
+            // A connection that is still young may break.
+            Err(_) if Instant::now() < until => sleep(AGAIN).await,
+            written => return written,
+        }
+    }
 }
 
 /// Beats for as long as the worker lives.
@@ -95,7 +104,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
             () = shared.vitals.news.notified() => {
                 // Several stages follow; the last of them makes the difference.
-                tokio::time::sleep(GATHER).await;
+                sleep(GATHER).await;
                 let is_open = shared.desired.borrow().is_some();
                 if !is_open || told == Some(state(&shared)) {
                     continue;
