@@ -14,7 +14,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Consumer};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How many snapshots may be on their way to one follower.
 const PREFETCH: u16 = 64;
@@ -25,6 +25,9 @@ const LULL: Duration = Duration::from_millis(30);
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a subscription may take.
 const SUBSCRIBE_MAX: Duration = Duration::from_secs(10);
+/// After so long without a first snapshot the stream is subscribed to anew. Who subscribed at about
+/// the moment in which its first entry was written did not always get it (seen on RabbitMQ 3.10).
+const FIRST_MAX: Duration = Duration::from_secs(3);
 const PERSISTENT: u8 = 2;
 
 /// Makes this snapshot the newest one. It may be repeated.
@@ -91,7 +94,17 @@ impl Follower {
             Some(subscription) => subscription,
             empty => empty.insert(subscribe(&self.link, &self.queue).await?),
         };
-        let mut next = subscription.consumer.next().await;
+        let first = subscription.consumer.next();
+        let mut next = match self.seen {
+            Some(_) => first.await,
+            None => match timeout(FIRST_MAX, first).await {
+                Ok(next) => next,
+                Err(_) => {
+                    self.subscription = None;
+                    return Ok(());
+                }
+            },
+        };
         let gathered_at = gathered_at(self.seen_at, Instant::now());
         loop {
             let Some(Ok(delivery)) = next else {

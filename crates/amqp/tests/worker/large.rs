@@ -142,6 +142,8 @@ async fn rabbitmq_a_body_that_no_record_carries_is_kept_aside_and_not_shown_as_a
     let (told, arrived) = reject(&mut stand, &worker, delivery).await;
     assert!(told.contains("15728641 bytes"), "{told}");
     assert!(wire::record::is_left_out(&arrived.ticket.payload));
+    let empty = domain::ticket::Payload::default();
+    assert!(!wire::record::is_left_out(&empty));
     nothing(&mut build).await;
     worker.close().await.unwrap();
     let queue = stand.config.names.stage(&stage("build"));
