@@ -64,12 +64,14 @@ impl Roster {
         !known.is_here && !all_are_back
     }
 
-    /// An attempt ran with this version. Returns whether that is the first word of it. It says
-    /// nothing of who serves the stage now: whoever ran it may be gone.
+    /// An attempt ran with this version. Returns whether that is the first word of it. It does not
+    /// say who serves the stage now, since whoever ran it may be gone; but as long as nobody has
+    /// said that, it is the best guess.
     pub fn met(&mut self, version: &Version, now: Timestamp) -> bool {
         let is_new = self.find(version).is_none();
         if is_new {
-            self.announce(version, false, now);
+            let is_guess = self.versions.iter().all(|it| !it.is_here);
+            self.announce(version, is_guess, now);
         }
         is_new
     }

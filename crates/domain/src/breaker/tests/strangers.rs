@@ -22,3 +22,22 @@ fn a_version_that_was_met_before_it_announced_itself_is_tried_at_once() {
     let probe = only_probe(&rig.stands(&["v2"]));
     assert_eq!(probe.wants, Some(version("v2")));
 }
+
+/// As while a new leader has not heard everybody.
+#[test]
+fn versions_that_were_met_before_anybody_announced_one_are_no_news_when_they_are() {
+    for announced in [&["v1"][..], &["v1", "v2"], &["v2"]] {
+        let mut rig = Rig::new();
+        for n in 1..=5 {
+            rig.fails(n, 7, "v1");
+        }
+        let canary = rig.probes_with(of(7), 1);
+        rig.ended(canary, "v2", End::Failed(Some(sig(7))));
+        assert_eq!(
+            rig.stands(announced),
+            [],
+            "{announced:?}: it has had its canary"
+        );
+        assert_eq!(rig.stands(&["v2"]), [], "{announced:?}");
+    }
+}
