@@ -3,7 +3,7 @@
 use crate::support::{bench, due};
 use bytes::Bytes;
 use domain::books::Place;
-use domain::ports::{Action, Answer, Catalog, Desk, Election, Order};
+use domain::ports::{Action, Answer, Catalog, Desk, Order};
 use domain::record::{Arrived, Said};
 use domain::ticket::Ticket;
 use domain::wait::{Condition, Reason, Wait};
