@@ -80,7 +80,8 @@ fn exec(folder: &Path, spawner: &Spawner) -> anyhow::Result<Arc<dyn Handler>> {
         version: None,
         limits: Limits::default(),
         callback_url: None,
-        work_folder: folder.to_owned(),
+        // The store has a lock of its own in the folder itself.
+        work_folder: folder.join("work"),
     };
     Ok(Arc::new(Exec::new(config, spawner.clone())?))
 }
