@@ -235,6 +235,8 @@ async fn rabbitmq_after_a_restart_of_the_broker_work_goes_on_within_ten_seconds(
     let tickets = [stand.ticket(), stand.ticket()];
     stand.publish(&tickets).await;
     let delivery = fresh(&mut build).await;
+    // What the broker is lost with on its way to us may have run, as far as anybody knows.
+    until("both have come in", || worker.in_hand() == 2).await;
     let started = stand.begin(&worker, delivery).await;
     rabbit.kill();
     let (_, kept) = end_of(&mut build).await;

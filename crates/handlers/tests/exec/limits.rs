@@ -4,6 +4,8 @@ use crate::ground::{Ground, begin, failure, handle, spawner_command, ticket};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ticket::{Payload, Ticket};
 use handlers::{Limits, Spawner, SpawnerCommand};
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,10 +129,12 @@ async fn a_low_limit_of_open_files_is_raised_rather_than_failed_at() {
             .collect(),
     })
     .unwrap();
-    let exec = ground.shell("echo $$ >> pids; while [ ! -e go ]; do sleep 0.02; done");
+    // What waits on a pipe leaves the processors to those that begin.
+    let exec = ground.shell("mkfifo go 2> /dev/null; echo $$ >> pids; read on < go");
     let begun: Vec<_> = (0..30).map(|_| begin(&exec, Duration::ZERO)).collect();
     ground.pids("pids", 30).await;
-    std::fs::write(ground.path("go"), "").unwrap();
+    let mut go = File::options().write(true).open(ground.path("go")).unwrap();
+    go.write_all(&[b'\n'; 30]).unwrap();
     for attempt in begun {
         assert_eq!(attempt.ended().await.outcome, Outcome::done());
     }
