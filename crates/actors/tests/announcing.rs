@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use actix_rt::System;
+mod support;
+
 use actors::controller::Keeping;
 use actors::{Controller, ControllerSetup, Setup};
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use support::driven;
 use testkit::clock::TestClock;
 use testkit::memory::Memory;
 use testkit::recorder::Recorder;
@@ -187,17 +189,6 @@ impl World {
     fn rounds(&self) -> usize {
         *self.ear.rounds.lock().unwrap()
     }
-}
-
-fn driven(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test);
 }
 
 #[test]

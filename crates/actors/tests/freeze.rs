@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use actix_rt::{Arbiter, System};
+mod support;
+
+use actix_rt::Arbiter;
 use actors::{Root, Setup};
 use async_trait::async_trait;
 use domain::event::{Event, Loss, SettledAs};
@@ -17,6 +19,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use support::driven;
 use testkit::clock::TestClock;
 use testkit::memory::Memory;
 use testkit::recorder::{Chorus, Recorder};
@@ -93,17 +96,6 @@ fn is_finished(event: &Event) -> bool {
 fn is_frozen(event: &Event) -> bool {
     let frozen = Loss::Frozen;
     matches!(event, Event::SupervisorLost { why, .. } if *why == frozen)
-}
-
-fn driven(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use actix_rt::System;
+mod support;
+
 use actors::controller::Keeping;
 use actors::{Controller, ControllerSetup, Root, Running, Setup};
 use domain::event::{Event, Loss, SettledAs};
@@ -18,6 +19,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use support::driven;
 use testkit::clock::TestClock;
 use testkit::handler::{Script, Step};
 use testkit::memory::Memory;
@@ -161,18 +163,6 @@ impl World {
             "never two attempts at one ticket at once"
         );
     }
-}
-
-/// Runs a test on one arbiter whose time is driven.
-fn driven(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test);
 }
 
 #[test]

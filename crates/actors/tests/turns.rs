@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use actix_rt::System;
+mod support;
+
 use actors::{Root, Running, Setup};
 use async_trait::async_trait;
 use domain::control::Hold;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use support::driven;
 use testkit::clock::TestClock;
 use testkit::handler::{Script, Step};
 use testkit::memory::Memory;
@@ -191,27 +193,22 @@ impl World {
         let entry = self.judging.memory.ticket(id).await.unwrap().unwrap();
         entry.place.state().is_terminal()
     }
-}
 
-fn driven(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test);
+    /// A process of two stages has tried one ticket for a minute; another one waits for its turn.
+    async fn with_one_waiting(&self) -> (Running, TicketId, TicketId) {
+        let tried = self.submit_on_trial("first").await;
+        let running = self.start(&["first", "second"]);
+        sleep(MINUTE).await;
+        let waiting = self.submit_on_trial("second").await;
+        (running, tried, waiting)
+    }
 }
 
 #[test]
 fn one_that_waits_for_its_turn_keeps_no_slot_from_the_others_of_its_stage() {
     driven(async {
         let world = World::new(2 * HOUR);
-        let long = world.submit_on_trial("first").await;
-        let _running = world.start(&["first", "second"]);
-        sleep(MINUTE).await;
-        let waiting = world.submit_on_trial("second").await;
+        let (_running, long, waiting) = world.with_one_waiting().await;
         let mut others = Vec::new();
         for _ in 0..5 {
             others.push(world.submit("second").await);
@@ -235,10 +232,7 @@ fn one_that_waits_for_its_turn_keeps_no_slot_from_the_others_of_its_stage() {
 fn one_whose_turn_comes_while_it_waits_has_a_slot_at_once() {
     driven(async {
         let world = World::new(10 * MINUTE);
-        world.submit_on_trial("first").await;
-        let _running = world.start(&["first", "second"]);
-        sleep(MINUTE).await;
-        let waiting = world.submit_on_trial("second").await;
+        let (_running, _, waiting) = world.with_one_waiting().await;
         sleep(9 * MINUTE - Duration::from_millis(10)).await;
         assert_eq!(world.second.calls_for(waiting), 0);
         sleep(Duration::from_millis(20)).await;
@@ -250,10 +244,7 @@ fn one_whose_turn_comes_while_it_waits_has_a_slot_at_once() {
 fn one_that_waits_for_its_turn_goes_to_a_process_that_has_it_free() {
     driven(async {
         let world = World::new(2 * HOUR);
-        world.submit_on_trial("first").await;
-        let _running = world.start(&["first", "second"]);
-        sleep(MINUTE).await;
-        let waiting = world.submit_on_trial("second").await;
+        let (_running, _, waiting) = world.with_one_waiting().await;
         sleep(MINUTE).await;
         let _other = world.start(&["second"]);
         sleep(MINUTE).await;
@@ -265,10 +256,7 @@ fn one_that_waits_for_its_turn_goes_to_a_process_that_has_it_free() {
 fn one_whose_stage_is_on_hold_when_its_turn_comes_is_not_started() {
     driven(async {
         let world = World::new(10 * MINUTE);
-        world.submit_on_trial("first").await;
-        let _running = world.start(&["first", "second"]);
-        sleep(MINUTE).await;
-        let waiting = world.submit_on_trial("second").await;
+        let (_running, _, waiting) = world.with_one_waiting().await;
         sleep(9 * MINUTE - Duration::from_millis(300)).await;
         let hold = Hold {
             since: world.clock.now(),
@@ -288,10 +276,7 @@ fn one_whose_stage_is_on_hold_when_its_turn_comes_is_not_started() {
 fn one_that_waits_for_its_turn_goes_back_when_the_process_goes_down() {
     driven(async {
         let world = World::new(HOUR);
-        world.submit_on_trial("first").await;
-        let running = world.start(&["first", "second"]);
-        sleep(MINUTE).await;
-        let waiting = world.submit_on_trial("second").await;
+        let (running, _, waiting) = world.with_one_waiting().await;
         sleep(MINUTE).await;
         assert!(running.drain(2 * HOUR).await);
         let balance = world.judging.memory.balance().await.unwrap();

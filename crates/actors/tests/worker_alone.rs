@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use actix_rt::System;
+mod support;
+
 use actors::{Root, Running, Setup};
 use async_trait::async_trait;
 use domain::control::{Change, Hold};
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use support::driven;
 use testkit::clock::TestClock;
 use testkit::handler::{Script, Step};
 use testkit::memory::Memory;
@@ -154,17 +156,6 @@ impl World {
             oops: None,
         }
     }
-}
-
-fn driven(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test);
 }
 
 #[test]

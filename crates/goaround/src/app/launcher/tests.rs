@@ -4,28 +4,37 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 use telemetry::logs::{Colour, Format};
+use tokio::sync::Notify;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Metadata, Subscriber};
 
 /// What was logged, for whoever asks.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<String>>);
+struct Heard(Arc<(Mutex<String>, Notify)>);
 
 impl Heard {
     fn says(&self, what: &str) -> bool {
-        self.0.lock().unwrap().contains(what)
+        self.all().contains(what)
     }
 
     fn all(&self) -> String {
-        self.0.lock().unwrap().clone()
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// Waits until it says this.
+    async fn until(&self, what: &str) {
+        while !self.says(what) {
+            self.0.1.notified().await;
+        }
     }
 }
 
 impl Visit for Heard {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "message" {
-            writeln!(self.0.lock().unwrap(), "{value:?}").unwrap();
+            writeln!(self.0.0.lock().unwrap(), "{value:?}").unwrap();
+            self.0.1.notify_one();
         }
     }
 }
@@ -117,9 +126,7 @@ async fn what_was_at_work_is_tried_on_while_it_cannot_be_started() {
     let heard = Heard::default();
     let _listens = tracing::subscriber::set_default(heard.clone());
     let upgrade = async {
-        while !heard.says("cannot be started") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        heard.until("cannot be started").await;
         // The launcher passes the signal on, which may come before the exit.
         site.install("trap '' TERM; kill -TERM $PPID; exit 0");
     };
