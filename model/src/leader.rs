@@ -4,7 +4,7 @@ use crate::cast::{self, NOW, Who};
 use crate::faults::Faults;
 use crate::mutant::Mutant;
 use crate::protocol::{Notice, Protocol};
-use crate::state::{Leader, Life, State};
+use crate::state::{Leader, Life, Row, State};
 use crate::step::{Lands, Step, sends};
 use crate::word::Word;
 use domain::fleet::{Ask, BEAT_EVERY, Hands, LAPSE};
@@ -29,6 +29,9 @@ pub(crate) fn steps(protocol: &Protocol, state: &State, steps: &mut Vec<Step>) {
         }
         if row.is_suspect() && state.is_decidable(protocol, &row.at.name) {
             steps.push(Step::Judge(n));
+        }
+        if state.is_stranded(row) && state.leader.fleet.hears_all() {
+            steps.push(Step::DoubtStranded(n));
         }
     }
     sends(state, steps);
@@ -74,6 +77,12 @@ impl State {
         let is_lost = self.truth.untold.is_empty() && successions + doubts > 0;
         (protocol.notice != Notice::Launcher || is_lost)
             && self.workers.iter().any(|worker| !worker.is_first())
+    }
+
+    /// Whether the controller before this one was publishing it, and nobody has told of it yet.
+    fn is_stranded(&self, row: &Row) -> bool {
+        let mut sending = self.leader.sending.iter();
+        row.at.spot == Spot::Publishing && !sending.any(|(name, _)| *name == row.at.name)
     }
 
     fn is_past(&self, protocol: &Protocol, n: usize) -> bool {
@@ -252,7 +261,6 @@ impl State {
         }
         self.leader = Leader::new();
         self.leader.fleet.spread(self.desired.revision);
-        self.take_over_outbox(protocol);
         if !protocol.is(Mutant::ExpectsNobody) {
             for who in self.expected() {
                 self.leader.fleet.expect(cast::holder(who), NOW);
@@ -271,19 +279,15 @@ impl State {
         self.think(protocol, NOW);
     }
 
-    /// Whatever the one before was publishing may have landed or not.
-    fn take_over_outbox(&mut self, protocol: &Protocol) {
-        for n in 0..self.rows.len() {
-            let at = &mut self.rows[n].at;
-            if at.spot != Spot::Publishing {
-                continue;
-            }
-            if protocol.is(Mutant::ReleasesAgain) {
-                at.spot = Spot::Waiting(Reason::NotNow);
-                continue;
-            }
-            let name = at.name;
-            self.renew(&name);
+    /// What the one before was publishing may have landed or not, and nobody has told of it.
+    pub(crate) fn doubt_stranded(&mut self, protocol: &Protocol, n: usize) {
+        let at = &mut self.rows[n].at;
+        if protocol.is(Mutant::ReleasesAgain) {
+            at.spot = Spot::Waiting(Reason::NotNow);
+            return;
         }
+        let name = at.name;
+        self.renew(&name);
+        self.think(protocol, NOW);
     }
 }

@@ -125,6 +125,7 @@ impl Protocol {
             Step::Send(name) => state.send(name),
             Step::SendInDoubt(name, lands) => state.send_in_doubt(self, name, lands),
             Step::Mark(name) => state.mark(name),
+            Step::DoubtStranded(n) => state.doubt_stranded(self, n),
             Step::Judge(n) => {
                 state.judge(self, n);
                 state.think(self, crate::cast::NOW);

@@ -53,6 +53,8 @@ pub enum Step {
     SendInDoubt(Name, Lands),
     /// It notes that it is published.
     Mark(Name),
+    /// It calls in doubt what the one before was publishing.
+    DoubtStranded(usize),
     /// It judges a suspect.
     Judge(usize),
     /// A lapse passes, in which everybody who lives is heard.
@@ -127,6 +129,9 @@ impl fmt::Debug for Step {
                 )
             }
             Self::Mark(name) => write!(f, "the controller marks {} published", short(name)),
+            Self::DoubtStranded(_) => {
+                write!(f, "the controller doubts what the one before published")
+            }
             Self::Judge(_) => write!(f, "the controller judges"),
             Self::Pass => write!(f, "a lapse passes"),
             Self::Sentence(slot) => write!(f, "{} is NOT HEARD for a lapse", w(slot)),

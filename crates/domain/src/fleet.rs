@@ -263,7 +263,7 @@ impl Fleet {
     }
 
     /// Whoever is alive has been heard of by now, and what earlier leaders read was written before.
-    fn hears_all(&self) -> bool {
+    pub fn hears_all(&self) -> bool {
         self.hearing == Hearing::All
     }
 

@@ -14,8 +14,9 @@ use domain::fleet::Ask;
 use domain::flow::{Flows, Unique};
 use domain::names::Holder;
 use domain::oops::Report;
-use domain::ports::{Inbox, OopsError, StoreError, StreamEnded};
+use domain::ports::{Inbox, OopsError, Sent, StoreError, StreamEnded};
 use domain::record::{Fate, Record, Said};
+use domain::ticket::Name;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -61,6 +62,8 @@ async fn try_lead(shared: &Shared) -> Result<Infallible, String> {
     let inbox = inbox.map_err(told("the journal could not be opened"))?;
     let expected = parts.election.holders().await;
     let expected = expected.map_err(told("the books did not say who is at work"))?;
+    let stranded = parts.election.stranded().await;
+    let stranded = stranded.map_err(told("the books did not say what was being published"))?;
     // A revision of its own: every worker that is alive answers it, and one that has lost the
     // desired state is seen to be behind.
     let called = parts.desk.change(Change::RollCall).await;
@@ -73,6 +76,7 @@ async fn try_lead(shared: &Shared) -> Result<Infallible, String> {
         term: &term,
         inbox,
         owed: Owed::default(),
+        stranded,
         announcing: Announcing::new(),
         asked_at: Instant::now(),
         beat_news_at: Instant::now(),
@@ -89,6 +93,8 @@ struct Reading<'a> {
     term: &'a Term,
     inbox: Box<dyn Inbox<Record>>,
     owed: Owed,
+    /// What the leader before was publishing.
+    stranded: Vec<Name>,
     announcing: Announcing,
     /// When the books were last asked anything.
     asked_at: Instant,
@@ -241,9 +247,29 @@ impl Reading<'_> {
         }
         self.owed.burials.extend(dead);
         self.bury().await?;
+        self.doubt_stranded().await?;
         if self.term.has_answer(self.now()) {
             self.shared.news.notify_one();
         }
+        Ok(())
+    }
+
+    /// What the leader before was publishing, and nobody has told of, may have landed or not. What
+    /// the journal did tell of is no longer being published, and is left alone.
+    async fn doubt_stranded(&mut self) -> Result<(), String> {
+        if self.stranded.is_empty() || !self.term.hears_all() {
+            return Ok(());
+        }
+        let stranded = std::mem::take(&mut self.stranded);
+        for group in stranded.chunks(GROUP_MAX.get()) {
+            let doubtful = group.iter().map(|name| (*name, Sent::Doubtful));
+            let noted = self.term.ledger.sent(doubtful.collect()).await;
+            noted.map_err(told(
+                "what the leader before was publishing could not be doubted",
+            ))?;
+        }
+        self.shared.herald.notify_one();
+        self.shared.news.notify_one();
         Ok(())
     }
 

@@ -134,6 +134,11 @@ impl Term {
         lock(&self.mind).fleet.alive().cloned().collect()
     }
 
+    /// Whether what was written before this term is read, and whoever lives has been heard.
+    pub(crate) fn hears_all(&self) -> bool {
+        lock(&self.mind).fleet.hears_all()
+    }
+
     /// Who serves each stage; `None` as long as somebody has still to be heard.
     pub(crate) fn serving(&self) -> Option<Serving> {
         lock(&self.mind).fleet.serving()

@@ -282,18 +282,9 @@ impl Election for Ballot {
         while self.0.state().rival {
             self.0.free.notified().await;
         }
-        let now = self.0.clock.now();
         let mut state = self.0.state();
         state.check("lead")?;
         state.terms += 1;
-        let publishing = state
-            .rows
-            .iter()
-            .filter(|(_, row)| row.spot == Spot::Publishing);
-        let publishing: Vec<TicketId> = publishing.map(|(id, _)| *id).collect();
-        for id in publishing {
-            state.doubt(id, now);
-        }
         Ok(Arc::new(Hand {
             books: Arc::clone(&self.0),
             term: state.terms,
@@ -304,6 +295,13 @@ impl Election for Ballot {
         let state = self.0.state();
         let open = state.open.values();
         Ok(open.map(|(holder, ..)| holder.clone()).collect())
+    }
+
+    async fn stranded(&self) -> Result<Vec<Name>, StoreError> {
+        let state = self.0.state();
+        let rows = state.rows.values();
+        let stranded = rows.filter(|row| row.spot == Spot::Publishing);
+        Ok(stranded.map(|row| row.ticket.name).collect())
     }
 
     async fn attention(&self) {

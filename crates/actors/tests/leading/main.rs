@@ -5,6 +5,8 @@
 mod books;
 mod repair;
 mod road;
+#[path = "../support/mod.rs"]
+mod support;
 mod trials;
 mod world;
 
@@ -17,14 +19,15 @@ use domain::oops::{Report, Scene, Source, Span};
 use domain::outcome::{Exit, Failure, OutcomeKind};
 use domain::ports::{Clock, Desk, Observer, Reporter, Sent};
 use domain::record::Said;
-use domain::ticket::{Generation, Hop};
+use domain::ticket::{Generation, Hop, Ticket};
 use domain::time::Timestamp;
 use domain::wait::Reason;
 use road::{How, Way};
 use std::sync::Arc;
 use std::time::Duration;
+use support::driven;
 use tokio::time::sleep;
-use world::{Worker, World, build, driven, generation, holder};
+use world::{Worker, World, build, generation, holder};
 
 /// Longer than a lapse and everything that has to be read after it.
 const LONG: Duration = Duration::from_secs(30);
@@ -85,6 +88,42 @@ fn a_leader_that_loses_its_term_in_the_middle_of_a_release_leaves_a_doubt_for_th
         let last = world.road.state().spread.last().cloned().unwrap();
         let fence = last.fences.get(&ticket.id()).copied();
         assert_eq!(fence, Some(Generation(2)), "its first copy is fenced off");
+    });
+}
+
+#[test]
+fn what_was_being_published_and_has_been_worked_on_meanwhile_does_not_run_again() {
+    driven(async {
+        let world = World::new();
+        let worker = Worker::start(&world, "worker");
+        let _running = world.start();
+        world.until("it leads", || world.leading.leads()).await;
+        let [done, lost] = [world.ticket(), world.ticket()];
+        world.road.change(|state| state.how.push_back(How::Hangs));
+        let both = vec![done.clone(), lost.clone()];
+        world.books.submit(both).await.unwrap();
+        let is_publishing = |ticket: &Ticket| {
+            let spot = world.books.spot(ticket.id());
+            spot == Some(Spot::Publishing)
+        };
+        let are_publishing = || is_publishing(&done) && is_publishing(&lost);
+        world
+            .until("they are being published", are_publishing)
+            .await;
+        world.books.depose();
+        world.road.confirm.notify_one();
+        sleep(LONG).await;
+        // The broker had the one of them, and nobody leads who could hear what became of it.
+        world.say_started(&worker.holder, &done);
+        world.say_finished(&worker.holder, done.name);
+        world.books.vacate();
+        let is_renewed = || generation(&world.books, lost.id()) == 2;
+        world.until("the other one is in doubt", is_renewed).await;
+        sleep(LONG).await;
+        assert_eq!(world.books.spot(done.id()), Some(Spot::Done));
+        let state = world.road.state();
+        assert!(!state.published.contains(&done.name.renewed()));
+        assert!(state.published.contains(&lost.name.renewed()));
     });
 }
 

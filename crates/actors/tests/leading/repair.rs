@@ -1,7 +1,8 @@
 //! What a leader tells the books so that breakers know whom to try.
 
 use crate::LONG;
-use crate::world::{Worker, World, build, driven};
+use crate::support::driven;
+use crate::world::{Worker, World, build};
 use domain::fleet::{BEAT_EVERY, LAPSE};
 use domain::ports::{Clock, Serving};
 use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use crate::LONG;
 use crate::books::{Row, State};
-use crate::world::{Worker, World, driven};
+use crate::support::driven;
+use crate::world::{Worker, World};
 use domain::hearing::Spot;
 use domain::ports::Clock;
 use domain::record::Said;

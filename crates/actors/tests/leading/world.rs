@@ -2,7 +2,6 @@
 
 use crate::books::{Ballot, Books};
 use crate::road::{FakeRoad, Way};
-use actix_rt::System;
 use actors::controller::{AtLead, Keeping};
 use actors::{Controller, ControllerSetup, Leading, LeadingParts};
 use async_trait::async_trait;
@@ -315,16 +314,4 @@ async fn beat(holder: Holder, says: Arc<Mutex<Says>>, road: Arc<FakeRoad>, clock
 
 pub(crate) fn generation(books: &Books, ticket: TicketId) -> u32 {
     books.name(ticket).generation.0
-}
-
-/// Runs a test on one arbiter whose time is driven.
-pub(crate) fn driven(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test);
 }

@@ -25,6 +25,10 @@ pub trait Election: Send + Sync {
     /// The holders that the books owe an answer about: an attempt of theirs is open, claimed or
     /// not. A new leader expects to hear from them; whoever stays silent is buried like any other.
     async fn holders(&self) -> Result<Vec<Holder>, StoreError>;
+    /// What is being published, as the books have it. Asked by a new leader before it publishes
+    /// anything, that is what the one before was at when it was lost: whether it landed is in
+    /// doubt, but only once the journal is read. A record of it proves that it did.
+    async fn stranded(&self) -> Result<Vec<Name>, StoreError>;
     /// Waits until something may be new for the leader: a ticket submitted, an order, a wait that
     /// ends earlier than any before. May return too often, never too late.
     async fn attention(&self);

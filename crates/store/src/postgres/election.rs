@@ -3,14 +3,12 @@
 use super::Postgres;
 use super::connect::Connector;
 use super::fault::Fault;
-use super::ledger::{Books, doubt};
-use super::partitions::HISTORY;
-use super::repairs::{Repairs, Setting, lock_readable};
+use super::ledger::Books;
 use super::rows::{self, PUBLISHING};
-use super::submit::LEDGER_SHARD;
 use async_trait::async_trait;
 use domain::names::Holder;
 use domain::ports::{Election, Ledger, StoreError};
+use domain::ticket::Name;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -105,40 +103,37 @@ impl Election for Postgres {
         .await
     }
 
+    async fn stranded(&self) -> Result<Vec<Name>, StoreError> {
+        self.call(async {
+            let client = self.client().await?;
+            let query = "SELECT id, generation, hop, attempt FROM places \
+                         WHERE state IN (1, 5) AND state = $1";
+            let found = client.query(query, &[&PUBLISHING]).await?;
+            let named = |row: &tokio_postgres::Row| {
+                let name = rows::ticket_id(row, 0).and_then(|id| rows::name(row, id, 1));
+                let told = |fault: &Fault| {
+                    tracing::error!("a damaged row stays where it is: {fault}");
+                };
+                name.inspect_err(told).ok()
+            };
+            Ok(found.iter().filter_map(named).collect())
+        })
+        .await
+    }
+
     async fn attention(&self) {
         self.shared.attention.wait().await;
     }
 }
 
 impl Postgres {
-    /// Raises the term, so that nobody else's transactions count any more, and puts what was being
-    /// published in doubt.
+    /// Raises the term, so that nobody else's transactions count any more.
     async fn begin_term(&self) -> Result<i64, Fault> {
-        let now = self.shared.clock.now();
         let mut client = self.client().await?;
-        let days = &self.shared.days;
-        days.cover(&client, HISTORY, [now].into_iter(), now).await?;
         let tx = client.transaction().await?;
         let raise = "UPDATE leader SET term = term + 1, holder = $1 RETURNING term";
         let holder = self.shared.holder.as_str();
         let term = tx.query_one(raise, &[&holder]).await?.try_get(0)?;
-        let setting = Setting {
-            shard: LEDGER_SHARD,
-            now,
-            ..self.setting()
-        };
-        let mut repairs = Repairs::take_tripped(&tx, setting).await?;
-        let publishing = "SELECT id FROM places WHERE state IN (1, 5) AND state = $1";
-        let mut ids = Vec::new();
-        for row in tx.query(publishing, &[&PUBLISHING]).await? {
-            ids.push(rows::ticket_id(&row, 0)?);
-        }
-        let mut working = lock_readable(&tx, &ids).await?;
-        for id in ids {
-            doubt((&mut working, &mut repairs), id, now);
-        }
-        working.write(&tx, LEDGER_SHARD).await?;
-        repairs.finish(&tx).await?;
         tx.commit().await?;
         Ok(term)
     }

@@ -16,7 +16,6 @@ mod serving;
 pub(crate) use dues::{DUE, NEXT, OVERDUE, SUSPECTS, TRIALS};
 #[cfg(test)]
 pub(crate) use forgetting::{FORGET_PLACES, FORGET_TICKETS, OLDEST};
-pub(crate) use sending::doubt;
 
 use super::Postgres;
 use super::election::Seat;

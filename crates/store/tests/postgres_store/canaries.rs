@@ -2,7 +2,7 @@
 //! may run.
 
 use crate::repair::serving;
-use crate::support::{Bench, bench, due, holder, publish, stage};
+use crate::support::{Bench, bench, doubt_stranded, due, holder, publish, stage};
 use domain::books::Fact;
 use domain::names::Version;
 use domain::ports::{Catalog, Due, Election, Ledger, Plans, Sent, Serving};
@@ -66,6 +66,7 @@ async fn postgres_a_canary_that_was_being_published_when_the_leader_died_is_one_
     is_sent(&ledger, canary.name, Sent::Begun).await;
     drop(ledger);
     let ledger = store.lead().await.unwrap();
+    doubt_stranded((&store, &ledger)).await;
     let again = only(&ledger, &bench).await;
     assert_eq!(again.ticket.name, canary.name.renewed());
     publish(&ledger, again.ticket.name).await;

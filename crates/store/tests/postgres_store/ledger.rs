@@ -2,7 +2,7 @@
 
 use crate::support;
 
-use crate::support::{bench, due, generation, holder, next, stage};
+use crate::support::{bench, doubt_stranded, due, generation, holder, next, stage};
 use domain::books::State;
 use domain::oops::OopsId;
 use domain::outcome::OutcomeKind;
@@ -112,11 +112,26 @@ async fn postgres_only_one_of_two_leads_at_a_time() {
 async fn postgres_what_was_being_published_is_in_doubt_for_the_next_leader() {
     let Some(bench) = bench() else { return };
     let (store, ledger) = bench.leading().await;
-    let ticket = bench.ticket("build");
-    store.submit(vec![ticket.clone()]).await.unwrap();
-    ledger.sent(vec![(ticket.name, Sent::Begun)]).await.unwrap();
+    let [ticket, told, damaged] = ["build"; 3].map(|stage| bench.ticket(stage));
+    let all = [&ticket, &told, &damaged];
+    store.submit(all.map(Clone::clone).to_vec()).await.unwrap();
+    let begun = all.map(|ticket| (ticket.name, Sent::Begun));
+    ledger.sent(begun.to_vec()).await.unwrap();
     drop(ledger);
+    let damage = format!("UPDATE places SET hop = -1 WHERE id = '{}'", damaged.id());
+    bench.sql(&damage);
     let ledger = store.lead().await.unwrap();
+    let mut stranded = store.stranded().await.unwrap();
+    stranded.sort_by_key(|name| name.ticket != ticket.id());
+    assert_eq!(stranded, [ticket.name, told.name]);
+    assert!(
+        due(&ledger, bench.now()).await.is_empty(),
+        "nobody knows yet"
+    );
+    // The journal tells of one.
+    let started = bench.started("worker/1", &told);
+    ledger.apply(vec![started]).await.unwrap();
+    doubt_stranded((&store, &ledger)).await;
     let found = due(&ledger, bench.now()).await;
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(found[0].ticket.name, ticket.name.renewed());

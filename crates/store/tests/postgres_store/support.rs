@@ -271,6 +271,16 @@ pub(crate) async fn publish(ledger: &Arc<dyn Ledger>, name: Name) {
     }
 }
 
+/// What the leader before was publishing is in doubt from now on.
+pub(crate) async fn doubt_stranded((store, ledger): (&Postgres, &Arc<dyn Ledger>)) {
+    let stranded = store.stranded().await.unwrap();
+    let doubtful = stranded
+        .into_iter()
+        .map(|name| (name, Sent::Doubtful))
+        .collect();
+    ledger.sent(doubtful).await.unwrap();
+}
+
 pub(crate) async fn due(ledger: &Arc<dyn Ledger>, now: Timestamp) -> Vec<Due> {
     ledger.due(now, MANY).await.unwrap().due
 }

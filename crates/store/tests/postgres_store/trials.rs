@@ -1,7 +1,9 @@
 //! Trials on a real PostgreSQL: whose turn it is, and what keeps the others waiting.
 
 use crate::repair::{PROBE, SIGNATURE};
-use crate::support::{Bench, MANY, bench, due, flows, holder, next, publish, scene, stage};
+use crate::support::{
+    Bench, MANY, bench, doubt_stranded, due, flows, holder, next, publish, scene, stage,
+};
 use domain::books::Place;
 use domain::breaker::Scope;
 use domain::delivery::Decision;
@@ -222,6 +224,11 @@ async fn postgres_a_trial_in_doubt_keeps_the_others_waiting() {
     ledger.sent(vec![(tried.name, Sent::Begun)]).await.unwrap();
     drop(ledger);
     let ledger = store.lead().await.unwrap();
+    assert!(
+        due(&ledger, bench.now()).await.is_empty(),
+        "it may have landed"
+    );
+    doubt_stranded((&store, &ledger)).await;
     let again = only(&ledger, bench.now()).await;
     assert_eq!(again.ticket.name, tried.name.renewed());
     assert!(again.alone, "it is on trial still");

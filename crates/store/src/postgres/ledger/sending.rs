@@ -4,7 +4,7 @@ use super::Books;
 use crate::postgres::fault::Fault;
 use crate::postgres::keys::note;
 use crate::postgres::partitions::HISTORY;
-use crate::postgres::repairs::{Repairs, is_told};
+use crate::postgres::repairs::{Repairs, is_told, lock_readable};
 use crate::postgres::rows::{Barrier, PUBLISHING, RUNNABLE, WAITING};
 use crate::postgres::submit::{LEDGER_SHARD, SUBMITTED};
 use crate::postgres::working::{Steer, Working};
@@ -28,8 +28,8 @@ impl Books {
             true => Repairs::take_tripped(&tx, setting).await?,
             false => Repairs::none(setting),
         };
-        let ids = tickets.iter().map(|(name, _)| name.ticket).collect();
-        let mut working = Working::load(&tx, ids).await?;
+        let ids: Vec<TicketId> = tickets.iter().map(|(name, _)| name.ticket).collect();
+        let mut working = lock_readable(&tx, &ids).await?;
         for (name, sent) in tickets {
             match sent {
                 Sent::Begun => begin(&mut working, name, now)?,
@@ -111,11 +111,7 @@ fn bring_back(working: &mut Working, name: &Name) {
 
 /// Nobody knows whether it landed: it goes on under a new generation, behind a barrier. A canary
 /// goes on as one, or its landing would show nothing.
-pub(crate) fn doubt(
-    (working, repairs): (&mut Working, &mut Repairs<'_>),
-    id: TicketId,
-    now: Timestamp,
-) {
+fn doubt((working, repairs): (&mut Working, &mut Repairs<'_>), id: TicketId, now: Timestamp) {
     let Some(placed) = working.get_mut(id) else {
         return;
     };
