@@ -28,7 +28,7 @@ pub use goal::{Goal, Step};
 pub use id::{BadPlanId, PlanId};
 pub use refusal::Refusal;
 pub use sample::Sample;
-pub use selection::{BadGroup, Choice, Facet, Group, GroupName, Groups, Selection, Source};
+pub use selection::{BadGroup, Choice, Facet, Group, GroupName, Groups, Selection, Source, Tally};
 pub use terms::{BadRamp, BadRate, Order, Ramp, Rate, StopRule, Terms};
 pub use trail::{By, Deed, Trail};
 
@@ -99,6 +99,8 @@ pub enum Why {
     StageFails,
     /// Another plan has taken the tickets over.
     Superseded(PlanId),
+    /// Its breaker is off or lost: nobody would go on when it is done.
+    Unawaited,
 }
 
 impl fmt::Display for Why {
@@ -111,6 +113,7 @@ impl fmt::Display for Why {
             Self::Barren { released } => write!(f, "none of the {released} of its step landed"),
             Self::StageFails => f.write_str("the stage fails as a whole again"),
             Self::Superseded(plan) => write!(f, "plan {plan} has taken its tickets over"),
+            Self::Unawaited => f.write_str("no breaker waits for it any more"),
         }
     }
 }

@@ -8,18 +8,11 @@ use crate::rows::{self, ENTRIES, Shared};
 use crate::selecting::{self, Members};
 use domain::books::{Entry, Place};
 use domain::filter::Query;
-use domain::plan::{
-    By, Draft, Facet, Group, GroupName, Groups, Plan, PlanId, Release, Selection, Terms,
-};
+use domain::plan::{By, Draft, Facet, Plan, PlanId, Release, Selection, Tally, Terms};
 use domain::ports::{PlanError, PlanOrder};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason};
 use rusqlite::{Connection, params};
-use std::collections::BTreeMap;
-
-/// The most groups that are told apart while a plan is made; with a key for each ticket there may
-/// be any number.
-const GROUPS_MAX: usize = 100_000;
 
 /// A plan that somebody wants.
 pub(crate) struct Wanted {
@@ -48,7 +41,7 @@ pub(crate) fn make(books: &mut Books, db: &Connection, wanted: &Wanted) -> Resul
     let draft = Draft {
         id: PlanId::new(books.clock.ticket_id().uuid()),
         selection,
-        groups: choosing.groups(),
+        groups: std::mem::take(&mut choosing.tally).groups(),
         terms: terms.clone(),
         repairs: None,
     };
@@ -63,7 +56,7 @@ pub(crate) fn make(books: &mut Books, db: &Connection, wanted: &Wanted) -> Resul
 struct Choosing {
     /// Since when each waits, and its row.
     found: Vec<(i64, i64)>,
-    counts: BTreeMap<GroupName, u64>,
+    tally: Tally,
 }
 
 impl Choosing {
@@ -93,20 +86,11 @@ impl Choosing {
     fn take(&mut self, db: &Connection, seq: i64, entry: &Entry) -> Result<(), Fault> {
         self.found.push((entry.place.since().as_micros(), seq));
         for facet in Facet::ALL {
-            let Some(value) = value_of(db, facet, seq, entry)? else {
-                continue;
-            };
-            let name = GroupName { facet, value };
-            if self.counts.len() < GROUPS_MAX || self.counts.contains_key(&name) {
-                *self.counts.entry(name).or_default() += 1;
+            if let Some(value) = value_of(db, facet, seq, entry)? {
+                self.tally.add(facet, value);
             }
         }
         Ok(())
-    }
-
-    fn groups(&mut self) -> Groups {
-        let groups = std::mem::take(&mut self.counts).into_iter();
-        Groups::of(groups.map(|(name, count)| Group { name, count }).collect())
     }
 
     fn write(mut self, db: &Connection, plan: PlanId) -> Result<(), Fault> {

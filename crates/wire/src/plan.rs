@@ -111,6 +111,7 @@ fn why_of(why: &Why) -> WhyField {
         Why::Barren { released } => WhyField::BarrenReleased(*released),
         Why::StageFails => WhyField::StageFails(proto::Nothing {}),
         Why::Superseded(plan) => WhyField::Superseded((*plan).into()),
+        Why::Unawaited => WhyField::Unawaited(proto::Nothing {}),
     }
 }
 
@@ -122,6 +123,7 @@ fn read_why(why: WhyField) -> Why {
         WhyField::BarrenReleased(released) => Why::Barren { released },
         WhyField::StageFails(proto::Nothing {}) => Why::StageFails,
         WhyField::Superseded(plan) => Why::Superseded(plan.into()),
+        WhyField::Unawaited(proto::Nothing {}) => Why::Unawaited,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::names::StageName;
 use crate::signature::SignatureId;
 use crate::time::Timestamp;
 use crate::wait::Reason;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -190,6 +191,30 @@ impl Groups {
             shown: groups,
             left_out,
         }
+    }
+}
+
+/// Tells tickets apart by their groups while a plan is made.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(BTreeMap<GroupName, u64>);
+
+impl Tally {
+    /// The most groups that are told apart; with a key for each ticket there may be any number.
+    pub const GROUPS_MAX: usize = 100_000;
+
+    /// One more ticket has this of the facet. A group that comes too late is not counted.
+    pub fn add(&mut self, facet: Facet, value: String) {
+        let name = GroupName { facet, value };
+        let is_known = self.0.contains_key(&name);
+        if is_known || self.0.len() < Self::GROUPS_MAX {
+            *self.0.entry(name).or_default() += 1;
+        }
+    }
+
+    /// The groups that were found.
+    pub fn groups(self) -> Groups {
+        let groups = self.0.into_iter();
+        Groups::of(groups.map(|(name, count)| Group { name, count }).collect())
     }
 }
 

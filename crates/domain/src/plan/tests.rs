@@ -4,6 +4,7 @@ use crate::wait::Reason;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+mod groups;
 mod queue;
 mod rejected;
 

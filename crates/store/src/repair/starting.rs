@@ -109,26 +109,16 @@ fn halt_lost_releases(books: &mut Books, db: &Connection, now: Timestamp) -> Res
     let awaited: BTreeSet<PlanId> = awaited.collect();
     let of_queues = books.boards.live_plans().filter(|plan| of_queue(plan));
     let lost = of_queues.filter(|plan| !awaited.contains(&plan.id));
-    for (id, stage) in lost.map(halted).collect::<Vec<_>>() {
-        let rules = stage.and_then(|stage| books.flows.stage(&stage)?.breaker);
-        let who = match rules {
-            None => "configuration",
-            Some(_) => "the loss of its breaker",
-        };
+    for id in lost.map(|plan| plan.id).collect::<Vec<_>>() {
         let by = By {
             who: BREAKER,
             at: now,
         };
-        let why = Why::Person(who.into());
         books
             .boards
-            .with_plan(db, id, |plan| plan.halt(why, by).ok())?;
+            .with_plan(db, id, |plan| plan.halt(Why::Unawaited, by).ok())?;
     }
     Ok(())
-}
-
-fn halted(plan: &Plan) -> (PlanId, Option<StageName>) {
-    (plan.id, plan.selection.stage.clone())
 }
 
 /// Whether it releases a queue, or will when it is resumed.

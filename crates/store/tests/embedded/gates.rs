@@ -235,7 +235,7 @@ async fn a_gate_of_a_stage_without_breakers_is_opened_and_its_release_stopped() 
     bench.reopen_with(Flows::new(stages, BTreeMap::new()).unwrap());
     assert!(!is_shut(&bench).await);
     let plan = bench.store.plan(id).await.unwrap().unwrap();
-    assert_eq!(plan.why().unwrap(), "configuration stopped it");
+    assert_eq!(plan.why().unwrap(), "no breaker waits for it any more");
     let mut consumer = bench.consume("frail", 100).await;
     assert_eq!(fresh(&mut *consumer, 43).await.len(), 43);
 }

@@ -7,13 +7,12 @@ use domain::control::Gate;
 use domain::filter::Query;
 use domain::names::StageName;
 use domain::plan::{
-    By, Choice, Draft, Facet, Group, GroupName, Groups, Order, Plan, PlanId, Release, Selection,
-    Source, State as Progress, Terms, TicketEnd,
+    By, Choice, Draft, Facet, Groups, Order, Plan, PlanId, Release, Selection, Source,
+    State as Progress, Tally, Terms, TicketEnd,
 };
 use domain::ticket::TicketId;
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason};
-use std::collections::BTreeMap;
 use uuid::Builder;
 
 /// Who makes the plan of a breaker.
@@ -128,17 +127,15 @@ impl State {
     }
 
     fn groups(&self, chosen: &[TicketId]) -> Groups {
-        let mut counts: BTreeMap<GroupName, u64> = BTreeMap::new();
-        for id in chosen {
+        let mut tally = Tally::default();
+        for row in chosen.iter().filter_map(|id| self.rows.get(id)) {
             for facet in Facet::ALL {
-                let row = self.rows.get(id);
-                if let Some(value) = row.and_then(|row| row.value_of(facet)) {
-                    *counts.entry(GroupName { facet, value }).or_default() += 1;
+                if let Some(value) = row.value_of(facet) {
+                    tally.add(facet, value);
                 }
             }
         }
-        let groups = counts.into_iter();
-        Groups::of(groups.map(|(name, count)| Group { name, count }).collect())
+        tally.groups()
     }
 
     /// The tickets of a plan's choice that are left, whoever has waited longest first.
@@ -395,6 +392,7 @@ mod tests {
     use super::*;
     use crate::clock::TestClock;
     use domain::flow::Flows;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     #[test]

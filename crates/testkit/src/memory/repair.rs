@@ -171,7 +171,7 @@ impl State {
         });
         for plan in of_stage {
             // One that has stopped already needs no word.
-            plan.halt(Why::Person("configuration".into()), by).ok();
+            plan.halt(Why::Unawaited, by).ok();
         }
     }
 

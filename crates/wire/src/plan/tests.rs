@@ -69,6 +69,7 @@ fn all() -> Vec<Plan> {
         Why::Barren { released: 10 },
         Why::StageFails,
         Why::Superseded(PlanId::from_u128(6)),
+        Why::Unawaited,
     ];
     let states = [State::Ready, State::Running, State::Paused, State::Done];
     let states = states.into_iter().chain(whys.map(State::Stopped));

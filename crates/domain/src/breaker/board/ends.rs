@@ -16,12 +16,8 @@ impl Board {
         let mut actions = Vec::new();
         let prober = self.prober(|name| *name == attempt.name);
         let held_by = match &attempt.end {
-            End::Landed => {
+            End::Landed | End::Rejected => {
                 self.landed(attempt, now, &mut actions);
-                None
-            }
-            End::Rejected => {
-                self.rejected(attempt, now, &mut actions);
                 None
             }
             End::Failed(signature) => {
@@ -75,30 +71,20 @@ impl Board {
         is_dealt_with && attempt.name.attempt > Try::FIRST
     }
 
+    /// Either way the stage is at work. But a ticket that was rejected is through and is no proof
+    /// for the others: what is held for a failure stays held.
     fn landed(&mut self, attempt: &Attempt, now: Timestamp, actions: &mut Vec<Action>) {
         if !self.is_quiet() {
             self.stage.note_landing(attempt, now);
         }
         let (setting, stage, signatures) = self.parts(now);
         stage.landed(attempt, setting, actions);
+        let is_proof = attempt.end == End::Landed;
         for breaker in signatures.values_mut() {
-            breaker.landed(attempt, setting, actions);
-        }
-    }
-
-    /// The stage is at work. What is held for a failure stays held: the ticket is through, and is
-    /// no proof for the others.
-    fn rejected(&mut self, attempt: &Attempt, now: Timestamp, actions: &mut Vec<Action>) {
-        if !self.is_quiet() {
-            self.stage.note_landing(attempt, now);
-        }
-        let (setting, stage, signatures) = self.parts(now);
-        stage.landed(attempt, setting, actions);
-        for breaker in signatures.values_mut() {
-            if breaker.is_canary(&attempt.name) {
-                breaker.showed_nothing(setting);
-            } else if !breaker.holds() {
+            if is_proof || !breaker.holds() {
                 breaker.landed(attempt, setting, actions);
+            } else if breaker.is_canary(&attempt.name) {
+                breaker.showed_nothing(setting);
             }
         }
     }

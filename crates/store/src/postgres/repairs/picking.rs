@@ -7,17 +7,14 @@ use crate::postgres::fault::Fault;
 use crate::postgres::repairs::moving;
 use deadpool_postgres::Transaction;
 use domain::books::Entry;
-use domain::plan::{Choice, Facet, Group, GroupName, Groups, Order, Selection};
+use domain::plan::{Choice, Facet, Groups, Order, Selection, Tally};
 use domain::ticket::TicketId;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use tokio_postgres::Row;
 use uuid::Uuid;
 use walk::Walk;
 use which::Which;
 
-/// The most groups that are told apart while a plan is made; with a key for each ticket there may
-/// be any number.
-const GROUPS_MAX: usize = 100_000;
 /// Where so few are counted, each is looked at: one that is damaged is never found, so it must not
 /// be waited for.
 const LOOKED_AT_MAX: u64 = 1_000;
@@ -117,30 +114,20 @@ pub(in crate::postgres) async fn groups(
     let Some(which) = Which::of(Pick::all(selection)) else {
         return Ok((0, Groups::default()));
     };
-    let mut counts: BTreeMap<GroupName, u64> = BTreeMap::new();
+    let mut tally = Tally::default();
     let mut total = 0;
     each(tx, &which, |entry, signature| {
         total += 1;
-        let mut add = |facet, value: &str| {
-            let value = value.to_owned();
-            let name = GroupName { facet, value };
-            if counts.len() < GROUPS_MAX || counts.contains_key(&name) {
-                *counts.entry(name).or_default() += 1;
-            }
-        };
-        add(Facet::Kind, entry.ticket.kind.as_str());
+        tally.add(Facet::Kind, entry.ticket.kind.to_string());
         if let Some(key) = &entry.ticket.key {
-            add(Facet::Key, key.as_str());
+            tally.add(Facet::Key, key.to_string());
         }
         if let Some(signature) = signature {
-            add(Facet::Signature, signature);
+            tally.add(Facet::Signature, signature.to_owned());
         }
     })
     .await?;
-    let groups = counts
-        .into_iter()
-        .map(|(name, count)| Group { name, count });
-    Ok((total, Groups::of(groups.collect())))
+    Ok((total, tally.groups()))
 }
 
 /// Shows each ticket that is meant, with the signature of its last failure, in no order: one

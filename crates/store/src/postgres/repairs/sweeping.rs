@@ -121,16 +121,9 @@ impl Repairs<'_> {
             if is_awaited {
                 continue;
             }
-            let who = match post {
-                None => "configuration",
-                Some(_) => "the loss of its breaker",
-            };
             if let Some(carried) = self.plans.get_mut(&id) {
                 // One that has ended meanwhile needs no stopping.
-                carried
-                    .plan
-                    .halt(Why::Person(who.into()), By { who: BY, at })
-                    .ok();
+                carried.plan.halt(Why::Unawaited, By { who: BY, at }).ok();
                 carried.is_touched = true;
             }
         }
