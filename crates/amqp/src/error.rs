@@ -112,6 +112,10 @@ impl Error {
             Some((405 | 406, text)) => {
                 Self::Mismatch(format!("the broker refused to {doing}: {text}"))
             }
+            Some((404, text)) if is_absent_for_now(&text) => Self::Broken(format!(
+                "the broker could not {doing} yet: {text}; it comes back with its node, so start \
+                 the node that is down"
+            )),
             Some((404, text)) => Self::Mismatch(format!(
                 "the broker could not {doing}: {text}; somebody has deleted it: \
                  restart a worker or a controller, which declares it again"
@@ -155,6 +159,15 @@ fn tls(text: &str, config: &Config) -> String {
         "no encrypted connection to {}: {text}; {what_to_do}",
         config.place()
     )
+}
+
+/// A broker that is starting, or has lost a node, has queues that it knows of and cannot reach.
+fn is_absent_for_now(text: &str) -> bool {
+    let signs = [
+        "is down or inaccessible",
+        "process is stopped by supervisor",
+    ];
+    signs.iter().any(|sign| text.contains(sign))
 }
 
 /// The reply code and the text of an error that the broker itself has sent.
@@ -223,6 +236,23 @@ mod tests {
         );
         let text = Error::of_channel(&said, "declare q").to_string();
         assert!(text.contains("configure, write and read"), "{text}");
+    }
+
+    #[test]
+    fn a_queue_whose_node_is_down_is_not_deleted() {
+        let said = soft(
+            AMQPSoftError::NOTFOUND,
+            "NOT_FOUND - home node 'r1@host' of durable queue 'goaround.control' in vhost '/' is \
+             down or inaccessible",
+        );
+        let error = Error::of_channel(&said, "declare queue \"goaround.control\"");
+        assert!(error.is_passing(), "{error}");
+        assert!(error.to_string().contains("start the node"), "{error}");
+        let said = soft(
+            AMQPSoftError::NOTFOUND,
+            "NOT_FOUND - no queue 'q' in vhost '/'",
+        );
+        assert!(!Error::of_channel(&said, "publish").is_passing());
     }
 
     #[test]

@@ -17,16 +17,21 @@ use lapin::Channel;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use plan::{Step, Strictness};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use plan::stage_arguments;
 
 /// How long one declaration may take; on a cluster, a new quorum queue elects a leader in it.
 const DECLARE_MAX: Duration = Duration::from_secs(15);
 
+/// How long a start waits for a broker that has let us in and cannot do it yet: after a power failure
+/// it answers before all of its queues are there.
+const STARTING_MAX: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Declares everything that we have on the broker, and the queues of these stages. Returns the
 /// queues that were there with other arguments which look as if they would do; whether they do,
-/// [`crate::canary::prove`] finds out.
+/// [`crate::canary::prove`] finds out. Waits for a broker that is still starting, for a minute.
 ///
 /// # Errors
 /// [`Error::Mismatch`] when something is there that will not do, and [`Error::Permission`] when
@@ -38,7 +43,16 @@ pub async fn declare(
 ) -> Result<Vec<Foreign>, Error> {
     let mut steps = plan::common(names);
     steps.extend(plan::stages(names, stages)?);
-    carry_out(link, steps).await
+    let begun = Instant::now();
+    loop {
+        match carry_out(link, &steps).await {
+            Err(Error::Broken(why)) if begun.elapsed() < STARTING_MAX => {
+                tracing::warn!("waiting for the broker: {why}");
+                tokio::time::sleep(AGAIN).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Declares the queues of stages alone; the rest has been declared before.
@@ -50,10 +64,10 @@ pub async fn declare_stages(
     names: &Names,
     stages: &[StageName],
 ) -> Result<Vec<Foreign>, Error> {
-    carry_out(link, plan::stages(names, stages)?).await
+    carry_out(link, &plan::stages(names, stages)?).await
 }
 
-async fn carry_out(link: &Link, steps: Vec<Step>) -> Result<Vec<Foreign>, Error> {
+async fn carry_out(link: &Link, steps: &[Step]) -> Result<Vec<Foreign>, Error> {
     let mut foreign = Vec::new();
     let mut hand = Hand {
         link,
@@ -61,14 +75,14 @@ async fn carry_out(link: &Link, steps: Vec<Step>) -> Result<Vec<Foreign>, Error>
     };
     for step in steps {
         match step {
-            Step::Exchange(exchange) => hand.exchange(&exchange).await?,
+            Step::Exchange(exchange) => hand.exchange(exchange).await?,
             Step::Queue {
                 name,
                 arguments,
                 is_log,
             } => {
-                if let Some(found) = hand.queue(&name, arguments).await? {
-                    found.check(is_log)?;
+                if let Some(found) = hand.queue(name, arguments.clone()).await? {
+                    found.check(*is_log)?;
                     tracing::warn!(queue = name, "{}", found.differences());
                     foreign.push(found);
                 }
@@ -77,7 +91,7 @@ async fn carry_out(link: &Link, steps: Vec<Step>) -> Result<Vec<Foreign>, Error>
                 queue,
                 exchange,
                 key,
-            } => hand.bind(&queue, &exchange, &key).await?,
+            } => hand.bind(queue, exchange, key).await?,
         }
     }
     Ok(foreign)

@@ -1,11 +1,12 @@
 //! Three nodes, of which one is killed.
 
-use crate::support::{config, drain, link, message, stage, stranger};
-use amqp::{Config, Publisher, topology};
+use crate::support::{config, declare, drain, link, message, stage, stranger};
+use amqp::{Config, Names, Publisher, topology};
 use domain::ports::Sent;
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::FieldTable;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::partners::or_skip;
@@ -29,11 +30,32 @@ async fn what_was_confirmed_survives_the_death_of_a_node() {
     let sent = publisher.publish_group(group.collect()).await;
     assert_eq!(sent, vec![Sent::Confirmed; 100]);
 
+    let later = Names::new("later").unwrap();
+    let of_node_0 = later.stage(&stage("build"));
+    declare(&broker.url_of(0), &of_node_0, &[]).await;
     broker.kill_node(0);
     let queue = config.names.stage(&stage("build"));
     takes_back_what_is_not_acked(&broker, &queue).await;
     assert_eq!(drain(&broker.url_of(1), &queue).await.len(), 100);
     same_names_elsewhere(&broker, &config).await;
+    a_start_waits_for_what_is_not_there_yet(&mut broker, later).await;
+}
+
+/// As after a power failure: some nodes answer before all queues are there.
+async fn a_start_waits_for_what_is_not_there_yet(broker: &mut Rabbit, names: Names) {
+    let mut config = Config::new(&broker.url_of(1)).unwrap();
+    config.names = names;
+    let starting = async {
+        let link = link(&config);
+        topology::declare(&link, &config.names, &[stage("build")]).await
+    };
+    let mut starting = pin!(starting);
+    let soon = Duration::from_secs(3);
+    let waited = tokio::time::timeout(soon, &mut starting).await;
+    assert!(waited.is_err(), "{waited:?}");
+    tokio::task::block_in_place(|| broker.restart_node(0));
+    let foreign = starting.await.unwrap();
+    assert_eq!(foreign.len(), 1, "the classic one: {foreign:?}");
 }
 
 /// The partner's own promise, proven here because a start of a broker is dear.
