@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The largest frame; a longer body goes in several. lapin keeps room for 64 of them on each
 /// connection: with the 128 KiB that brokers offer an idle worker would hold 24 MiB for nothing.
-const FRAME_BYTES_MAX: u32 = 32 * 1024;
+const FRAME_BYTES_MAX: u32 = 8 * 1024;
 
 /// A setting that is not what it was meant to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
