@@ -24,8 +24,8 @@ pub(crate) use plan::stage_arguments;
 /// How long one declaration may take; on a cluster, a new quorum queue elects a leader in it.
 const DECLARE_MAX: Duration = Duration::from_secs(15);
 
-/// How long a start waits for a broker that has let us in and cannot do it yet: after a power failure
-/// it answers before all of its queues are there.
+/// How long a start waits for a broker that has let us in and cannot do it yet: after a power
+/// failure it answers before all of its queues are there.
 const STARTING_MAX: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(1);
 

@@ -2,7 +2,6 @@
 
 use crate::boards;
 use crate::books::Books;
-use crate::codes;
 use crate::error::Fault;
 use crate::queue::Allowance;
 use crate::repair::{self, BREAKER};
@@ -164,17 +163,11 @@ fn release(
     plan: &Plan,
     (waiter, now): (&Waiter, Timestamp),
 ) -> Result<bool, Fault> {
-    let (id, seq) = (plan.id, waiter.seq());
-    let why = format!("release plan {id}");
-    waiting::ended_early(books, db, waiter, (now, &why))?;
     if plan.repairs.is_none() {
         db.prepare_cached("DELETE FROM chosen WHERE plan = ?1 AND ticket = ?2")?
-            .execute(params![id.uuid().as_bytes(), seq])?;
+            .execute(params![plan.id.uuid().as_bytes(), waiter.seq()])?;
     }
-    let marked = db
-        .prepare_cached("UPDATE places SET plan = ?2 WHERE seq = ?1 AND state = ?3")?
-        .execute(params![seq, id.uuid().as_bytes(), codes::RUNNABLE])?;
-    Ok(marked == 1)
+    waiting::released_by(books, db, waiter, (plan.id, now))
 }
 
 /// Corrects a plan that waits for tickets whose end may have been told to nobody.

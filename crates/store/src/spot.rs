@@ -3,10 +3,11 @@
 use crate::codes;
 use crate::error::Fault;
 use domain::oops::OopsId;
+use domain::plan::PlanId;
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, ToSql, params, params_from_iter};
 use std::borrow::Cow;
 
 /// Everything that a place's row says but the version that last had it.
@@ -24,6 +25,17 @@ pub(crate) struct Spot<'a> {
     pub(crate) lock_key: Option<&'a str>,
     /// The key whose ticket it waits for.
     pub(crate) next_key: Option<&'a str>,
+}
+
+macro_rules! update {
+    ($rest:literal) => {
+        concat!(
+            "UPDATE places SET state = ?2, stage = ?3, ready_seq = ?4, generation = ?5, hop = ?6,
+               attempt = ?7, since = ?8, reason = ?9, until = ?10, because = ?11, detail = ?12,
+               mark = ?13, oops = ?14, lock_key = ?15, next_key = ?16, signature = NULL ",
+            $rest
+        )
+    };
 }
 
 impl<'a> Spot<'a> {
@@ -75,46 +87,53 @@ impl<'a> Spot<'a> {
                reason, until, because, detail, mark, oops, lock_key, next_key)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?;
-        self.execute(&mut statement, seq)?;
-        Ok(())
+        self.execute(&mut statement, seq, None)
     }
 
     pub(crate) fn update(&self, db: &Connection, seq: i64) -> Result<(), Fault> {
-        let mut statement = db.prepare_cached(
-            "UPDATE places SET state = ?2, stage = ?3, ready_seq = ?4, generation = ?5, hop = ?6,
-               attempt = ?7, since = ?8, reason = ?9, until = ?10, because = ?11, detail = ?12,
-               mark = ?13, oops = ?14, lock_key = ?15, next_key = ?16, signature = NULL
-             WHERE seq = ?1",
-        )?;
-        self.execute(&mut statement, seq)?;
-        Ok(())
+        let mut statement = db.prepare_cached(update!("WHERE seq = ?1"))?;
+        self.execute(&mut statement, seq, None)
     }
 
-    fn execute(&self, statement: &mut CachedStatement, seq: i64) -> Result<usize, Fault> {
+    /// The same, and this plan has let it go.
+    pub(crate) fn update_for(&self, plan: PlanId, db: &Connection, seq: i64) -> Result<(), Fault> {
+        let mut statement = db.prepare_cached(update!(", plan = ?17 WHERE seq = ?1"))?;
+        self.execute(&mut statement, seq, Some(plan))
+    }
+
+    fn execute(
+        &self,
+        statement: &mut CachedStatement,
+        seq: i64,
+        plan: Option<PlanId>,
+    ) -> Result<(), Fault> {
         let wait = self.wait.as_deref();
         let (detail, mark) = wait.map_or((None, None), |wait| detail(&wait.condition));
         let because = wait.map(|wait| wait.because.as_str());
         let dropped = self.dropped.as_ref();
-        let done = statement.execute(params![
-            seq,
-            self.state,
-            self.stage,
-            self.ready_seq,
-            self.name.generation.0,
-            self.name.hop.0,
-            self.name.attempt.0,
-            self.since.as_micros(),
-            wait.map(|wait| codes::of_reason(wait.condition.reason())),
-            wait.and_then(|wait| wait.condition.until())
-                .map(Timestamp::as_micros),
-            because.or(dropped.map(|(why, _)| &**why)),
-            detail.as_deref().or(dropped.map(|(_, by)| *by)),
-            mark,
-            wait.and_then(|wait| wait.oops).map(bits),
-            self.lock_key,
-            self.next_key,
-        ])?;
-        Ok(done)
+        let until = wait.and_then(|wait| wait.condition.until());
+        let values: [&dyn ToSql; 16] = [
+            &seq,
+            &self.state,
+            &self.stage,
+            &self.ready_seq,
+            &self.name.generation.0,
+            &self.name.hop.0,
+            &self.name.attempt.0,
+            &self.since.as_micros(),
+            &wait.map(|wait| codes::of_reason(wait.condition.reason())),
+            &until.map(Timestamp::as_micros),
+            &because.or(dropped.map(|(why, _)| &**why)),
+            &detail.as_deref().or(dropped.map(|(_, by)| *by)),
+            &mark,
+            &wait.and_then(|wait| wait.oops).map(bits),
+            &self.lock_key,
+            &self.next_key,
+        ];
+        let plan = plan.map(|plan| *plan.uuid().as_bytes());
+        let plan = plan.as_ref().map(|plan| plan as &dyn ToSql);
+        statement.execute(params_from_iter(values.into_iter().chain(plan)))?;
+        Ok(())
     }
 }
 

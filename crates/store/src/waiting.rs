@@ -1,6 +1,6 @@
 //! Waits that end: by time, by a new handler, by a verdict.
 
-use crate::admission::{self, Newcomer, Turn};
+use crate::admission::{self, Newcomer};
 use crate::books::{Books, Stop, stage_id};
 use crate::codes;
 use crate::error::Fault;
@@ -10,6 +10,7 @@ use crate::rows::{self, parsed};
 use crate::spot::{Found, Note, Spot};
 use crate::trials;
 use domain::names::{Key, Kind, StageName};
+use domain::plan::PlanId;
 use domain::ports::Round;
 use domain::ticket::{Name, Ticket};
 use domain::time::Timestamp;
@@ -23,6 +24,10 @@ macro_rules! waiters {
          JOIN tickets t ON t.seq = p.seq JOIN stages s ON s.id = p.stage "
     };
 }
+
+mod line;
+
+pub(crate) use line::{advance_line, lock};
 
 /// Waiting tickets; what stands after the tables says which.
 pub(crate) const WAITERS: &str = waiters!();
@@ -242,70 +247,6 @@ pub(crate) fn release_of_stage(
     Ok(held.len() as u64)
 }
 
-/// Tickets that are in line for a key that nobody is at work on any more.
-pub(crate) fn advance_line(
-    books: &mut Books,
-    db: &Connection,
-    stage: i64,
-    now: Timestamp,
-) -> Result<(), Fault> {
-    let query = concat!(
-        waiters!(),
-        "WHERE p.stage = ?1 AND p.next_key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM places o \
-         WHERE o.stage = ?1 AND o.lock_key = p.next_key) ORDER BY p.seq"
-    );
-    let why = "the other ticket with its key is gone from the stage";
-    for waiter in waiters(db, query, params![stage])? {
-        released(books, db, &waiter, (now, why))?;
-    }
-    Ok(())
-}
-
-/// Live tickets with a key that have none of the locks that their stage wants; such a stage was
-/// only now configured so. The older make room for the newest, as if it had just come.
-pub(crate) fn lock(
-    books: &mut Books,
-    db: &Connection,
-    stage: i64,
-    now: Timestamp,
-) -> Result<(), Fault> {
-    let unlocked = [
-        concat!(
-            waiters!(),
-            "WHERE p.state = 0 AND p.stage = ?1 AND p.lock_key IS NULL AND t.key IS NOT NULL"
-        ),
-        concat!(
-            waiters!(),
-            "WHERE p.state = 2 AND p.reason IN (1, 2, 3, 4, 5, 7, 9) AND p.stage = ?1 \
-             AND p.lock_key IS NULL AND t.key IS NOT NULL"
-        ),
-    ];
-    let mut found = Vec::new();
-    for query in unlocked {
-        found.extend(waiters(db, query, params![stage])?);
-    }
-    found.sort_by_key(|waiter| waiter.found.seq);
-    for waiter in &found {
-        let stop = books.stop(db, &waiter.stage)?;
-        let newcomer = waiter.newcomer(stop, (waiter.found.name, now));
-        let Some(key) = waiter.key.as_ref().map(Key::as_str) else {
-            continue;
-        };
-        match newcomer.take_lock(books, db, key)? {
-            Turn::After(other) => newcomer.in_line(other, key).update(db, waiter.found.seq)?,
-            Turn::Never(newer) => {
-                let spot = newcomer.superseded(books, db, newer)?;
-                spot.update(db, waiter.found.seq)?;
-            }
-            Turn::Now => {
-                db.prepare_cached("UPDATE places SET lock_key = ?2 WHERE seq = ?1")?
-                    .execute(params![waiter.found.seq, key])?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Releases the tickets of a stage and kind that waited for somebody to take them.
 pub(crate) fn release_kind(
     books: &mut Books,
@@ -336,18 +277,26 @@ pub(crate) fn released(
     admit_again(books, db, waiter, (waiter.found.name, now))
 }
 
-/// The same of a wait that somebody ends before its time.
-pub(crate) fn ended_early(
+/// The same when a plan lets it go, which may be before its time. False when it is not runnable
+/// after all: it will end no attempt.
+pub(crate) fn released_by(
     books: &mut Books,
     db: &Connection,
     waiter: &Waiter,
-    (now, why): (Timestamp, &str),
-) -> Result<(), Fault> {
-    waiter.note_release(db, (now, why))?;
+    (plan, now): (PlanId, Timestamp),
+) -> Result<bool, Fault> {
+    waiter.note_release(db, (now, &format!("release plan {plan}")))?;
     let found = &waiter.found;
     let reason = found.reason.and_then(codes::reason);
     let name = reason.map_or(found.name, |reason| reason.ended_early(found.name));
-    admit_again(books, db, waiter, (name, now))
+    readmit(books, db, waiter, (name, now), |spot| {
+        let is_runnable = spot.state == codes::RUNNABLE;
+        match is_runnable {
+            true => spot.update_for(plan, db, found.seq)?,
+            false => spot.update(db, found.seq)?,
+        }
+        Ok(is_runnable)
+    })
 }
 
 impl Waiter {
@@ -371,6 +320,18 @@ pub(crate) fn admit_again(
     waiter: &Waiter,
     (name, now): (Name, Timestamp),
 ) -> Result<(), Fault> {
+    readmit(books, db, waiter, (name, now), |spot| {
+        spot.update(db, waiter.found.seq)
+    })
+}
+
+fn readmit<T>(
+    books: &mut Books,
+    db: &Connection,
+    waiter: &Waiter,
+    (name, now): (Name, Timestamp),
+    write: impl FnOnce(&Spot<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     let stop = books.stop(db, &waiter.stage)?;
     let found = &waiter.found;
     let is_claimed = books.claims(stop, &waiter.stage, &waiter.kind);
@@ -386,9 +347,9 @@ pub(crate) fn admit_again(
             newcomer.admit(books, db, || None)?
         }
     };
-    spot.update(db, found.seq)?;
+    let written = write(&spot)?;
     if let (false, Some(key)) = (is_claimed, &found.lock_key) {
         admission::let_next_in(books, db, (&waiter.stage, stop.id), (key, now))?;
     }
-    Ok(())
+    Ok(written)
 }
