@@ -20,7 +20,7 @@ check: ## format, lints, dependencies, fast tests: what every commit passes
 	else echo "SKIPPED: cargo-deny is not there, so advisories and licences are not checked"; fi
 	cargo nextest run --workspace -E 'not package(acceptance)'
 
-bench: ## measure side by side with bare loops; ARGS="drain --rounds 3" for a part
+bench: ## measure side by side with bare loops; ARGS="drain --rounds 3" for a part, "peers" for others
 	cargo build --release -p goaround -p bench
 	target/release/bench $(ARGS)
 

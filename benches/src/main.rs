@@ -1,7 +1,7 @@
 //! Side-by-side measurements: each figure stands beside a bare limit measured in the same run.
 //!
 //! `cargo run --release -p bench [-- NAME …] [--rounds N] [--tickets N]` runs all or the named
-//! ones; ratios of medians are what counts, since machines differ.
+//! ones; ratios of medians are what counts, since machines differ. `peers` is run when it is named.
 
 mod afar;
 mod amqp_drain;
@@ -15,6 +15,7 @@ mod history;
 mod lapin_loop;
 mod latency;
 mod noop;
+mod peers;
 mod pg_records;
 mod servers;
 mod storm;
@@ -73,13 +74,18 @@ const BENCHES: &[(&str, Bench)] = &[
     ("pg-records", pg_records::attempts),
 ];
 
+/// Beside others' workers, which are installed for that: only when it is asked for.
+const PEERS: &str = "peers";
+const PEERS_ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
+
 fn main() -> anyhow::Result<()> {
     let mut size = Size {
         tickets: 200_000,
-        rounds: 5,
+        rounds: ROUNDS,
         servers: OnceCell::new(),
     };
-    let mut wanted = Vec::new();
+    let (mut wanted, mut rounds) = (Vec::new(), None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || -> anyhow::Result<usize> {
@@ -89,17 +95,27 @@ fn main() -> anyhow::Result<()> {
                 .map_err(|_| anyhow::anyhow!("{argument}: expected a number, got {value:?}"))
         };
         match argument.as_str() {
-            "--rounds" => size.rounds = number()?,
+            "--rounds" => rounds = Some(number()?),
             "--tickets" => size.tickets = number()?,
             "--spawner" => return exit(handlers::spawner::main()),
+            "--peer" => return peers::main(arguments),
             _ => wanted.push(argument),
         }
     }
-    let known = |name: &String| BENCHES.iter().any(|(bench, _)| bench == name);
-    if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
-        let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+    let mut names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+    names.push(PEERS);
+    if let Some(unknown) = wanted.iter().find(|name| !names.contains(&name.as_str())) {
         anyhow::bail!("expected one of {}, got {unknown:?}", names.join(", "));
     }
+    if wanted.iter().any(|wanted| wanted == PEERS) {
+        size.rounds = rounds.unwrap_or(PEERS_ROUNDS);
+        peers::compare(&size)?;
+        wanted.retain(|wanted| wanted != PEERS);
+        if wanted.is_empty() {
+            return Ok(()); // Nothing else was named, which is not the same as nothing.
+        }
+    }
+    size.rounds = rounds.unwrap_or(ROUNDS);
     let mut table = Table::default();
     for (name, bench) in BENCHES {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
