@@ -7,10 +7,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The largest frame; a longer body goes in several. lapin keeps room for 64 of them on each
-/// connection: with the 128 KiB that brokers offer an idle worker would hold 24 MiB for nothing.
-const FRAME_BYTES_MAX: u32 = 8 * 1024;
-
 /// A setting that is not what it was meant to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: expected {expected}, got {got}")]
@@ -155,7 +151,6 @@ impl Config {
         let mut uri = self.uri.clone();
         let seconds = self.heartbeat.as_secs().clamp(1, u64::from(u16::MAX));
         uri.query.heartbeat = u16::try_from(seconds).ok();
-        uri.query.frame_max.get_or_insert(FRAME_BYTES_MAX);
         uri
     }
 

@@ -33,6 +33,9 @@ pub enum Error {
     /// The broker takes no messages for now, because it is short of memory or disk.
     #[error("{0}")]
     Blocked(String),
+    /// It knows what is asked for, and cannot reach it yet: it is starting, or a node is down.
+    #[error("{0}")]
+    Absent(String),
     /// The connection or the channel ended in the middle of it.
     #[error("{0}")]
     Broken(String),
@@ -42,7 +45,7 @@ impl Error {
     /// Whether trying again later may help without anybody changing anything.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Blocked(_) | Self::Broken(_) => true,
+            Self::Unreachable(_) | Self::Blocked(_) | Self::Absent(_) | Self::Broken(_) => true,
             Self::Tls(_)
             | Self::Credentials(_)
             | Self::Vhost(_)
@@ -112,7 +115,7 @@ impl Error {
             Some((405 | 406, text)) => {
                 Self::Mismatch(format!("the broker refused to {doing}: {text}"))
             }
-            Some((404, text)) if is_absent_for_now(&text) => Self::Broken(format!(
+            Some((404, text)) if is_absent_for_now(&text) => Self::Absent(format!(
                 "the broker could not {doing} yet: {text}; it comes back with its node, so start \
                  the node that is down"
             )),
@@ -162,7 +165,7 @@ fn tls(text: &str, config: &Config) -> String {
 }
 
 /// A broker that is starting, or has lost a node, has queues that it knows of and cannot reach.
-fn is_absent_for_now(text: &str) -> bool {
+pub(crate) fn is_absent_for_now(text: &str) -> bool {
     let signs = [
         "is down or inaccessible",
         "process is stopped by supervisor",

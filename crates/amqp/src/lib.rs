@@ -24,6 +24,7 @@ mod envelope;
 mod journal;
 mod kept;
 pub mod obituary;
+mod quarantine;
 
 pub mod road;
 pub mod worker;

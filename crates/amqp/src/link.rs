@@ -325,7 +325,9 @@ pub(crate) async fn connect(config: &Config, purpose: Purpose) -> Result<Connect
             Err(late) => Err(std::io::Error::from(late).into()),
         }
     };
-    let connection = Connection::connector(config.uri(), runtime, socket, properties);
+    let mut uri = config.uri();
+    uri.query.frame_max.get_or_insert(purpose.frame_bytes_max());
+    let connection = Connection::connector(uri, runtime, socket, properties);
     match tokio::time::timeout(CONNECT_MAX, connection).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(Error::of_connect(&error, config)),

@@ -8,7 +8,7 @@ mod plan;
 
 pub use drift::Foreign;
 
-use crate::error::Error;
+use crate::error::{Error, is_absent_for_now};
 use crate::link::Link;
 use crate::names::Names;
 use domain::names::StageName;
@@ -44,14 +44,19 @@ pub async fn declare(
     let mut steps = plan::common(names);
     steps.extend(plan::stages(names, stages)?);
     let begun = Instant::now();
+    let mut is_starting = false;
     loop {
-        match carry_out(link, &steps).await {
-            Err(Error::Broken(why)) if begun.elapsed() < STARTING_MAX => {
-                tracing::warn!("waiting for the broker: {why}");
-                tokio::time::sleep(AGAIN).await;
-            }
-            done => return done,
+        let error = match carry_out(link, &steps).await {
+            Ok(foreign) => return Ok(foreign),
+            Err(error) => error,
+        };
+        // Once it is known to be starting, it may also go again.
+        is_starting |= matches!(error, Error::Absent(_));
+        if !(is_starting && error.is_passing() && begun.elapsed() < STARTING_MAX) {
+            return Err(error);
         }
+        tracing::warn!("waiting for the broker: {error}");
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -199,7 +204,7 @@ impl<'a> Hand<'a> {
         match tokio::time::timeout(DECLARE_MAX, found).await {
             Ok(Ok(found)) => Ok(Some((found.message_count(), found.consumer_count()))),
             Ok(Err(error)) => match crate::error::code_and_text(&error) {
-                Some((404, _)) => Ok(None),
+                Some((404, text)) if !is_absent_for_now(&text) => Ok(None),
                 _ => Err(Error::of_channel(
                     &error,
                     &format!("look at queue {queue:?}"),
@@ -238,7 +243,7 @@ async fn in_time<T>(
 }
 
 fn late(doing: &str) -> Error {
-    Error::Broken(format!(
+    Error::Absent(format!(
         "the broker did not {doing} within {} s: look at its log; on a cluster, a majority of \
          its nodes has to be up",
         DECLARE_MAX.as_secs()

@@ -17,6 +17,20 @@ pub enum Purpose {
     Control,
 }
 
+impl Purpose {
+    /// The largest frame; a longer body goes in several. lapin keeps room for 64 of them on a
+    /// connection, and an idle worker would hold 24 MiB if all had what brokers offer. But headers
+    /// are never divided, and a frame that is too large ends a connection: what strangers have sent
+    /// must fit, whatever a broker takes from them.
+    pub(crate) const fn frame_bytes_max(self) -> u32 {
+        match self {
+            Self::Consume => 128 * 1024,
+            Self::Publish => 8 * 1024,
+            Self::Control => 32 * 1024,
+        }
+    }
+}
+
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -4,15 +4,14 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::link::Link;
 use crate::publisher::{Message, Publisher};
-use crate::worker::intake::WHY;
+use crate::quarantine;
 use async_trait::async_trait;
-use bytes::Bytes;
 use domain::names::StageName;
 use domain::ports::{Inbox, Sent, StoreError, StreamEnded};
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -255,19 +254,7 @@ impl Queue {
             "a message cannot be read and is kept in {}: {why}",
             self.config.names.quarantine()
         );
-        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        headers.insert(WHY.into(), AMQPValue::LongString(why.into()));
-        let names = &self.config.names;
-        let message = Message {
-            exchange: names.exchange().into(),
-            routing_key: names.quarantine().into(),
-            body: Bytes::copy_from_slice(&delivery.data),
-            properties: delivery
-                .properties
-                .clone()
-                .with_headers(headers)
-                .with_delivery_mode(2),
-        };
+        let message = quarantine::message(&self.config.names, delivery, why);
         self.publish(message).await?;
         self.quarantined.fetch_add(1, Ordering::Relaxed);
         Ok(())

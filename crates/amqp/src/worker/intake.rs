@@ -3,7 +3,7 @@
 
 use crate::envelope;
 use crate::journal::CARRIED_BYTES_MAX;
-use crate::publisher::Message;
+use crate::quarantine;
 use crate::worker::door::{self, Errand, Of};
 use crate::worker::in_hand::{Held, Met, Phase};
 use crate::worker::lane::{Lane, Post};
@@ -18,12 +18,9 @@ use domain::record::{Arrived, Said};
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
-use lapin::types::AMQPValue;
 use std::sync::Arc;
 use wire::envelope::Unpacked;
 
-/// The header that says why a message is in the quarantine.
-pub(crate) const WHY: &str = "goaround-quarantined-because";
 /// Why a lane is ended.
 const NOT_KEPT: &str = "a message that is too large could not be kept in the quarantine yet";
 
@@ -81,7 +78,7 @@ pub(crate) async fn receive(
     for delivery in group {
         let size = Size::of(delivery.data.len(), shared.settings.payload_bytes_max);
         // One that was not confirmed is enough to wait for.
-        let is_kept = async || fault.is_none() && quarantine(shared, &delivery).await;
+        let is_kept = async || fault.is_none() && set_aside(shared, &delivery).await;
         if matches!(size, Size::Cut(_)) && !is_kept().await {
             fault = Some(NOT_KEPT.to_owned());
             continue;
@@ -311,21 +308,9 @@ fn cut(shared: &Shared, bytes: usize) -> String {
 }
 
 /// Keeps a message aside as it came; returns whether that is durable.
-async fn quarantine(shared: &Shared, delivery: &lapin::message::Delivery) -> bool {
+async fn set_aside(shared: &Shared, delivery: &lapin::message::Delivery) -> bool {
     let why = cut(shared, delivery.data.len());
-    let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-    headers.insert(WHY.into(), AMQPValue::LongString(why.into()));
-    let names = &shared.config.names;
-    let message = Message {
-        exchange: names.exchange().into(),
-        routing_key: names.quarantine().into(),
-        body: Bytes::copy_from_slice(&delivery.data),
-        properties: delivery
-            .properties
-            .clone()
-            .with_headers(headers)
-            .with_delivery_mode(2),
-    };
+    let message = quarantine::message(&shared.config.names, delivery, &why);
     let is_kept = shared.publisher.publish(message).await == Sent::Confirmed;
     if is_kept {
         shared.counts.cut.add(1);

@@ -13,6 +13,7 @@ use domain::ticket::TicketId;
 use domain::wait::Condition;
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ExchangeDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,4 +200,21 @@ async fn rabbitmq_what_cannot_be_kept_aside_ends_the_subscription_and_comes_agai
     let mut build = consume(&worker, "build").await;
     assert_eq!(unreadable(&mut build).await.ticket().id(), id);
     assert_eq!(worker.tally().cut, 1);
+}
+
+/// Headers are never divided, and lapin ends a connection that brings a frame longer than agreed:
+/// one message of a stranger would take every stage of every worker along, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_long_headers_of_a_stranger_end_no_connection() {
+    let Some(mut stand) = Stand::open().await else {
+        return;
+    };
+    let worker = stand.worker().await;
+    let mut build = consume(&worker, "build").await;
+    let mut headers = FieldTable::default();
+    let long = AMQPValue::LongString("x".repeat(100_000).into());
+    headers.insert("baggage".into(), long);
+    let id = stand.ticket().id();
+    publish(&stand, b"{}", with_id(id).with_headers(headers)).await;
+    assert_eq!(fresh(&mut build).await.ticket().id(), id);
 }
