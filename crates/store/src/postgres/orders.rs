@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::keys;
 use super::partitions::HISTORY;
 use super::repairs::{self, Repairs};
-use super::rows::{self, ENTRIES, PUBLISHING, RUNNABLE, RUNNING};
+use super::rows::{self, ENTRIES, PUBLISHING, Placed, RUNNABLE, RUNNING};
 use super::submit::{notify, shard};
 use super::working::{Steer, Working};
 use crate::permits::{self, Refusal, refusal};
@@ -266,6 +266,14 @@ impl Desk<'_> {
         permits::end(&entry.place)?;
         let id = order.ticket;
         let is_open = self.working.has_open_attempt(id);
+        let has_key = |placed: &Placed| placed.state == PUBLISHING && placed.lock_key.is_some();
+        if self.working.get(id).is_some_and(has_key) {
+            // Nobody would ever say that it has let its key go, if it did not land.
+            return Err(refusal(
+                "whether it has reached the broker is being found out",
+                "try again in some seconds",
+            ));
+        }
         self.repairs.taken_away(&entry.ticket.stage, id);
         if let Some(placed) = self.working.get_mut(id) {
             let is_out = matches!(placed.state, RUNNABLE | RUNNING | PUBLISHING);

@@ -7,7 +7,7 @@ use domain::books::{Fact, Place};
 use domain::control::Hold;
 use domain::fleet::Heartbeat;
 use domain::names::Version;
-use domain::ports::{Catalog, Desk, Election, Retention};
+use domain::ports::{Action, Answer, Catalog, Desk, Election, Order, Retention, Sent};
 use domain::record::{Arrived, Said};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
@@ -109,6 +109,32 @@ async fn postgres_whoever_waits_makes_room_for_a_newer_one_with_its_key() {
     assert_eq!(due(&ledger, bench.now()).await[0].ticket, second);
     let balance = store.balance().await.unwrap();
     assert_eq!((balance.dropped, balance.waiting_total()), (1, 1));
+    bench.assert_balanced(&store).await;
+}
+
+/// Whoever ends it then would leave its key to a ticket of which nobody may ever hear again.
+#[tokio::test]
+async fn postgres_what_may_be_on_its_way_is_not_ended_with_its_key() {
+    let Some(bench) = bench() else { return };
+    let (store, ledger) = bench.leading().await;
+    let [first, second] = [(); 2].map(|()| bench.keyed("v1"));
+    store.submit(vec![first.clone()]).await.unwrap();
+    ledger.sent(vec![(first.name, Sent::Begun)]).await.unwrap();
+    let cancel = || Order {
+        ticket: first.id(),
+        action: Action::Cancel,
+        by: "ann".into(),
+        at: bench.now(),
+    };
+    let answers = store.carry_out(vec![cancel()]).await.unwrap();
+    let refused = matches!(&answers[0], Answer::Refused { why, .. } if why.contains("found out"));
+    assert!(refused, "{answers:?}");
+    let doubtful = vec![(first.name, Sent::Doubtful)];
+    ledger.sent(doubtful).await.unwrap();
+    let answers = store.carry_out(vec![cancel()]).await.unwrap();
+    assert!(!matches!(answers[0], Answer::Refused { .. }), "{answers:?}");
+    store.submit(vec![second.clone()]).await.unwrap();
+    assert_eq!(due(&ledger, bench.now()).await[0].ticket, second);
     bench.assert_balanced(&store).await;
 }
 
