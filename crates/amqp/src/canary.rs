@@ -109,9 +109,11 @@ impl<'a> Canary<'a> {
 
     async fn trials(&self, connection: &Connection) -> Result<(), Error> {
         let channel = self.open(connection).await?;
-        self.is_returned(&channel).await?;
-        // The message is in hand when the channel goes.
+        let consumer = self.is_returned(&channel).await?;
+        // The message is in hand when the channel goes; and the consumer is dropped only after it,
+        // as in `worker::feed`.
         closing(channel.close(200, "OK".into()).await)?;
+        drop(consumer);
         let channel = self.open(connection).await?;
         self.comes_flagged(&channel, "its channel was closed")
             .await?;
@@ -128,7 +130,7 @@ impl<'a> Canary<'a> {
     }
 
     /// Returned again and again, it must come again and say so.
-    async fn is_returned(&self, channel: &Channel) -> Result<(), Error> {
+    async fn is_returned(&self, channel: &Channel) -> Result<Consumer, Error> {
         let mut consumer = self.consume(channel, &self.queue).await?;
         let mut delivery = self
             .comes(&mut consumer, "it was published and confirmed")
@@ -143,7 +145,7 @@ impl<'a> Canary<'a> {
             delivery = self.comes(&mut consumer, &after).await?;
             self.is_flagged(&delivery, &after)?;
         }
-        Ok(())
+        Ok(consumer)
     }
 
     async fn comes_flagged(&self, channel: &Channel, after: &str) -> Result<Delivery, Error> {

@@ -49,6 +49,7 @@ impl StageConsumer {
             lane: Arc::new(Lane::new(channel)),
             ticker: Arc::clone(&consumer.ticker),
             prefetch: Prefetch::new(prefetch, slots.unwrap_or(prefetch)),
+            failed: None,
         };
         Ok((consumer, subscription))
     }

@@ -21,6 +21,10 @@ const ENDED: &str = "the broker ended it without a word: its queue was deleted, 
     delivery was not acked in time";
 
 /// The consumers of one queue on one channel.
+///
+/// A channel that is to be closed must be closed before they are dropped: lapin cancels a dropped
+/// consumer in a task of its own, and when that reaches the broker after the closing, the broker
+/// ends the whole connection ("expected 'channel.open'"), with all that goes over it.
 pub(crate) struct Feed {
     lane: Arc<Lane>,
     queue: String,
@@ -100,9 +104,9 @@ impl Feed {
     }
 
     /// Asks for no more; returns what was on its way here.
-    pub(crate) async fn end(self) -> Result<Vec<Delivery>, String> {
+    pub(crate) async fn end(&mut self) -> Result<Vec<Delivery>, String> {
         let mut rest = Vec::new();
-        for mut consumer in self.consumers {
+        for consumer in &mut self.consumers {
             let options = BasicCancelOptions::default();
             let cancelled = self.lane.channel().basic_cancel(consumer.tag(), options);
             match timeout(ANSWER_MAX, cancelled).await {

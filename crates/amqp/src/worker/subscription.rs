@@ -48,6 +48,8 @@ pub(crate) struct Subscription {
     pub(crate) lane: Arc<Lane>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) prefetch: Prefetch,
+    /// What it failed with; kept until its channel is closed.
+    pub(crate) failed: Option<Feed>,
 }
 
 /// How much may be out at once.
@@ -144,27 +146,28 @@ impl Subscription {
     async fn take_in(&mut self, window: Window) -> Stop {
         let queue = self.shared.config.names.stage(self.shelf.stage());
         let mut feed = Feed::new(Arc::clone(&self.lane), queue);
+        match self.take_from(&mut feed, window).await {
+            Ok(stop) => stop,
+            Err(why) => {
+                self.failed = Some(feed);
+                Stop::Fault(why)
+            }
+        }
+    }
+
+    async fn take_from(&mut self, feed: &mut Feed, window: Window) -> Result<Stop, String> {
         let count = match window {
             Window::Whole => self.prefetch.count(),
             Window::One => 1,
         };
-        if let Err(error) = feed.widen(count).await {
-            return Stop::Fault(error.to_string());
-        }
-        let stop = match self.deliveries(&mut feed, window).await {
-            Ok(stop) => stop,
-            Err(why) => return Stop::Fault(why),
-        };
-        match feed.end().await {
-            Ok(rest) => {
-                let TakenIn { incoming, fault } = self.receive(rest).await;
-                // To drop it is to hand it back.
-                drop(incoming);
-                drop(self.shelf.clear());
-                fault.map_or(stop, Stop::Fault)
-            }
-            Err(why) => Stop::Fault(why),
-        }
+        feed.widen(count).await.map_err(|error| error.to_string())?;
+        let stop = self.deliveries(feed, window).await?;
+        let rest = feed.end().await?;
+        let TakenIn { incoming, fault } = self.receive(rest).await;
+        // To drop it is to hand it back.
+        drop(incoming);
+        drop(self.shelf.clear());
+        fault.map_or(Ok(stop), Err)
     }
 
     /// Takes in what comes, until it is to stop.
