@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// How many snapshots may be on their way to one follower.
 const PREFETCH: u16 = 64;
 /// A stream is read from a block of entries; whatever comes this shortly after belongs to it. And
-/// no two snapshots are followed closer together, since each of them is answered by every worker.
+/// no more than one snapshot in this time is followed for long, since each of them is answered by
+/// every worker.
 const LULL: Duration = Duration::from_millis(30);
 /// After the channel was lost, and before the next one is asked for.
 const RETRY: Duration = Duration::from_millis(200);
@@ -62,8 +63,7 @@ pub struct Follower {
     link: Arc<Link>,
     queue: String,
     seen: Option<u64>,
-    /// When that was handed on.
-    seen_at: Option<Instant>,
+    pace: Pace,
     newest: Option<Snapshot>,
     subscription: Option<Subscription>,
 }
@@ -82,7 +82,7 @@ impl Follower {
             link,
             queue,
             seen: None,
-            seen_at: None,
+            pace: Pace::default(),
             newest: None,
             subscription: None,
         }
@@ -105,7 +105,7 @@ impl Follower {
                 }
             },
         };
-        let gathered_at = gathered_at(self.seen_at, Instant::now());
+        let gathered_at = self.pace.gathers_until(Instant::now());
         loop {
             let Some(Ok(delivery)) = next else {
                 self.subscription = None;
@@ -130,7 +130,7 @@ impl ports::Follower for Follower {
         loop {
             if let Some(snapshot) = self.newest.take() {
                 self.seen = Some(snapshot.revision);
-                self.seen_at = Some(Instant::now());
+                self.pace.handed_on(Instant::now());
                 return Ok(snapshot);
             }
             match self.read().await {
@@ -145,9 +145,27 @@ impl ports::Follower for Follower {
     }
 }
 
-/// Until when more is gathered: one that comes after a rest is followed at once.
-fn gathered_at(seen_at: Option<Instant>, now: Instant) -> Instant {
-    seen_at.map_or(now + LULL, |at| (at + LULL).max(now))
+/// When the last two snapshots were handed on. After a rest two are followed at once: a roll call,
+/// and the fence that its answers lead to; a ticket of a worker that died waits for both.
+#[derive(Default)]
+struct Pace {
+    last: Option<Instant>,
+    last_but_one: Option<Instant>,
+}
+
+impl Pace {
+    fn handed_on(&mut self, at: Instant) {
+        self.last_but_one = self.last.replace(at);
+    }
+
+    /// Until when more is gathered.
+    fn gathers_until(&self, now: Instant) -> Instant {
+        match (self.last, self.last_but_one) {
+            (None, _) => now + LULL,
+            (Some(_), None) => now,
+            (Some(_), Some(before)) => (before + LULL * 2).max(now),
+        }
+    }
 }
 
 /// Keeps the snapshot if it is newer than the one before.
@@ -221,17 +239,26 @@ mod tests {
     }
 
     #[test]
-    fn one_that_comes_after_a_rest_is_followed_at_once_and_a_burst_as_one() {
-        let now = Instant::now();
-        assert_eq!(
-            gathered_at(None, now),
-            now + LULL,
-            "the block is read to its end"
-        );
-        let just_now = now.checked_sub(LULL / 3);
-        assert!(gathered_at(just_now, now) > now);
-        let long_ago = now.checked_sub(LULL * 3);
-        assert_eq!(gathered_at(long_ago, now), now);
+    fn two_that_come_after_a_rest_are_followed_at_once_and_a_burst_at_its_pace() {
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        let read_whole = start + LULL;
+        assert_eq!(pace.gathers_until(start), read_whole, "the block is read");
+        let mut now = start;
+        let mut burst = Vec::new();
+        for _ in 0..10 {
+            pace.handed_on(now);
+            now = pace.gathers_until(now);
+            burst.push(now.duration_since(start));
+        }
+        assert_eq!(burst[0], Duration::ZERO);
+        assert!(burst[9] >= LULL * 8, "{burst:?}");
+        let rested = now + LULL * 3;
+        assert_eq!(pace.gathers_until(rested), rested);
+        pace.handed_on(rested);
+        assert_eq!(pace.gathers_until(rested), rested);
+        pace.handed_on(rested);
+        assert!(pace.gathers_until(rested) > rested);
     }
 
     #[test]

@@ -9,12 +9,16 @@ use domain::record::Record;
 use std::sync::Arc;
 
 /// Writes into the journal that a worker is gone, so that nobody has to wait for it to lapse.
-/// Durable when it returns.
+/// Durable when it returns. Connects while it waits for what there is to say.
 ///
 /// # Errors
 /// [`StoreError`] when the broker did not confirm it; the controller then finds out by itself.
-pub async fn publish(config: &Config, gone: Record) -> Result<(), StoreError> {
+pub async fn publish(
+    config: &Config,
+    gone: impl Future<Output = Record>,
+) -> Result<(), StoreError> {
     let link = Arc::new(Link::start(config, Purpose::Publish));
     let publisher = Arc::new(Publisher::start(Arc::clone(&link)));
-    Journal::new(publisher, &config.names).write(&[gone]).await
+    let gone = [gone.await];
+    Journal::new(publisher, &config.names).write(&gone).await
 }

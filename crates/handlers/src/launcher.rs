@@ -22,7 +22,7 @@ use rank::Rank;
 use rustix::process::{Pid, Signal};
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -186,14 +186,22 @@ impl Launcher {
         }
     }
 
-    /// Runs a short errand to its end; one that takes longer than `patience` is killed.
+    /// Starts a short errand, does `first`, whose end the errand sees at the end of its standard
+    /// input, and runs the errand to its end; one that takes longer than `patience` is killed.
     ///
     /// # Errors
-    /// When it cannot be started.
-    pub async fn run(&mut self, mut errand: Command, patience: Duration) -> io::Result<ExitStatus> {
+    /// When it cannot be started; `first` is done all the same.
+    pub async fn run(
+        &mut self,
+        errand: Command,
+        first: impl FnOnce(),
+        patience: Duration,
+    ) -> io::Result<ExitStatus> {
         let until = Instant::now() + patience;
-        let entrance = self.passage.entrance()?;
-        let mut child = errand.process_group(0).stderr(entrance).spawn()?;
+        let begun = self.begin(errand);
+        first();
+        let mut child = begun?;
+        drop(child.stdin.take());
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
@@ -204,6 +212,12 @@ impl Launcher {
                 return child.wait();
             }
         }
+    }
+
+    fn begin(&mut self, mut errand: Command) -> io::Result<Child> {
+        let entrance = self.passage.entrance()?;
+        let errand = errand.process_group(0).stdin(Stdio::piped());
+        errand.stderr(entrance).spawn()
     }
 
     /// Makes sure that whoever reads our standard error had the time to take everything.

@@ -19,7 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 const SUSPECT_MAX: Duration = Duration::from_secs(1);
 /// What came in for a stage is handed back when nobody has been subscribed to it for so long.
 const LEFT_MAX: Duration = Duration::from_secs(10);
-/// How long the quick beat after a change waits for more changes.
+/// How long the quick beat after a change waits for more changes; not at all once the whole worker
+/// keeps to the newest revision, for which the controller waits.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long after a first beat that was not confirmed it is written again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -61,6 +62,12 @@ impl Vitals {
         self.news.notify_one();
     }
 
+    /// Whether the whole worker keeps to the newest revision, and that is newer than this.
+    fn keeps_to_newer(&self, revision: u64) -> bool {
+        let in_force = self.in_force();
+        in_force > revision && in_force == self.applied.load(Ordering::Acquire)
+    }
+
     /// The revision that the whole worker keeps to.
     pub(crate) fn in_force(&self) -> u64 {
         let mut followers = lock(&self.followers);
@@ -94,7 +101,7 @@ pub(crate) async fn begin(shared: &Shared) -> Result<(), StoreError> {
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut tick = interval(BEAT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = None;
+    let mut told: Option<(u64, u64)> = None;
     let mut serves = Steady::new(shared.versions.look());
     loop {
         tokio::select! {
@@ -103,8 +110,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 sweep(&shared);
             }
             () = shared.vitals.news.notified() => {
-                // Several stages follow; the last of them makes the difference.
-                sleep(GATHER).await;
+                gather(&shared, told).await;
                 let is_open = shared.desired.borrow().is_some();
                 if !is_open || told == Some(state(&shared)) {
                     continue;
@@ -114,6 +120,17 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         told = Some(state(&shared));
         beat(&shared, &serves).await;
     }
+}
+
+/// Waits for more to tell. Several stages follow; the last of them makes the difference.
+async fn gather(shared: &Shared, told: Option<(u64, u64)>) {
+    let told = told.map_or(0, |(revision, _)| revision);
+    let follow = async {
+        while !shared.vitals.keeps_to_newer(told) {
+            shared.vitals.news.notified().await;
+        }
+    };
+    timeout(GATHER, follow).await.ok(); // What is to be told by then is told.
 }
 
 /// What a beat out of turn is worth: another revision, or copies that are gone.
@@ -173,5 +190,25 @@ fn sweep(shared: &Shared) {
         {
             drop(shelf.clear());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_told_at_once_when_every_stage_keeps_to_it_and_only_then() {
+        let vitals = Vitals::default();
+        let (build, test) = (vitals.follower(), vitals.follower());
+        vitals.applied(7);
+        assert!(!vitals.keeps_to_newer(6), "nobody has followed yet");
+        build.store(7, Ordering::Release);
+        assert!(!vitals.keeps_to_newer(6), "one has not followed yet");
+        test.store(7, Ordering::Release);
+        assert!(vitals.keeps_to_newer(6));
+        assert!(!vitals.keeps_to_newer(7), "it has been told");
+        vitals.applied(8);
+        assert!(!vitals.keeps_to_newer(6), "there is a newer one to follow");
     }
 }

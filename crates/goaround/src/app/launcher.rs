@@ -207,16 +207,19 @@ impl Watch<'_> {
 
     /// Writes down how it died, and says that it is gone, so that nobody waits for its heartbeat.
     async fn tell(&self, launcher: &mut Launcher, life: Life) {
-        // Who works on tickets has a folder, or has lost it, which is worth a word.
-        if self.role.works() || self.options.data.is_dir() {
-            self.write_down(&life);
-        }
+        let write_down = || {
+            // Who works on tickets has a folder, or has lost it, which is worth a word.
+            if self.role.works() || self.options.data.is_dir() {
+                self.write_down(&life);
+            }
+        };
         if !self.role.works() || !life.may_have_worked() {
-            return;
+            return write_down();
         }
         let mut errand = self.same();
         errand.args(["--tell-of", life.holder.as_str()]);
-        let told = launcher.run(errand, TELL_MAX).await;
+        // It is on its way to the broker meanwhile: a ticket waits for its word.
+        let told = launcher.run(errand, write_down, TELL_MAX).await;
         let why = match told {
             Ok(status) if status.success() => return,
             Ok(status) => status.to_string(),

@@ -94,11 +94,38 @@ async fn each_child_has_last_words_of_its_own() {
 async fn an_errand_that_takes_too_long_is_killed() {
     let mut launcher = Launcher::start().unwrap();
     let patience = Duration::from_secs(60);
-    let done = launcher.run(shell("exit 3"), patience).await.unwrap();
-    assert_eq!(done.code(), Some(3));
+    let done = launcher.run(shell("exit 3"), || {}, patience).await;
+    assert_eq!(done.unwrap().code(), Some(3));
     let patience = Duration::from_millis(50);
-    let slow = launcher.run(shell("exec sleep 600"), patience).await;
+    let slow = launcher.run(shell("exec sleep 600"), || {}, patience).await;
     assert_eq!(slow.unwrap().signal(), Some(9));
+}
+
+#[tokio::test]
+async fn an_errand_is_on_its_way_while_something_else_is_done_and_sees_when_that_is_over() {
+    let mut launcher = Launcher::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, done) = (folder.path().join("begun"), folder.path().join("done"));
+    let mut errand = shell("touch begun; read -r end; test -e done");
+    errand.current_dir(folder.path());
+    let first = || {
+        while !begun.exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::write(&done, "").unwrap();
+    };
+    let ended = launcher.run(errand, first, Duration::from_secs(60)).await;
+    assert_eq!(ended.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_comes_before_an_errand_is_done_also_when_that_cannot_begin() {
+    let mut launcher = Launcher::start().unwrap();
+    let mut is_done = false;
+    let nobody = Command::new("/nowhere");
+    let ended = launcher.run(nobody, || is_done = true, Duration::from_secs(60));
+    assert!(ended.await.is_err());
+    assert!(is_done);
 }
 
 #[tokio::test]
