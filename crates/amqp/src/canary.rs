@@ -115,13 +115,15 @@ impl<'a> Canary<'a> {
         closing(channel.close(200, "OK".into()).await)?;
         drop(consumer);
         let channel = self.open(connection).await?;
-        self.comes_flagged(&channel, "its channel was closed")
+        let (_, consumer) = self
+            .comes_flagged(&channel, "its channel was closed")
             .await?;
         // And again when the connection goes.
         closing(connection.close(200, "OK".into()).await)?;
+        drop(consumer);
         let connection = self.connect().await?;
         let channel = self.open(&connection).await?;
-        let delivery = self
+        let (delivery, _consumer) = self
             .comes_flagged(&channel, "its connection was closed")
             .await?;
         let proven = self.is_caught(&channel, delivery).await;
@@ -148,11 +150,16 @@ impl<'a> Canary<'a> {
         Ok(consumer)
     }
 
-    async fn comes_flagged(&self, channel: &Channel, after: &str) -> Result<Delivery, Error> {
+    /// The delivery, and the consumer that it came by.
+    async fn comes_flagged(
+        &self,
+        channel: &Channel,
+        after: &str,
+    ) -> Result<(Delivery, Consumer), Error> {
         let mut consumer = self.consume(channel, &self.queue).await?;
         let delivery = self.comes(&mut consumer, after).await?;
         self.is_flagged(&delivery, after)?;
-        Ok(delivery)
+        Ok((delivery, consumer))
     }
 
     fn is_flagged(&self, delivery: &Delivery, after: &str) -> Result<(), Error> {

@@ -26,7 +26,8 @@ const LULL: Duration = Duration::from_millis(30);
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a subscription may take.
 const SUBSCRIBE_MAX: Duration = Duration::from_secs(10);
-/// After so long without a first snapshot the stream is subscribed to anew. Who subscribed at about
+/// After so long without a first snapshot the stream is subscribed to anew: the last one is always
+/// there to be read, also by whoever has seen it on the connection before. Who subscribed at about
 /// the moment in which its first entry was written did not always get it (seen on RabbitMQ 3.10).
 const FIRST_MAX: Duration = Duration::from_secs(3);
 const PERSISTENT: u8 = 2;
@@ -70,6 +71,8 @@ pub struct Follower {
 
 struct Subscription {
     consumer: Consumer,
+    /// Something has come on it.
+    is_alive: bool,
     /// Kept because the consumer ends with it.
     _channel: Channel,
 }
@@ -95,9 +98,9 @@ impl Follower {
             empty => empty.insert(subscribe(&self.link, &self.queue).await?),
         };
         let first = subscription.consumer.next();
-        let mut next = match self.seen {
-            Some(_) => first.await,
-            None => match timeout(FIRST_MAX, first).await {
+        let mut next = match subscription.is_alive {
+            true => first.await,
+            false => match timeout(FIRST_MAX, first).await {
                 Ok(next) => next,
                 Err(_) => {
                     self.subscription = None;
@@ -105,6 +108,7 @@ impl Follower {
                 }
             },
         };
+        subscription.is_alive = true;
         let gathered_at = self.pace.gathers_until(Instant::now());
         loop {
             let Some(Ok(delivery)) = next else {
@@ -204,6 +208,7 @@ async fn subscribe(link: &Link, queue: &str) -> Result<Subscription, Error> {
     match tokio::time::timeout(SUBSCRIBE_MAX, subscribing).await {
         Ok(Ok(consumer)) => Ok(Subscription {
             consumer,
+            is_alive: false,
             _channel: channel,
         }),
         Ok(Err(error)) => Err(Error::of_channel(&error, doing)),

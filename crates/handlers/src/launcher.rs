@@ -187,7 +187,8 @@ impl Launcher {
     }
 
     /// Starts a short errand, does `first`, whose end the errand sees at the end of its standard
-    /// input, and runs the errand to its end; one that takes longer than `patience` is killed.
+    /// input, and runs the errand to its end; one that takes longer than `patience` after that is
+    /// killed.
     ///
     /// # Errors
     /// When it cannot be started; `first` is done all the same.
@@ -197,11 +198,11 @@ impl Launcher {
         first: impl FnOnce(),
         patience: Duration,
     ) -> io::Result<ExitStatus> {
-        let until = Instant::now() + patience;
         let begun = self.begin(errand);
         first();
         let mut child = begun?;
         drop(child.stdin.take());
+        let until = Instant::now() + patience;
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);

@@ -74,9 +74,8 @@ enum Stop {
 impl Subscription {
     /// Takes in deliveries until it ends.
     pub(crate) async fn run(mut self) {
-        let doing = format!("the subscription to stage {}", self.shelf.stage());
-        let fault = kept::caught(&doing, self.consume()).await;
-        let fault = fault.unwrap_or_else(|why| Some(format!("a bug in goaround: {why}")));
+        let fault = kept::caught(&self.doing(), self.consume()).await;
+        let fault = fault.unwrap_or_else(|why| Some(bug(&why)));
         self.shelf.leave();
         let why = match fault {
             // What is still out stays so, and is acked on this lane.
@@ -88,6 +87,10 @@ impl Subscription {
         };
         *lock(&self.ticker.why) = Some(why);
         self.shelf.changed().notify_waiters();
+    }
+
+    fn doing(&self) -> String {
+        format!("the subscription to stage {}", self.shelf.stage())
     }
 
     /// What came in on it and is still out comes again, and is then known by its name.
@@ -146,7 +149,9 @@ impl Subscription {
     async fn take_in(&mut self, window: Window) -> Stop {
         let queue = self.shared.config.names.stage(self.shelf.stage());
         let mut feed = Feed::new(Arc::clone(&self.lane), queue);
-        match self.take_from(&mut feed, window).await {
+        // Here as well, so that a panic leaves the feed whole.
+        let taken = kept::caught(&self.doing(), self.take_from(&mut feed, window)).await;
+        match taken.unwrap_or_else(|why| Err(bug(&why))) {
             Ok(stop) => stop,
             Err(why) => {
                 self.failed = Some(feed);
@@ -220,4 +225,8 @@ impl Subscription {
     async fn receive(&self, group: Vec<Delivery>) -> TakenIn {
         intake::receive(&self.shared, (self.shelf.stage(), &self.lane), group).await
     }
+}
+
+fn bug(why: &str) -> String {
+    format!("a bug in goaround: {why}")
 }

@@ -19,8 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 const SUSPECT_MAX: Duration = Duration::from_secs(1);
 /// What came in for a stage is handed back when nobody has been subscribed to it for so long.
 const LEFT_MAX: Duration = Duration::from_secs(10);
-/// How long the quick beat after a change waits for more changes; not at all once the whole worker
-/// keeps to the newest revision, for which the controller waits.
+/// How long the quick beat after a change waits for more changes; no longer than until the whole
+/// worker keeps to a newer revision than it has told, for which the controller waits.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long after a first beat that was not confirmed it is written again.
 const AGAIN: Duration = Duration::from_millis(200);

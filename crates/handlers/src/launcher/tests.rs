@@ -109,13 +109,24 @@ async fn an_errand_is_on_its_way_while_something_else_is_done_and_sees_when_that
     let mut errand = shell("touch begun; read -r end; test -e done");
     errand.current_dir(folder.path());
     let first = || {
-        while !begun.exists() {
+        let since = Instant::now();
+        while !begun.exists() && since.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(1));
         }
+        assert!(begun.exists(), "the errand is not on its way");
         std::fs::write(&done, "").unwrap();
     };
     let ended = launcher.run(errand, first, Duration::from_secs(60)).await;
     assert_eq!(ended.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_comes_before_an_errand_takes_nothing_of_its_time() {
+    let mut launcher = Launcher::start().unwrap();
+    let patience = Duration::from_secs(1);
+    let first = || std::thread::sleep(patience * 2);
+    let errand = launcher.run(shell("read -r end; exit 3"), first, patience);
+    assert_eq!(errand.await.unwrap().code(), Some(3));
 }
 
 #[tokio::test]
