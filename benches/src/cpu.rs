@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use std::path::Path;
 use std::time::Duration;
 
-const TICKS_A_SECOND: f64 = 100.0;
+pub(crate) const TICKS_A_SECOND: f64 = 100.0;
 /// Fields of `/proc/PID/stat` behind the name: utime, stime, and those of ended children.
 const TIMES: std::ops::Range<usize> = 11..15;
 const PARENT: usize = 1;

@@ -20,7 +20,6 @@ const AFTERWARDS: Duration = Duration::from_millis(500);
 /// How long a worker takes to start, at most, and to have nothing to do.
 const IDLE: Duration = Duration::from_secs(10);
 const END_MAX: Duration = Duration::from_secs(20);
-const TICKS_A_SECOND: f64 = 100.0;
 const HUNDRED_THOUSAND: f64 = 100_000.0;
 
 /// What a drain took.
@@ -81,7 +80,7 @@ impl Shift {
         let tickets = (count - before) as f64;
         Ok(Drained {
             rate: tickets / (end - start).as_secs_f64(),
-            cpu_seconds: ticks as f64 / TICKS_A_SECOND / tickets * HUNDRED_THOUSAND,
+            cpu_seconds: ticks as f64 / cpu::TICKS_A_SECOND / tickets * HUNDRED_THOUSAND,
             peak_bytes: self.peak_bytes,
         })
     }

@@ -1,6 +1,7 @@
 //! [`Consumer`]: hands out what the subscription has put on the stage's shelf.
 
 use crate::error::Error;
+use crate::worker::feed::Feed;
 use crate::worker::lane::Lane;
 use crate::worker::prefetch::Prefetch;
 use crate::worker::shared::Shared;
@@ -43,13 +44,15 @@ impl StageConsumer {
             ticker: Ticker::new(),
         };
         consumer.shelf.enter();
+        let lane = Arc::new(Lane::new(channel));
+        let queue = shared.config.names.stage(stage);
         let subscription = Subscription {
             shared: Arc::clone(shared),
             shelf: Arc::clone(&consumer.shelf),
-            lane: Arc::new(Lane::new(channel)),
+            feed: Feed::new(Arc::clone(&lane), queue),
+            lane,
             ticker: Arc::clone(&consumer.ticker),
             prefetch: Prefetch::new(prefetch, slots.unwrap_or(prefetch)),
-            failed: None,
         };
         Ok((consumer, subscription))
     }

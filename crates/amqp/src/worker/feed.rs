@@ -118,6 +118,7 @@ impl Feed {
                 rest.push(delivery.map_err(|error| error.to_string())?);
             }
         }
+        self.consumers.clear();
         Ok(rest)
     }
 }

@@ -48,8 +48,8 @@ pub(crate) struct Subscription {
     pub(crate) lane: Arc<Lane>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) prefetch: Prefetch,
-    /// What it failed with; kept until its channel is closed.
-    pub(crate) failed: Option<Feed>,
+    /// It lives as long as the subscription: after a fault its channel is closed before it goes.
+    pub(crate) feed: Feed,
 }
 
 /// How much may be out at once.
@@ -67,30 +67,24 @@ enum Stop {
     Held,
     /// Nobody wants it any more.
     Quit,
-    /// Something is wrong.
-    Fault(String),
 }
 
 impl Subscription {
     /// Takes in deliveries until it ends.
     pub(crate) async fn run(mut self) {
-        let fault = kept::caught(&self.doing(), self.consume()).await;
-        let fault = fault.unwrap_or_else(|why| Some(bug(&why)));
+        let doing = format!("the subscription to stage {}", self.shelf.stage());
+        let ended = kept::caught(&doing, self.consume()).await;
         self.shelf.leave();
-        let why = match fault {
+        let why = match ended.unwrap_or_else(|why| Err(format!("a bug in goaround: {why}"))) {
             // What is still out stays so, and is acked on this lane.
-            None => "it was given up".to_owned(),
-            Some(why) => {
+            Ok(()) => "it was given up".to_owned(),
+            Err(why) => {
                 self.close().await;
                 why
             }
         };
         *lock(&self.ticker.why) = Some(why);
         self.shelf.changed().notify_waiters();
-    }
-
-    fn doing(&self) -> String {
-        format!("the subscription to stage {}", self.shelf.stage())
     }
 
     /// What came in on it and is still out comes again, and is then known by its name.
@@ -103,16 +97,15 @@ impl Subscription {
         }
     }
 
-    /// Returns the fault that it ended by, if it did.
-    async fn consume(&mut self) -> Option<String> {
-        loop {
-            let window = self.opens().await?;
-            match self.take_in(window).await {
+    /// Takes in deliveries until nobody wants them any more, or something is wrong.
+    async fn consume(&mut self) -> Result<(), String> {
+        while let Some(window) = self.opens().await {
+            match self.take_in(window).await? {
                 Stop::Held => {}
-                Stop::Quit => return None,
-                Stop::Fault(why) => return Some(why),
+                Stop::Quit => break,
             }
         }
+        Ok(())
     }
 
     /// Waits until the stage may take deliveries; `None` when nobody waits for that any more.
@@ -146,28 +139,14 @@ impl Subscription {
         }
     }
 
-    async fn take_in(&mut self, window: Window) -> Stop {
-        let queue = self.shared.config.names.stage(self.shelf.stage());
-        let mut feed = Feed::new(Arc::clone(&self.lane), queue);
-        // Here as well, so that a panic leaves the feed whole.
-        let taken = kept::caught(&self.doing(), self.take_from(&mut feed, window)).await;
-        match taken.unwrap_or_else(|why| Err(bug(&why))) {
-            Ok(stop) => stop,
-            Err(why) => {
-                self.failed = Some(feed);
-                Stop::Fault(why)
-            }
-        }
-    }
-
-    async fn take_from(&mut self, feed: &mut Feed, window: Window) -> Result<Stop, String> {
+    async fn take_in(&mut self, window: Window) -> Result<Stop, String> {
         let count = match window {
             Window::Whole => self.prefetch.count(),
             Window::One => 1,
         };
-        feed.widen(count).await.map_err(|error| error.to_string())?;
-        let stop = self.deliveries(feed, window).await?;
-        let rest = feed.end().await?;
+        self.widen(count).await?;
+        let stop = self.deliveries(window).await?;
+        let rest = self.feed.end().await?;
         let TakenIn { incoming, fault } = self.receive(rest).await;
         // To drop it is to hand it back.
         drop(incoming);
@@ -175,8 +154,13 @@ impl Subscription {
         fault.map_or(Ok(stop), Err)
     }
 
+    async fn widen(&mut self, by: u16) -> Result<(), String> {
+        let widened = self.feed.widen(by).await;
+        widened.map_err(|error| error.to_string())
+    }
+
     /// Takes in what comes, until it is to stop.
-    async fn deliveries(&mut self, feed: &mut Feed, mut window: Window) -> Result<Stop, String> {
+    async fn deliveries(&mut self, mut window: Window) -> Result<Stop, String> {
         let mut quit = self.ticker.quit.subscribe();
         let mut desired = self.shared.desired.subscribe();
         let mut closing = self.shared.closing.subscribe();
@@ -187,7 +171,7 @@ impl Subscription {
                 (Window::One, Some(Window::Whole)) => {
                     window = Window::Whole;
                     let more = self.prefetch.count();
-                    feed.widen(more).await.map_err(|error| error.to_string())?;
+                    self.widen(more).await?;
                 }
                 (Window::Whole, Some(Window::One)) | (_, None) => return Ok(Stop::Held),
             }
@@ -199,7 +183,7 @@ impl Subscription {
                     Ok(()) => continue,
                     Err(_) => return Ok(Stop::Held),
                 },
-                group = feed.next() => group?,
+                group = self.feed.next() => group?,
                 () = shelf.hungry().notified() => Vec::new(),
             };
             let waiting = shelf.len();
@@ -217,7 +201,7 @@ impl Subscription {
             if window == Window::Whole
                 && let Some(more) = self.prefetch.grows(seen)
             {
-                feed.widen(more).await.map_err(|error| error.to_string())?;
+                self.widen(more).await?;
             }
         }
     }
@@ -225,8 +209,4 @@ impl Subscription {
     async fn receive(&self, group: Vec<Delivery>) -> TakenIn {
         intake::receive(&self.shared, (self.shelf.stage(), &self.lane), group).await
     }
-}
-
-fn bug(why: &str) -> String {
-    format!("a bug in goaround: {why}")
 }

@@ -62,6 +62,17 @@ impl Vitals {
         self.news.notify_one();
     }
 
+    /// Waits for more to tell than this revision. Several stages follow; the last of them makes the
+    /// difference.
+    async fn gather(&self, told: u64) {
+        let follow = async {
+            while !self.keeps_to_newer(told) {
+                self.news.notified().await;
+            }
+        };
+        timeout(GATHER, follow).await.ok(); // What is to be told by then is told.
+    }
+
     /// Whether the whole worker keeps to the newest revision, and that is newer than this.
     fn keeps_to_newer(&self, revision: u64) -> bool {
         let in_force = self.in_force();
@@ -110,7 +121,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 sweep(&shared);
             }
             () = shared.vitals.news.notified() => {
-                gather(&shared, told).await;
+                let (revision, _) = told.unwrap_or_default();
+                shared.vitals.gather(revision).await;
                 let is_open = shared.desired.borrow().is_some();
                 if !is_open || told == Some(state(&shared)) {
                     continue;
@@ -120,17 +132,6 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         told = Some(state(&shared));
         beat(&shared, &serves).await;
     }
-}
-
-/// Waits for more to tell. Several stages follow; the last of them makes the difference.
-async fn gather(shared: &Shared, told: Option<(u64, u64)>) {
-    let told = told.map_or(0, |(revision, _)| revision);
-    let follow = async {
-        while !shared.vitals.keeps_to_newer(told) {
-            shared.vitals.news.notified().await;
-        }
-    };
-    timeout(GATHER, follow).await.ok(); // What is to be told by then is told.
 }
 
 /// What a beat out of turn is worth: another revision, or copies that are gone.
@@ -197,18 +198,30 @@ fn sweep(shared: &Shared) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_revision_is_told_at_once_when_every_stage_keeps_to_it_and_only_then() {
+    async fn gathered(vitals: &Vitals, told: u64) -> Duration {
+        let begun = Instant::now();
+        vitals.gather(told).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revision_is_told_as_soon_as_every_stage_keeps_to_it() {
         let vitals = Vitals::default();
         let (build, test) = (vitals.follower(), vitals.follower());
         vitals.applied(7);
-        assert!(!vitals.keeps_to_newer(6), "nobody has followed yet");
         build.store(7, Ordering::Release);
-        assert!(!vitals.keeps_to_newer(6), "one has not followed yet");
-        test.store(7, Ordering::Release);
-        assert!(vitals.keeps_to_newer(6));
-        assert!(!vitals.keeps_to_newer(7), "it has been told");
-        vitals.applied(8);
-        assert!(!vitals.keeps_to_newer(6), "there is a newer one to follow");
+        assert!(
+            gathered(&vitals, 6).await >= GATHER,
+            "one has to follow yet"
+        );
+        let last = async {
+            sleep(GATHER / 5).await;
+            test.store(7, Ordering::Release);
+            vitals.nudge();
+        };
+        let (took, ()) = join(gathered(&vitals, 6), last).await;
+        assert!(took < GATHER, "{took:?}");
+        assert_eq!(gathered(&vitals, 6).await, Duration::ZERO);
+        assert!(gathered(&vitals, 7).await >= GATHER, "it has been told");
     }
 }

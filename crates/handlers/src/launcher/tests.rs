@@ -124,7 +124,7 @@ async fn an_errand_is_on_its_way_while_something_else_is_done_and_sees_when_that
 async fn what_comes_before_an_errand_takes_nothing_of_its_time() {
     let mut launcher = Launcher::start().unwrap();
     let patience = Duration::from_secs(1);
-    let first = || std::thread::sleep(patience * 2);
+    let first = || std::thread::sleep(patience);
     let errand = launcher.run(shell("read -r end; exit 3"), first, patience);
     assert_eq!(errand.await.unwrap().code(), Some(3));
 }
