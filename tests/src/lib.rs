@@ -144,7 +144,8 @@ impl Site {
         self.teller().run(arguments, input)
     }
 
-    fn teller(&self) -> Teller {
+    /// The command line, pointed at this site.
+    pub fn teller(&self) -> Teller {
         Teller {
             folder: self.path().to_owned(),
             address: self.listen(),

@@ -1,8 +1,8 @@
 //! One attempt at one ticket, from the worker's start to the settler's door.
 
+use crate::grip::{AtWork, Carried, Grip, Load};
 use crate::settler::Settle;
 use crate::station::{Room, Station};
-use crate::stop::Stop;
 use crate::worker::{Abandon, Perform, Worker};
 use actix::{Actor, Addr, MailboxError};
 use domain::control::Hold;
@@ -15,7 +15,6 @@ use domain::ticket::Ticket;
 use domain::time::show_duration;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How much longer than its grace a handler may take before that is worth a line in the log.
@@ -26,36 +25,72 @@ pub(crate) const DURABLE_RETRY: Duration = Duration::from_millis(500);
 
 /// Runs one attempt to its end. The slot is given back as soon as the handler has let go; the
 /// ticket is then on its way to being settled.
-pub(crate) async fn run(
-    station: Arc<Station>,
-    delivery: Delivery<Started>,
-    (slot, trial): (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
-) {
-    let ticket = Arc::clone(delivery.ticket());
-    let stop = station.take_in_hand(ticket.id(), ticket.name.generation);
-    let attempted = perform(&station, (&ticket, delivery.is_alone()), &stop).await;
-    station.let_go(ticket.id());
+pub(crate) async fn run(station: Arc<Station>, carried: Carried) {
+    let grip = &carried.0;
+    let said = perform(&station, grip).await;
+    station.let_go(grip);
+    let attempted = match grip.verdict() {
+        Some(failure) => Outcome::TimedOut(failure.clone()).into(),
+        None => said,
+    };
+    // Nothing is left to do if this thread did not answer for so long that another has taken over.
+    if let Some(load) = grip.unload() {
+        part(station, load, attempted, Some(Arc::clone(grip))).await;
+    }
+}
+
+/// Ends one whose handler was taken away from a thread that does not answer: it goes around, and
+/// nothing is charged.
+pub(crate) async fn give_back(station: Arc<Station>, load: Load) {
+    part(station, load, Outcome::Abandoned.into(), None).await;
+}
+
+async fn part(station: Arc<Station>, load: Load, attempted: Attempted, grip: Option<Arc<Grip>>) {
+    let Load {
+        delivery,
+        slot,
+        trial,
+    } = load;
     let performed = ended(&station, delivery, attempted);
     // The window bounds what is not durable yet; without a permit the slot stays taken.
     let Ok(settling) = Arc::clone(&station.settling).acquire_owned().await else {
         return; // Never closed while the station lives.
     };
     drop(slot);
-    finish(station, performed, Room::new(settling, trial)).await;
+    finish(station, performed, Room::new(settling, trial), grip).await;
 }
 
 /// Reports an attempt if it went wrong, and hands it to the settler.
-pub(crate) async fn finish(station: Arc<Station>, performed: Delivery<Performed>, room: Room) {
+pub(crate) async fn finish(
+    station: Arc<Station>,
+    performed: Delivery<Performed>,
+    room: Room,
+    grip: Option<Arc<Grip>>,
+) {
     let reported = match performed.nothing_to_report() {
         Ok(reported) => reported,
         // On the heap, so that the happy path does not carry a report's room around.
-        Err(performed) => Box::pin(tell(&station, performed)).await,
+        Err(performed) => Box::pin(tell(&station, performed, grip)).await,
     };
     station.settler().do_send(Settle { reported, room });
 }
 
-async fn tell(station: &Station, performed: Delivery<Performed>) -> Delivery<Reported> {
+async fn tell(
+    station: &Station,
+    performed: Delivery<Performed>,
+    grip: Option<Arc<Grip>>,
+) -> Delivery<Reported> {
     let reported = report(station, performed).await;
+    // Announced already, if that was done while its handler did not let go.
+    if let Some(oops) = reported.oops()
+        && grip.is_none_or(|grip| grip.is_first_to_tell())
+    {
+        station.observe(&Event::OopsRecorded {
+            oops,
+            name: reported.ticket().name,
+            stage: station.rules.name.clone(),
+        });
+    }
     hold_if_unstartable(station, &reported).await;
     reported
 }
@@ -84,33 +119,32 @@ fn ended(
     performed
 }
 
-async fn perform(
-    station: &Arc<Station>,
-    (ticket, alone): (&Arc<Ticket>, bool),
-    stop: &Arc<Stop>,
-) -> Attempted {
+async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
     let rules = &station.rules;
-    let worker = Worker::new(Arc::clone(&station.handler)).start();
+    let (ticket, stop) = (&grip.ticket, &grip.stop);
+    let worker = Worker.start();
     let context = Context {
         deadline: station.setup.clock.now().plus(rules.deadline),
         grace: rules.grace,
-        stop: Arc::clone(stop) as Arc<dyn StopSignal>,
-        alone,
+        stop: Arc::clone(grip) as Arc<dyn StopSignal>,
+        alone: grip.is_alone,
     };
-    let reply = worker.send(Perform {
-        ticket: Arc::clone(ticket),
+    let reply = worker.send(Perform(AtWork {
+        grip: Arc::clone(grip),
+        handler: Arc::clone(&station.handler),
         context,
-    });
+    }));
     tokio::pin!(reply);
     let worker = Lent(Some(worker));
     let reason = tokio::select! {
         biased;
         reply = &mut reply => return spoken(reply),
+        // Before its own deadline: that one may have passed because another had the thread.
+        reason = stop.stopped() => reason,
         () = sleep_until(Instant::now() + rules.deadline) => {
             stop.fire(StopReason::Deadline);
             StopReason::Deadline
         }
-        reason = stop.stopped() => reason,
     };
     let silence = || silenced(reason, rules.deadline);
     if station.handler.lets_go() == LetsGo::WhenStopped {
@@ -179,10 +213,7 @@ async fn report(station: &Station, performed: Delivery<Performed>) -> Delivery<R
     let mut performed = performed;
     loop {
         match performed.report(&*station.setup.reporter).await {
-            Ok(reported) => {
-                observe_report(station, &reported);
-                return reported;
-            }
+            Ok(reported) => return reported,
             Err(Unreported { delivery, error }) => {
                 let why = error.to_string();
                 station.observe(&Event::StoreFailed {
@@ -193,17 +224,6 @@ async fn report(station: &Station, performed: Delivery<Performed>) -> Delivery<R
                 sleep(DURABLE_RETRY).await;
             }
         }
-    }
-}
-
-fn observe_report(station: &Station, reported: &Delivery<Reported>) {
-    if let Some(oops) = reported.oops() {
-        let name = reported.ticket().name;
-        station.observe(&Event::OopsRecorded {
-            oops,
-            name,
-            stage: station.rules.name.clone(),
-        });
     }
 }
 

@@ -1,15 +1,19 @@
 //! Intake: pairs deliveries with slots. Nothing else waits in a worker's memory.
 
 use crate::attempt::{self, DURABLE_RETRY};
+use crate::launch::{self, Permits};
 use crate::settler::Door;
 use crate::station::{OfferedSlots, Room, SETTLING_WINDOW, Station, lock};
 use crate::turn;
 use domain::delivery::{Delivery, Incoming, Received, Start, Suspected, Unreadable};
 use domain::event::Event;
-use domain::ports::NotStarted;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use std::task::Poll;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 /// The most deliveries that are started as one group.
@@ -74,9 +78,8 @@ async fn consume(
     loop {
         quiet.or(station.unheld()).await?;
         let turn = quiet.or(Arc::clone(starting).acquire_owned()).await?.ok()?;
-        let slots = quiet.or(free_slots(station)).await?;
-        let max = NonZeroUsize::new(slots.num_permits()).unwrap_or(NonZeroUsize::MIN);
-        let offered = Offered::new(station, slots);
+        let offered = Offered::new(station);
+        let max = quiet.or(offered.free(station)).await?;
         let next = tokio::select! {
             biased;
             () = station.slot_is_wanted() => continue,
@@ -101,19 +104,55 @@ async fn consume(
     }
 }
 
-/// Slots that are free and wait for deliveries. They lie where the station can take them away,
-/// should the thread of this intake freeze.
+/// The slots of an intake, from the wait for the first of them until deliveries come. They lie
+/// where the station can take them away, should the thread of this intake freeze.
+pub(crate) enum Slots {
+    /// None is free yet. Whoever waits is in line for the next one, and would get it also on a
+    /// thread that does not answer.
+    Awaited(BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>),
+    /// They wait for deliveries.
+    Free(OwnedSemaphorePermit),
+}
+
 struct Offered(OfferedSlots);
 
 impl Offered {
-    fn new(station: &Station, slots: OwnedSemaphorePermit) -> Self {
-        let offered = Arc::new(Mutex::new(Some(slots)));
+    fn new(station: &Station) -> Self {
+        let awaited = Arc::clone(&station.slots).acquire_owned().boxed();
+        let offered = Arc::new(Mutex::new(Some(Slots::Awaited(awaited))));
         station.offer(Arc::clone(&offered));
         Self(offered)
     }
 
+    /// Waits for one free slot, then offers whatever else is free; returns how many. Waits for ever
+    /// once they were taken away: another thread has them.
+    async fn free(&self, station: &Station) -> NonZeroUsize {
+        poll_fn(|context| {
+            let mut slots = lock(&self.0);
+            let Some(Slots::Awaited(first)) = &mut *slots else {
+                return Poll::Pending;
+            };
+            // It fails only when the semaphore is closed, and nobody does that.
+            let Poll::Ready(Ok(mut free)) = first.as_mut().poll(context) else {
+                return Poll::Pending;
+            };
+            let more = station.slots.available_permits().min(GROUP_MAX - 1);
+            let more = u32::try_from(more).unwrap_or(0);
+            if let Ok(rest) = Arc::clone(&station.slots).try_acquire_many_owned(more) {
+                free.merge(rest);
+            }
+            let count = NonZeroUsize::new(free.num_permits()).unwrap_or(NonZeroUsize::MIN);
+            *slots = Some(Slots::Free(free));
+            Poll::Ready(count)
+        })
+        .await
+    }
+
     fn take(self) -> Option<OwnedSemaphorePermit> {
-        lock(&self.0).take()
+        match lock(&self.0).take() {
+            Some(Slots::Free(slots)) => Some(slots),
+            Some(Slots::Awaited(_)) | None => None,
+        }
     }
 }
 
@@ -123,24 +162,7 @@ impl Drop for Offered {
     }
 }
 
-/// Waits for one free slot, then takes whatever else is free.
-async fn free_slots(station: &Arc<Station>) -> OwnedSemaphorePermit {
-    let slots = &station.slots;
-    loop {
-        let Ok(mut first) = Arc::clone(slots).acquire_owned().await else {
-            sleep(DURABLE_RETRY).await; // Never closed while the station lives.
-            continue;
-        };
-        let more = slots.available_permits().min(GROUP_MAX - 1);
-        let more = u32::try_from(more).unwrap_or(0);
-        if let Ok(rest) = Arc::clone(slots).try_acquire_many_owned(more) {
-            first.merge(rest);
-        }
-        return first;
-    }
-}
-
-async fn serve(station: Arc<Station>, group: Vec<Incoming>, mut slots: OwnedSemaphorePermit) {
+async fn serve(station: Arc<Station>, group: Vec<Incoming>, slots: OwnedSemaphorePermit) {
     let station = &station;
     let mut fresh = Vec::with_capacity(group.len());
     let mut suspects = Vec::new();
@@ -152,7 +174,7 @@ async fn serve(station: Arc<Station>, group: Vec<Incoming>, mut slots: OwnedSema
         }
     }
     ask(station, suspects);
-    start(station, fresh, &mut slots).await;
+    start(station, fresh, slots).await;
 }
 
 /// Nobody here knows what became of a suspect: the controller decides.
@@ -176,66 +198,21 @@ async fn reject(station: &Arc<Station>, delivery: Delivery<Unreadable>) {
     let performed = delivery.rejected(start);
     if let Ok(settling) = Arc::clone(&station.settling).acquire_owned().await {
         let room = Room::new(settling, None);
-        station.spawn(attempt::finish(Arc::clone(station), performed, room));
+        station.spawn(attempt::finish(Arc::clone(station), performed, room, None));
     }
 }
 
 async fn start(
     station: &Arc<Station>,
     fresh: Vec<Delivery<Received>>,
-    slots: &mut OwnedSemaphorePermit,
+    mut slots: OwnedSemaphorePermit,
 ) {
-    if !fresh.iter().any(Delivery::is_alone) {
-        return start_group(station, fresh, (slots, None)).await;
-    }
-    let (on_trial, fresh): (Vec<_>, Vec<_>) = fresh.into_iter().partition(Delivery::is_alone);
+    let (on_trial, fresh): (Vec<_>, Vec<_>) = match fresh.iter().any(Delivery::is_alone) {
+        true => fresh.into_iter().partition(Delivery::is_alone),
+        false => (Vec::new(), fresh),
+    };
     for delivery in on_trial {
-        turn::take(station, delivery, slots);
+        turn::take(station, delivery, &mut slots);
     }
-    start_group(station, fresh, (slots, None)).await;
-}
-
-pub(crate) async fn start_group(
-    station: &Arc<Station>,
-    fresh: Vec<Delivery<Received>>,
-    (slots, mut trial): (&mut OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
-) {
-    if fresh.is_empty() {
-        return;
-    }
-    let _gate = station.gate.read().await;
-    if station.is_held() {
-        // Found to be unstartable while these were on their way; the broker keeps them.
-        return drop(fresh);
-    }
-    let start = Start {
-        scene: station.scene(),
-        at: station.setup.clock.now(),
-    };
-    let started = match station.setup.broker.start(fresh, &start).await {
-        Ok(started) => started,
-        Err(NotStarted { deliveries, error }) => {
-            station.observe(&Event::StoreFailed {
-                what: "start",
-                why: error.to_string(),
-            });
-            drop(deliveries); // Hands them back; nothing was started, nothing is charged.
-            return sleep(DURABLE_RETRY).await;
-        }
-    };
-    for delivery in started {
-        let Some(slot) = slots.split(1) else {
-            debug_assert!(false, "a consumer returned more than it was asked for");
-            continue; // The delivery goes back, as a suspect.
-        };
-        let ticket = delivery.ticket();
-        let is_first = ticket.name.hop.0 == 0 && ticket.name.attempt.0 == 1;
-        station.observe(&Event::AttemptStarted {
-            name: ticket.name,
-            stage: station.rules.name.clone(),
-            waited: is_first.then(|| start.at.since(ticket.created_at)),
-        });
-        let permits = (slot, trial.take());
-        station.spawn(attempt::run(Arc::clone(station), delivery, permits));
-    }
+    launch::start(station, fresh, Permits { slots, trial: None }).await;
 }

@@ -1,7 +1,8 @@
 //! The root: starts a supervisor for each stage and starts it again when it is lost.
 
 use crate::holds;
-use crate::station::Station;
+use crate::overseer::Overseer;
+use crate::station::{Station, lock};
 use crate::supervisor::{End, Panic, Ping, Supervisor, Watch};
 use actix::{Actor, Addr};
 use actix_rt::ArbiterHandle;
@@ -127,6 +128,9 @@ impl Root {
         let looker = holds::Looker::new(Arc::clone(&self.setup), running.stations.clone());
         let stop = running.stop.subscribe();
         running.keepers.spawn_local(looker.look(stop));
+        // It watches to the end of a drain as well; then it is dropped.
+        let overseer = Overseer::new(running.stations.values().cloned().collect());
+        running.keepers.spawn_local(overseer.watch());
         running
     }
 }
@@ -174,7 +178,7 @@ impl Keeper {
 
     /// Should the frozen one ever answer again, it must not take deliveries in beside the next.
     fn leave_supervisor(&self) {
-        let supervisors = crate::station::lock(&self.supervisors);
+        let supervisors = lock(&self.supervisors);
         if let Some(frozen) = supervisors.get(&self.station.rules.name) {
             frozen.do_send(End);
         }
@@ -186,6 +190,9 @@ impl Keeper {
         let (tell, told) = oneshot::channel();
         let station = Arc::clone(&self.station);
         let is_alive = (self.arbiters)(stage, last).spawn_fn(move || {
+            if last == Some(Loss::Frozen) {
+                station.take_over();
+            }
             tell.send(Supervisor::new(station).start()).ok(); // Nobody waits: we are going down.
         });
         if !is_alive {
@@ -195,7 +202,7 @@ impl Keeper {
             .await
             .map_err(|_| Loss::Frozen)?;
         let supervisor = told.map_err(|_| Loss::Stopped)?;
-        crate::station::lock(&self.supervisors).insert(stage.clone(), supervisor.clone());
+        lock(&self.supervisors).insert(stage.clone(), supervisor.clone());
         Ok(supervisor)
     }
 
@@ -249,7 +256,7 @@ impl Running {
             if *stop.borrow() {
                 return Err("going down: finishing what is in hand, taking no more".into());
             }
-            let supervisors = crate::station::lock(&supervisors);
+            let supervisors = lock(&supervisors);
             match stages
                 .iter()
                 .find(|stage| !supervisors.get(*stage).is_some_and(Addr::connected))
@@ -296,14 +303,14 @@ impl Running {
 
     /// Makes the supervisor of a stage panic; for tests of what happens then.
     pub fn make_panic(&self, stage: &StageName) {
-        if let Some(supervisor) = crate::station::lock(&self.supervisors).get(stage) {
+        if let Some(supervisor) = lock(&self.supervisors).get(stage) {
             supervisor.do_send(Panic);
         }
     }
 
     /// Makes the supervisor of a stage end without being asked to; for tests of what happens then.
     pub fn make_end(&self, stage: &StageName) {
-        if let Some(supervisor) = crate::station::lock(&self.supervisors).get(stage) {
+        if let Some(supervisor) = lock(&self.supervisors).get(stage) {
             supervisor.do_send(End);
         }
     }
@@ -314,7 +321,7 @@ impl Drop for Running {
     /// to end.
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        for supervisor in crate::station::lock(&self.supervisors).values() {
+        for supervisor in lock(&self.supervisors).values() {
             supervisor.do_send(End);
         }
         for station in self.stations.values() {

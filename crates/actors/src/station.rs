@@ -3,17 +3,21 @@
 //! A supervisor can be lost and started again without disturbing an attempt, because the attempts
 //! are not its own but the station's.
 
+use crate::attempt;
+use crate::grip::{Carried, Grip, Load};
+use crate::intake::Slots;
+use crate::launch::{self, Launch};
 use crate::root::Setup;
 use crate::settler::{End, Settler};
-use crate::stop::Stop;
 use actix::{Actor, Addr};
 use domain::control::{Admission, Hold, Snapshot};
 use domain::event::Event;
 use domain::flow::Stage;
 use domain::names::{Holder, Version};
 use domain::oops::Scene;
-use domain::ports::{Handler, StopReason};
-use domain::ticket::{Generation, Name, TicketId};
+use domain::outcome::Failure;
+use domain::ports::{Handler, LetsGo, StopReason};
+use domain::ticket::{Name, TicketId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,8 +33,8 @@ pub(crate) const SETTLING_WINDOW: usize = 1_024;
 /// How long a look at the handler is good for.
 const SCENE_FRESH: Duration = Duration::from_millis(20);
 
-/// Free slots that an intake offers to whatever comes next.
-pub(crate) type OfferedSlots = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
+/// The slots that an intake waits for, or offers to whatever comes next.
+pub(crate) type OfferedSlots = Arc<Mutex<Option<Slots>>>;
 
 /// One stage at work.
 pub(crate) struct Station {
@@ -46,12 +50,14 @@ pub(crate) struct Station {
     /// given back once the outcome is durable.
     pub(crate) trial: Arc<Semaphore>,
     /// Shared while a group is started, alone while a hold comes into force: never both at once.
-    pub(crate) gate: tokio::sync::RwLock<()>,
+    pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
     offered: Mutex<OfferedSlots>,
     /// Somebody else than the intake needs a slot, and the intake may offer all that are free.
     wanted: Notify,
     attempts: Mutex<JoinSet<()>>,
-    in_hand: Mutex<BTreeMap<TicketId, InHand>>,
+    in_hand: Mutex<BTreeMap<TicketId, Arc<Grip>>>,
+    /// What is being started.
+    launches: Mutex<Vec<Arc<Launch>>>,
     /// The desired state as last heard of.
     desired: Mutex<Snapshot>,
     looked: Mutex<Option<(Instant, Arc<Scene>)>>,
@@ -82,11 +88,6 @@ impl Room {
     }
 }
 
-struct InHand {
-    generation: Generation,
-    stop: Arc<Stop>,
-}
-
 impl Station {
     pub(crate) fn new(
         rules: Stage,
@@ -101,11 +102,12 @@ impl Station {
             rules,
             setup,
             handler,
-            gate: tokio::sync::RwLock::default(),
+            gate: Arc::default(),
             offered: Mutex::default(),
             wanted: Notify::new(),
             attempts: Mutex::default(),
             in_hand: Mutex::default(),
+            launches: Mutex::default(),
             desired: Mutex::default(),
             looked: Mutex::default(),
             settler: Mutex::default(),
@@ -150,6 +152,7 @@ impl Station {
     /// Ends every attempt and the settler where they are; what they held goes back to the broker.
     pub(crate) fn end(&self) {
         lock(&self.attempts).abort_all();
+        lock(&self.launches).clear();
         if let Some(settler) = lock(&self.settler).take() {
             settler.do_send(End);
         }
@@ -166,34 +169,77 @@ impl Station {
         }
     }
 
-    /// Notes that this ticket is at work here, and returns what stops it.
-    pub(crate) fn take_in_hand(&self, ticket: TicketId, generation: Generation) -> Arc<Stop> {
-        let stop = Arc::new(Stop::default());
-        let in_hand = InHand {
-            generation,
-            stop: Arc::clone(&stop),
-        };
+    /// Notes that this attempt is at work here, on this thread.
+    pub(crate) fn take_in_hand(&self, load: Load) -> Carried {
+        let grip = Arc::new(Grip::new(load));
+        let name = grip.ticket.name;
         let mut all = lock(&self.in_hand);
         // A fence may have come into force while this one was on its way here.
-        if !lock(&self.desired).lets_run(ticket, generation) {
-            stop.fire(StopReason::Cancelled);
+        if !lock(&self.desired).lets_run(name.ticket, name.generation) {
+            grip.stop.fire(StopReason::Cancelled);
         }
-        all.insert(ticket, in_hand);
-        stop
+        all.insert(name.ticket, Arc::clone(&grip));
+        Carried(grip)
     }
 
-    /// The handler has let go of it.
-    pub(crate) fn let_go(&self, ticket: TicketId) {
-        lock(&self.in_hand).remove(&ticket);
+    /// Its handler has let go of it; no verdict comes any more.
+    pub(crate) fn let_go(&self, grip: &Arc<Grip>) {
+        let mut all = lock(&self.in_hand);
+        if is_among(&all, grip) {
+            all.remove(&grip.ticket.id());
+        }
+    }
+
+    /// This group is being started.
+    pub(crate) fn launched(&self, launch: &Arc<Launch>) {
+        lock(&self.launches).push(Arc::clone(launch));
+    }
+
+    pub(crate) fn seen_off(&self, launch: &Arc<Launch>) {
+        lock(&self.launches).retain(|other| !Arc::ptr_eq(other, launch));
+    }
+
+    /// Goes on, on this thread, with what was begun on one that does not answer any more: groups
+    /// are seen off here, and handlers that wait there, and could wait for ever, are dropped. Only
+    /// the one that blocks that thread stays, and what lets go on request only.
+    pub(crate) fn take_over(self: &Arc<Self>) {
+        for launch in lock(&self.launches).clone() {
+            launch.take_over();
+            self.spawn(launch::see_off(Arc::clone(self), launch));
+        }
+        if self.handler.lets_go() == LetsGo::WhenStopped {
+            return;
+        }
+        let here = std::thread::current().id();
+        for grip in self.in_hand() {
+            if grip.thread != here
+                && let Some(load) = grip.take_over()
+            {
+                self.let_go(&grip);
+                self.spawn(attempt::give_back(Arc::clone(self), load));
+            }
+        }
+    }
+
+    /// Everything that is at work here.
+    pub(crate) fn in_hand(&self) -> Vec<Arc<Grip>> {
+        lock(&self.in_hand).values().cloned().collect()
+    }
+
+    /// Decides that one has timed out whose handler does not let go. Returns whether this is new,
+    /// and it has not let go by now.
+    pub(crate) fn condemn(&self, grip: &Arc<Grip>, why: impl FnOnce() -> Failure) -> bool {
+        let all = lock(&self.in_hand);
+        grip.verdict().is_none() && is_among(&all, grip) && grip.condemn(why())
     }
 
     /// Stops every attempt that the snapshot does not let run.
     pub(crate) fn keep_to(&self, snapshot: &Snapshot) {
         let all = lock(&self.in_hand);
         (*lock(&self.desired)).clone_from(snapshot);
-        for (ticket, in_hand) in all.iter() {
-            if !snapshot.lets_run(*ticket, in_hand.generation) {
-                in_hand.stop.fire(StopReason::Cancelled);
+        for (ticket, grip) in all.iter() {
+            if !snapshot.lets_run(*ticket, grip.ticket.name.generation) {
+                grip.stop.fire(StopReason::Cancelled);
             }
         }
     }
@@ -211,8 +257,8 @@ impl Station {
 
     /// Asks every attempt to stop because we are going down.
     pub(crate) fn stop_attempts(&self) {
-        for in_hand in lock(&self.in_hand).values() {
-            in_hand.stop.fire(StopReason::Drain);
+        for grip in lock(&self.in_hand).values() {
+            grip.stop.fire(StopReason::Drain);
         }
     }
 
@@ -256,7 +302,7 @@ impl Station {
         *lock(&self.offered) = slots;
     }
 
-    /// The intake's arbiter does not answer: its free slots are for the next one.
+    /// The intake's arbiter does not answer: its slots and its place in line are for the next one.
     pub(crate) fn leave_intake(&self) {
         let offered = Arc::clone(&lock(&self.offered));
         lock(&offered).take();
@@ -324,6 +370,12 @@ impl Station {
         self.slots.available_permits() == self.rules.concurrency.get()
             && self.settling.available_permits() == SETTLING_WINDOW
     }
+}
+
+/// Whether it is this very one that is in hand, and not a later one of its ticket.
+fn is_among(all: &BTreeMap<TicketId, Arc<Grip>>, grip: &Arc<Grip>) -> bool {
+    let same = all.get(&grip.ticket.id());
+    same.is_some_and(|same| Arc::ptr_eq(same, grip))
 }
 
 /// A lock whose holder panicked still guards whole values: each critical section is one step.

@@ -1,6 +1,7 @@
 //! The one turn of a process for a ticket that is on trial, and who waits for it.
 
-use crate::intake::{Quiet, start_group};
+use crate::intake::Quiet;
+use crate::launch::{self, Permits};
 use crate::station::Station;
 use domain::delivery::{Delivery, Received};
 use std::sync::Arc;
@@ -46,7 +47,8 @@ async fn wait(station: Arc<Station>, delivery: Delivery<Received>) {
 async fn start(
     station: Arc<Station>,
     delivery: Delivery<Received>,
-    (mut slot, turn): (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    (slots, turn): (OwnedSemaphorePermit, OwnedSemaphorePermit),
 ) {
-    start_group(&station, vec![delivery], (&mut slot, Some(turn))).await;
+    let trial = Some(turn);
+    launch::start(&station, vec![delivery], Permits { slots, trial }).await;
 }

@@ -27,6 +27,14 @@ pub enum Event {
         /// How long after it was accepted; known for the first attempt of a ticket only.
         waited: Option<Duration>,
     },
+    /// Its handler blocks its thread, and still did after its deadline. Whatever it says when it
+    /// lets go, it has timed out.
+    AttemptBlocked {
+        /// Which copy.
+        name: Name,
+        /// At which stage.
+        stage: StageName,
+    },
     /// The handler has let go.
     AttemptEnded {
         /// Which copy.

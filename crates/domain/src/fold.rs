@@ -118,7 +118,8 @@ impl Observer for BooksFold {
                 };
                 self.see(*ticket, spot);
             }
-            Event::AttemptEnded { .. }
+            Event::AttemptBlocked { .. }
+            | Event::AttemptEnded { .. }
             | Event::OopsRecorded { .. }
             | Event::SettlementStale { .. }
             | Event::TicketsReleased { .. }

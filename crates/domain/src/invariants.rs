@@ -161,6 +161,9 @@ impl Book {
         match event {
             Event::TicketAccepted { ticket, .. } => self.accepted(*ticket),
             Event::AttemptStarted { name, stage, .. } => self.started(name, stage),
+            Event::AttemptBlocked { name, .. } => {
+                self.about(name, |hand| hand.blocks(name));
+            }
             Event::AttemptEnded { name, outcome, .. } => {
                 self.about(name, |hand| hand.ended(name, *outcome));
             }

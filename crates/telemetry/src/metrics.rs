@@ -198,6 +198,7 @@ impl Observer for Metrics {
             Event::OrderCarriedOut { .. } => {}
             Event::TicketAccepted { stage, .. }
             | Event::AttemptStarted { stage, .. }
+            | Event::AttemptBlocked { stage, .. }
             | Event::AttemptEnded { stage, .. }
             | Event::OopsRecorded { stage, .. }
             | Event::TicketSettled { stage, .. }

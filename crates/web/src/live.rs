@@ -144,7 +144,8 @@ const fn topic(event: &Event) -> usize {
         Event::TicketsReleased { .. } => 6,
         Event::OrderCarriedOut { .. } => 7,
         Event::StageHeld { .. } | Event::StageUnheld { .. } | Event::SupervisorStarted { .. } => 8,
-        Event::SettlementStale { .. }
+        Event::AttemptBlocked { .. }
+        | Event::SettlementStale { .. }
         | Event::SupervisorLost { .. }
         | Event::SubscriptionEnded { .. }
         | Event::StoreFailed { .. } => 9,

@@ -54,6 +54,8 @@ pub(super) struct Hand {
     is_started: bool,
     is_reported: bool,
     is_cut: bool,
+    /// Its handler blocks its thread: it has timed out, however it ends.
+    is_blocked: bool,
     part: Part,
     generation_min: Generation,
     /// A hand-off that is proved by its successor's start; its own word may still come.
@@ -71,6 +73,7 @@ impl Hand {
             is_started: false,
             is_reported: false,
             is_cut: false,
+            is_blocked: false,
             part: Part::default(),
             generation_min: Generation::FIRST,
             proved: None,
@@ -111,6 +114,13 @@ impl Hand {
         }
     }
 
+    pub(super) fn blocks(&mut self, name: &Name) -> Result<(), Breach> {
+        if *name == self.name && self.phase == Phase::Live {
+            self.is_blocked = true;
+        }
+        Ok(())
+    }
+
     pub(super) fn ended(&mut self, name: &Name, outcome: OutcomeKind) -> Result<(), Breach> {
         if *name != self.name {
             return match self.phase {
@@ -127,6 +137,10 @@ impl Hand {
             };
         }
         match self.phase {
+            Phase::Live if self.is_blocked && outcome != OutcomeKind::TimedOut => {
+                self.phase = Phase::Ended(outcome);
+                breach(3, "ends otherwise than was reported while it blocked")
+            }
             Phase::Live => {
                 self.phase = Phase::Ended(outcome);
                 self.part.ended(outcome);
@@ -152,7 +166,7 @@ impl Hand {
         }
         self.is_reported = true;
         match self.phase {
-            Phase::Live if !self.is_cut && self.over.is_none() => {
+            Phase::Live if !self.is_cut && !self.is_blocked && self.over.is_none() => {
                 breach(3, "has an oops although its handler still runs")
             }
             // A call-back that fails or never comes is reported about the attempt that waits.
@@ -328,6 +342,7 @@ impl Hand {
         self.is_started = false;
         self.is_reported = false;
         self.is_cut = false;
+        self.is_blocked = false;
         self.part.met();
     }
 }

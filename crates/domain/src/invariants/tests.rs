@@ -281,6 +281,18 @@ fn three_a_running_attempt_has_no_oops() {
 }
 
 #[test]
+fn three_one_that_blocks_its_thread_is_reported_while_it_runs_and_has_timed_out() {
+    let name = first(1);
+    let told = |outcome| {
+        let stage = stage();
+        let blocked = Event::AttemptBlocked { name, stage };
+        broken(&[started(name), blocked, reported(name), ended(name, outcome)])
+    };
+    assert_eq!(told(OutcomeKind::TimedOut), []);
+    assert_eq!(told(OutcomeKind::Done), [3]);
+}
+
+#[test]
 fn three_an_oops_is_about_its_own_attempt() {
     let name = first(1);
     let wrong = Event::OopsRecorded {

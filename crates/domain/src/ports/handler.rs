@@ -15,7 +15,8 @@ pub enum StopReason {
     Deadline,
     /// We are going down.
     Drain,
-    /// The ticket was cancelled, or its generation is over.
+    /// The ticket was cancelled, or its generation is over, or another attempt blocked its thread
+    /// past its deadline. Nothing is charged.
     Cancelled,
 }
 

@@ -18,6 +18,7 @@ const BUCKETS: [f64; 14] = [
 pub(super) struct Families {
     accepted: IntCounterVec,
     started: IntCounterVec,
+    blocked: IntCounterVec,
     attempts: IntCounterVec,
     settled: IntCounterVec,
     stale: IntCounterVec,
@@ -30,17 +31,9 @@ pub(super) struct Families {
 
 impl Families {
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok::<_, prometheus::Error>(family)
-        };
-        let histograms = |name: &str, help: &str| {
-            let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-            let family = HistogramVec::new(opts, &["stage"])?;
-            registry.register(Box::new(family.clone()))?;
-            Ok::<_, prometheus::Error>(family)
-        };
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| counters(registry, (name, help), labels);
+        let histograms = |name: &str, help: &str| histograms(registry, (name, help));
         Ok(Self {
             accepted: counters(
                 "goaround_tickets_accepted_total",
@@ -50,6 +43,11 @@ impl Families {
             started: counters(
                 "goaround_tickets_received_total",
                 "Deliveries whose attempt was started.",
+                &["stage"],
+            )?,
+            blocked: counters(
+                "goaround_attempts_blocked_total",
+                "Attempts whose handler blocked its thread past its deadline.",
                 &["stage"],
             )?,
             attempts: counters(
@@ -100,6 +98,7 @@ impl Families {
         StageMetrics {
             accepted: self.accepted.with_label_values(&[stage]),
             started: self.started.with_label_values(&[stage]),
+            blocked: self.blocked.with_label_values(&[stage]),
             attempts: OutcomeKind::ALL
                 .map(|kind| (kind, by(&self.attempts, kind.as_str())))
                 .into_iter()
@@ -119,6 +118,26 @@ impl Families {
     }
 }
 
+fn counters(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn histograms(
+    registry: &Registry,
+    (name, help): (&str, &str),
+) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+    let family = HistogramVec::new(opts, &["stage"])?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
 const fn label(settled: SettledAs) -> &'static str {
     match settled {
         SettledAs::Forwarded => "forwarded",
@@ -131,6 +150,7 @@ const fn label(settled: SettledAs) -> &'static str {
 pub(super) struct StageMetrics {
     accepted: IntCounter,
     started: IntCounter,
+    blocked: IntCounter,
     attempts: BTreeMap<OutcomeKind, IntCounter>,
     settled: BTreeMap<&'static str, IntCounter>,
     stale: IntCounter,
@@ -151,6 +171,7 @@ impl StageMetrics {
                     self.queue_wait.observe(waited.as_secs_f64());
                 }
             }
+            Event::AttemptBlocked { .. } => self.blocked.inc(),
             Event::AttemptEnded { outcome, took, .. } => {
                 add(self.attempts.get(outcome));
                 self.process.observe(took.as_secs_f64());
