@@ -142,6 +142,7 @@ fn beat(by: Who, revision: u64, in_hand: Option<Name>) -> Said {
         holder: cast::holder(by),
         hostname: String::new(),
         stages: BTreeMap::new(),
+        kinds: BTreeMap::new(),
         revision,
         in_hand: in_hand.into_iter().collect(),
     }))

@@ -1,7 +1,10 @@
 //! Upgrades and absences: what goes on while a part of the fleet is another version, or away.
 
 use acceptance::audit::{Audit, oopses};
+use acceptance::eventually;
 use acceptance::field::Field;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const TICKETS: usize = 1_000;
@@ -128,4 +131,42 @@ fn rabbitmq_workers_go_on_without_a_controller_and_a_restarted_one_catches_up() 
     audit.assert_clean();
     assert!(audit.repeated.is_empty(), "{audit:#?}");
     assert_eq!(reports.len(), 10, "{reports:?}");
+}
+
+/// Takes these kinds only.
+fn picky(kinds: &str) -> String {
+    format!("[stage.work]\nrun = [EFFECT]\nkinds = [{kinds}]\n")
+}
+
+#[test]
+fn rabbitmq_a_kind_that_nobody_takes_waits_until_a_worker_announces_it() {
+    let Some(field) = Field::shared(&picky(r#""nut""#)) else {
+        return;
+    };
+    let controller = field.controller("controller");
+    let mut old = field.worker("old");
+    old.await_ready();
+    let ask = field.ask(&controller);
+    for kind in ["nut", "bolt"] {
+        ask.ok(&["submit", "--stage", "work", "--kind", kind]);
+    }
+    let waits = |books: &Value| books["done"] == 1 && books["waiting"]["unclaimed"] == 1;
+    field.books_until(&controller, "nobody takes the bolt", waits);
+    let served = || ask.json(&["stage", "show", "work", "-o", "json"])["served"].clone();
+    let known = eventually(|| Some(served()).filter(|it| it[0]["kinds"] == json!(["nut"])));
+    assert!(known.is_some(), "{}", served());
+
+    field.reconfigure(&picky(r#""nut", "bolt""#));
+    let _new = field.worker("new");
+    let done = |books: &Value| books["done"] == 2 && books["balanced"] == true;
+    field.books_until(&controller, "it is taken now", done);
+    let both = eventually(|| Some(served()).filter(|it| it.as_array().map(Vec::len) == Some(2)));
+    let both = both.unwrap_or_else(|| panic!("{}\n{}", served(), field.logs()));
+    assert_eq!(both[0]["version"], both[1]["version"], "{both}");
+    let kinds: BTreeSet<String> = [0, 1].map(|at| both[at]["kinds"].to_string()).into();
+    let expected = [json!(["nut"]), json!(["bolt", "nut"])].map(|kinds| kinds.to_string());
+    assert_eq!(kinds, expected.into(), "{both}");
+    assert_eq!(oopses(&ask).len(), 0);
+    let listed = ask.json(&["ticket", "list", "--filter", "kind:bolt", "-o", "json"]);
+    assert_eq!(listed[0]["attempt"], 1, "nothing is charged: {listed}");
 }

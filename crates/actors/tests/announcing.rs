@@ -18,7 +18,7 @@ use domain::ports::{
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use domain::verdict::{Case, Verdict};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -178,7 +178,7 @@ impl World {
             assert!(!serving.contains_key(&stage("plain")), "it has no breaker");
             let versions = serving.get(&stage("frail")).into_iter().flatten();
             let told = versions.map(|(version, holders)| {
-                assert_eq!(*holders, BTreeSet::from([here()]));
+                assert_eq!(*holders, BTreeMap::from([(here(), None)]));
                 version.to_string()
             });
             told.collect()

@@ -3,6 +3,7 @@
 use crate::names::{Holder, StageName, Version};
 use crate::oops::OopsId;
 use crate::outcome::{OutcomeKind, Usage};
+use crate::ports::Kinds;
 use crate::ticket::{Name, Ticket};
 use crate::time::Timestamp;
 use crate::wait::{Reason, Wait};
@@ -264,6 +265,19 @@ pub struct StageCounts {
     pub failed: u64,
     /// When the oldest ready ticket became ready.
     pub oldest_ready: Option<Timestamp>,
+    /// Who serves it, as far as the books are told: workers elsewhere announce themselves.
+    pub served: Vec<Served>,
+}
+
+/// Workers that serve a stage alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The version of their handler.
+    pub version: Version,
+    /// Which kinds of tickets they take.
+    pub kinds: Kinds,
+    /// How many they are.
+    pub workers: u64,
 }
 
 #[cfg(test)]

@@ -19,12 +19,12 @@
 //! What this needs of a worker: its first beat is confirmed before it reads the snapshot under
 //! which it begins to consume. Otherwise it could take a copy that a barrier was to keep from it.
 
-use crate::names::{Holder, StageName, Version};
+use crate::names::{Holder, Kind, StageName, Version};
 use crate::ports::Serving;
 use crate::record::{Record, Said};
 use crate::ticket::{Generation, Name, TicketId};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 mod clock;
@@ -58,6 +58,8 @@ pub struct Heartbeat {
     pub hostname: String,
     /// The stages that it serves, and the version of each one's handler.
     pub stages: BTreeMap<StageName, Version>,
+    /// Which kinds of tickets it takes at a stage; one that is not named takes all.
+    pub kinds: BTreeMap<StageName, BTreeSet<Kind>>,
     /// The revision of the desired state that it keeps to.
     pub revision: u64,
     /// Every copy that it has in its hands: prefetched, running, or not settled yet.
@@ -250,16 +252,15 @@ impl Fleet {
             for (stage, version) in &says.stages {
                 let versions = serving.entry(stage.clone()).or_default();
                 let holders = versions.entry(version.clone()).or_default();
-                holders.insert(says.holder.clone());
+                holders.insert(says.holder.clone(), says.kinds.get(stage).cloned());
             }
         }
         Some(serving)
     }
 
     fn beats(&self) -> impl Iterator<Item = &Beaten> {
-        self.workers
-            .values()
-            .filter_map(|worker| worker.beat.as_ref())
+        let workers = self.workers.values();
+        workers.filter_map(|worker| worker.beat.as_ref())
     }
 
     /// Whoever is alive has been heard of by now, and what earlier leaders read was written before.
@@ -280,9 +281,8 @@ impl Fleet {
     }
 
     fn all_heard_after(&self, after: Position) -> bool {
-        self.workers
-            .values()
-            .all(|worker| worker.is_heard_after(after))
+        let mut workers = self.workers.values();
+        workers.all(|worker| worker.is_heard_after(after))
     }
 
     fn clock_is(&mut self, now: Timestamp) {

@@ -16,7 +16,7 @@ use crate::control::{Change, Snapshot};
 use crate::delivery::{Delivery, Incoming, Received, Settlement, Start, Started};
 use crate::event::Event;
 use crate::filter::Query;
-use crate::names::{Holder, StageName, Version};
+use crate::names::{Holder, Kind, StageName, Version};
 use crate::oops::{OopsPrefix, Report};
 use crate::outcome::Outcome;
 use crate::retry::Chance;
@@ -219,7 +219,10 @@ pub struct Round {
 }
 
 /// Who serves each stage, with which version of its handler.
-pub type Serving = BTreeMap<StageName, BTreeMap<Version, BTreeSet<Holder>>>;
+pub type Serving = BTreeMap<StageName, BTreeMap<Version, BTreeMap<Holder, Kinds>>>;
+
+/// Which kinds of tickets are taken; `None` takes all.
+pub type Kinds = Option<BTreeSet<Kind>>;
 
 /// What may be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -182,6 +182,8 @@ impl Counted {
                 done: self.counter(*id, Count::AttemptsDone),
                 failed: self.counter(*id, Count::AttemptsFailed),
                 oldest_ready: oldest_ready(db, *id, runs)?,
+                // Here, nobody serves it but this process.
+                served: Vec::new(),
             });
         }
         stages.sort_by(|a, b| a.stage.cmp(&b.stage));

@@ -12,7 +12,7 @@ use domain::signature::SignatureId;
 use domain::ticket::{Attempt, Generation, Hop, Lineage, Name, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use std::str::FromStr;
@@ -224,14 +224,23 @@ fn parted() -> impl Strategy<Value = Parted> {
 }
 
 fn beat() -> impl Strategy<Value = Heartbeat> {
-    let stages = btree_map(name(), words(), 0..4);
+    let kinds = option::of(btree_set(words(), 1..3));
+    let stages = btree_map(name::<StageName>(), (words(), kinds), 0..4);
     let parts = (words(), ".{0,20}", stages, any::<u64>(), vec(copy(), 0..4));
-    parts.prop_map(|(holder, hostname, stages, revision, in_hand)| Heartbeat {
-        holder,
-        hostname,
-        stages,
-        revision,
-        in_hand,
+    parts.prop_map(|(holder, hostname, served, revision, in_hand)| {
+        let kinds = served.iter();
+        let kinds = kinds.filter_map(|(stage, (_, kinds))| Some((stage.clone(), kinds.clone()?)));
+        Heartbeat {
+            holder,
+            hostname,
+            kinds: kinds.collect(),
+            stages: served
+                .into_iter()
+                .map(|(stage, (version, _))| (stage, version))
+                .collect(),
+            revision,
+            in_hand,
+        }
     })
 }
 

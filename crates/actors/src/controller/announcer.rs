@@ -6,7 +6,7 @@
 use super::ControllerSetup;
 use domain::names::{StageName, Version};
 use domain::ports::Serving;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -43,9 +43,10 @@ pub(super) async fn run(setup: &ControllerSetup, news: &Notify) -> String {
 }
 
 fn serving(setup: &ControllerSetup, versions: BTreeMap<StageName, Version>) -> Serving {
-    let here = || BTreeSet::from([setup.holder.clone()]);
-    let versions = versions.into_iter();
-    versions
-        .map(|(stage, version)| (stage, BTreeMap::from([(version, here())])))
-        .collect()
+    let here = |(stage, version): (StageName, Version)| {
+        let kinds = setup.flows.stage(&stage).and_then(|it| it.kinds.clone());
+        let holders = BTreeMap::from([(setup.holder.clone(), kinds)]);
+        (stage, BTreeMap::from([(version, holders)]))
+    };
+    versions.into_iter().map(here).collect()
 }

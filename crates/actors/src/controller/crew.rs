@@ -1,10 +1,10 @@
 //! Who was at work where, also of those that have died since: their reports name what they ran.
 
 use domain::fleet::Heartbeat;
-use domain::names::{Holder, StageName, Version};
+use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::Scene;
 use domain::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most workers that are remembered; who was silent the longest goes first.
 const CREW_MAX: usize = 4_096;
@@ -19,6 +19,7 @@ struct Member {
     heard_at: Timestamp,
     hostname: String,
     stages: BTreeMap<StageName, Version>,
+    kinds: BTreeMap<StageName, BTreeSet<Kind>>,
     /// The last version of each stage that it ever served: what it had started does not change
     /// because its handler's file went away.
     last: BTreeMap<StageName, Version>,
@@ -29,9 +30,10 @@ impl Crew {
     pub(crate) fn hear(&mut self, beat: &Heartbeat, now: Timestamp) -> bool {
         if let Some(member) = self.members.get_mut(&beat.holder) {
             member.heard_at = now;
-            let is_news = member.stages != beat.stages;
+            let is_news = member.stages != beat.stages || member.kinds != beat.kinds;
             if is_news {
                 member.stages.clone_from(&beat.stages);
+                member.kinds.clone_from(&beat.kinds);
                 member.last.extend(beat.stages.clone());
             }
             return is_news;
@@ -43,6 +45,7 @@ impl Crew {
             heard_at: now,
             hostname: beat.hostname.clone(),
             stages: beat.stages.clone(),
+            kinds: beat.kinds.clone(),
             last: beat.stages.clone(),
         };
         self.members.insert(beat.holder.clone(), member);
@@ -81,6 +84,7 @@ mod tests {
             holder: holder.clone(),
             hostname: "host".into(),
             stages: BTreeMap::from([(stage.clone(), version.clone())]),
+            kinds: BTreeMap::new(),
             revision: 1,
             in_hand: Vec::new(),
         };

@@ -100,6 +100,7 @@ mod tests {
             holder: Holder::new(holder).unwrap(),
             hostname: "here".into(),
             stages: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             revision: 1,
             in_hand: Vec::new(),
         }

@@ -564,6 +564,7 @@ fn a_watchdog_hears_who_is_alive_and_says_when_it_is_deaf() {
             holder: holder("a"),
             hostname: "there".into(),
             stages: std::collections::BTreeMap::new(),
+            kinds: [].into(),
             revision: 1,
             in_hand: Vec::new(),
         };

@@ -13,7 +13,7 @@ fn told(world: &World) -> Option<String> {
     let serving: Serving = world.books.state().serving.last()?.clone();
     let versions = serving.get(&build()).into_iter().flatten();
     let told = versions.map(|(version, holders)| {
-        let names = holders.iter().map(|holder| holder.as_str());
+        let names = holders.keys().map(|holder| holder.as_str());
         let names: Vec<&str> = names.map(|name| name.split(':').next().unwrap()).collect();
         format!("{version}: {}", names.join(" "))
     });

@@ -294,6 +294,7 @@ async fn beat(holder: Holder, says: Arc<Mutex<Says>>, road: Arc<FakeRoad>, clock
                 holder: holder.clone(),
                 hostname: "there".into(),
                 stages: BTreeMap::from([(build(), says.version.clone())]),
+                kinds: BTreeMap::new(),
                 revision,
                 in_hand: says.in_hand.clone(),
             };

@@ -24,6 +24,7 @@ pub(crate) struct Counts {
     pub(crate) suspects: Counter,
     pub(crate) fenced: Counter,
     pub(crate) avoided: Counter,
+    pub(crate) unclaimed: Counter,
     pub(crate) nameless: Counter,
     pub(crate) cut: Counter,
     pub(crate) handed_back: Counter,
@@ -44,6 +45,8 @@ pub struct Tally {
     pub fenced: u64,
     /// Copies that are to run on a newer version than that which is here, handed back.
     pub avoided: u64,
+    /// Tickets of a kind that is not taken here, handed on to whoever takes it.
+    pub unclaimed: u64,
     /// Messages that came without an identity.
     pub nameless: u64,
     /// Messages with a body that is too large for any record, kept in the quarantine.
@@ -64,6 +67,7 @@ impl Counts {
             suspects: self.suspects.get(),
             fenced: self.fenced.get(),
             avoided: self.avoided.get(),
+            unclaimed: self.unclaimed.get(),
             nameless: self.nameless.get(),
             cut: self.cut.get(),
             handed_back: self.handed_back.get(),

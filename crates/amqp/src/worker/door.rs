@@ -149,6 +149,13 @@ pub(crate) fn not_here(ticket: &Ticket, version: &Version, now: Timestamp) -> Sa
     never_ran(ticket, Condition::NotNow { until }, &because, now)
 }
 
+/// What is said of a copy whose kind is not taken here: it waits until somebody takes it.
+pub(crate) fn not_taken(ticket: &Ticket, now: Timestamp) -> Said {
+    let (stage, kind) = (&ticket.stage, &ticket.kind);
+    let because = format!("stage {stage} does not take the kind {kind}");
+    never_ran(ticket, Condition::Unclaimed, &because, now)
+}
+
 fn never_ran(ticket: &Ticket, condition: Condition, because: &str, since: Timestamp) -> Said {
     let wait = Wait {
         condition,

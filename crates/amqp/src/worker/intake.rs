@@ -230,6 +230,12 @@ fn take(
         to.errands.push(Errand { said, of });
         return;
     }
+    if phase == Phase::Received && !shared.settings.flows.claims(&ticket.stage, &ticket.kind) {
+        shared.counts.unclaimed.add(1);
+        let said = door::not_taken(&ticket, shared.now());
+        to.errands.push(Errand { said, of });
+        return;
+    }
     let receipt = Receipt::new(number, Arc::clone(shared) as Arc<dyn Lender>);
     to.incoming.push(match (phase, size) {
         (Phase::Suspect, _) => {

@@ -6,9 +6,11 @@ use crate::worker::lock;
 use crate::worker::shared::Shared;
 use crate::worker::steady::Steady;
 use domain::fleet::{BEAT_EVERY, Heartbeat};
+use domain::names::{Kind, StageName};
 use domain::ports::StoreError;
 use domain::record::{Record, Said};
 use futures_util::future::join;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -164,9 +166,17 @@ fn heartbeat(shared: &Shared, serves: &Steady) -> Heartbeat {
         holder: shared.settings.holder.clone(),
         hostname: shared.settings.hostname.clone(),
         stages: serves.told().clone(),
+        kinds: kinds(shared),
         revision,
         in_hand: lock(&shared.in_hand).names(),
     }
+}
+
+/// The stages here that do not take every kind of ticket.
+fn kinds(shared: &Shared) -> BTreeMap<StageName, BTreeSet<Kind>> {
+    let stages = shared.settings.flows.stages().into_iter();
+    let picky = stages.filter_map(|stage| Some((stage.name.clone(), stage.kinds.clone()?)));
+    picky.collect()
 }
 
 fn transient(shared: &Shared, records: &[Record]) -> Message {

@@ -3,12 +3,15 @@
 use crate::stand::{LULL, Stand, consume, fresh, max, next, nothing, settle, stage, until};
 use domain::control::{Gate, Permit, Snapshot};
 use domain::delivery::Incoming;
-use domain::names::{Holder, Version};
+use domain::flow::{Flows, Stage};
+use domain::names::{Holder, Kind, Version};
 use domain::ports::{Clock, Due, Road, Sent};
 use domain::record::{Fate, Said};
 use domain::ticket::Name;
 use domain::time::Timestamp;
 use domain::wait::Condition;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -180,6 +183,36 @@ async fn rabbitmq_a_ticket_that_avoids_the_version_here_goes_back_as_never_run()
     nothing(&mut build).await;
     until("it is let go", || worker.in_hand() == 1).await;
     assert_eq!(worker.tally().avoided, 1);
+    let settlement = stand.work(&worker, delivery).await;
+    settle(&worker, settlement).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_a_ticket_of_a_kind_that_is_not_taken_here_waits_for_who_takes_it() {
+    let Some(mut stand) = Stand::open().await else {
+        return;
+    };
+    let mut rules = Stage::new(stage("build"));
+    rules.kinds = Some(BTreeSet::from([Kind::new("nut").unwrap()]));
+    stand.flows = Arc::new(Flows::new(vec![rules], BTreeMap::new()).unwrap());
+    let worker = stand.worker().await;
+    let mut build = consume(&worker, "build").await;
+    let (mut nut, mut bolt) = (stand.ticket(), stand.ticket());
+    (nut.kind, bolt.kind) = (Kind::new("nut").unwrap(), Kind::new("bolt").unwrap());
+    stand.publish(&[bolt.clone(), nut.clone()]).await;
+    let delivery = fresh(&mut build).await;
+    assert_eq!(**delivery.ticket(), nut);
+    let (name, condition, because) = stand.hear(handed_back).await;
+    assert_eq!((name, condition), (bolt.name, Condition::Unclaimed));
+    assert_eq!(because, "stage build does not take the kind bolt");
+    until("it is let go", || worker.in_hand() == 1).await;
+    assert_eq!(worker.tally().unclaimed, 1);
+    let kinds = stand.hear(|said| match said {
+        Said::Beat(beat) if !beat.stages.is_empty() => Some(beat.kinds.clone()),
+        _ => None,
+    });
+    let taken = BTreeSet::from([Kind::new("nut").unwrap()]);
+    assert_eq!(kinds.await, BTreeMap::from([(stage("build"), taken)]));
     let settlement = stand.work(&worker, delivery).await;
     settle(&worker, settlement).await;
 }

@@ -75,6 +75,7 @@ impl Leader {
             holder: holder(by),
             hostname: "host".into(),
             stages: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             revision,
             in_hand: in_hand.to_vec(),
         };
@@ -86,6 +87,7 @@ impl Leader {
             holder: holder(by),
             hostname: "host".into(),
             stages: BTreeMap::from([(stage(), Version::new(version).unwrap())]),
+            kinds: BTreeMap::new(),
             revision: 1,
             in_hand: Vec::new(),
         };
@@ -649,10 +651,30 @@ fn served(leader: &Leader) -> Option<String> {
     let serving = leader.fleet.serving()?;
     let versions = serving.get(&stage()).into_iter().flatten();
     let told = versions.map(|(version, holders)| {
-        let holders: Vec<&str> = holders.iter().map(Holder::as_str).collect();
+        let holders: Vec<&str> = holders.keys().map(Holder::as_str).collect();
         format!("{version}: {}", holders.join(" "))
     });
     Some(told.collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn who_takes_only_some_kinds_is_known_by_them() {
+    let mut leader = Leader::settled();
+    let kinds = BTreeSet::from([Kind::new("nut").unwrap()]);
+    let beat = Heartbeat {
+        holder: holder("a"),
+        hostname: "host".into(),
+        stages: BTreeMap::from([(stage(), Version::new("1").unwrap())]),
+        kinds: BTreeMap::from([(stage(), kinds.clone())]),
+        revision: 1,
+        in_hand: Vec::new(),
+    };
+    leader.says("a", Said::Beat(Box::new(beat)));
+    leader.serves("b", "1");
+    let serving = leader.fleet.serving().unwrap();
+    let holders = serving[&stage()].values().next().unwrap();
+    let expected = BTreeMap::from([(holder("a"), Some(kinds)), (holder("b"), None)]);
+    assert_eq!(*holders, expected);
 }
 
 #[test]

@@ -304,14 +304,6 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
         true => &stage["gate"],
         false => &stage["hold"],
     };
-    let breaker = match &stage["breaker"] {
-        rules if rules.is_null() => String::new(),
-        rules => format!(
-            "after {} failures alike, one is tried every {}",
-            member(rules, "failures"),
-            member(rules, "probe")
-        ),
-    };
     let reasons = stage["waiting"].as_object().into_iter().flatten();
     let reasons: Vec<String> = reasons
         .filter(|(_, count)| **count != json!(0))
@@ -326,6 +318,7 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("because", member(hold, "reason")),
             ("cannot be started", text("obstacle")),
             ("version", text("version")),
+            ("served by", served(stage)),
             ("ready", text("ready")),
             ("oldest", terminal.when(&text("oldest_ready"))),
             ("running", workers(stage)),
@@ -336,7 +329,7 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("deadline", text("deadline")),
             ("grace", text("grace")),
             ("retry", retries),
-            ("breaker", breaker),
+            ("breaker", breaker(&stage["breaker"])),
             ("kinds", text("kinds")),
             ("unique", text("unique")),
             ("journal", text("journal")),
@@ -345,9 +338,53 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
     )
 }
 
+fn breaker(rules: &Json) -> String {
+    if rules.is_null() {
+        return String::new();
+    }
+    format!(
+        "after {} failures alike, one is tried every {}",
+        member(rules, "failures"),
+        member(rules, "probe")
+    )
+}
+
+/// Who serves it, those that are alike together.
+fn served(stage: &Json) -> String {
+    let all = stage["served"].as_array().into_iter().flatten();
+    let told = all.map(|served| {
+        let workers = match served["workers"].as_u64() {
+            Some(1) => "1 worker".to_owned(),
+            _ => format!("{} workers", member(served, "workers")),
+        };
+        let version = member(served, "version");
+        match served["kinds"].is_null() {
+            true => format!("{workers} with version {version}"),
+            false => format!(
+                "{workers} with version {version}, only the kinds {}",
+                member(served, "kinds")
+            ),
+        }
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_serves_a_stage_is_said_in_words() {
+        let stage = json!({ "served": [
+            { "version": "1", "workers": 1, "kinds": null },
+            { "version": "2", "workers": 3, "kinds": ["bolt", "nut"] },
+        ] });
+        assert_eq!(
+            served(&stage),
+            "1 worker with version 1; 3 workers with version 2, only the kinds bolt,nut"
+        );
+        assert_eq!(served(&json!({ "served": [] })), "");
+    }
 
     #[test]
     fn a_stage_is_held_only_when_a_hold_is_in_force() {

@@ -7,9 +7,9 @@ use super::working::{RUNNABLE_SUM, RUNNING_SUM, waiting_sum};
 use super::{Postgres, control, health, schema};
 use crate::codes::{self, Count};
 use async_trait::async_trait;
-use domain::books::{Balance, Entry, Fact, Line, StageCounts};
+use domain::books::{Balance, Entry, Fact, Line, Served, StageCounts};
 use domain::control::Snapshot;
-use domain::names::{Holder, StageName, Version};
+use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::OopsId;
 use domain::outcome::Usage;
 use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
@@ -36,6 +36,9 @@ const SUMS: &str = "SELECT stage, what, sum(n)::bigint FROM counts GROUP BY stag
 const OLDEST: &str = "SELECT s.stage, (SELECT since FROM places p \
      WHERE p.state = 0 AND p.stage = s.stage ORDER BY since LIMIT 1) \
      FROM unnest($1::text[]) AS s (stage)";
+
+const SERVED: &str = "SELECT stage, version, kinds, count(*) FROM servers \
+     GROUP BY stage, version, kinds ORDER BY stage, version, kinds";
 
 #[async_trait]
 impl Catalog for Postgres {
@@ -257,14 +260,18 @@ impl Sums {
     }
 
     async fn stages(&self, client: &Client) -> Result<Vec<StageCounts>, Fault> {
-        let stages: BTreeSet<&str> = self.0.keys().map(|(stage, _)| stage.as_str()).collect();
-        let stages: Vec<&str> = stages
-            .into_iter()
-            .filter(|stage| !stage.is_empty())
+        let mut served = served(client).await?;
+        let counted = self.0.keys().map(|(stage, _)| stage.as_str());
+        let counted = counted.filter(|stage| !stage.is_empty());
+        let stages: BTreeSet<String> = counted
+            .map(str::to_owned)
+            .chain(served.keys().map(ToString::to_string))
             .collect();
+        let stages: Vec<String> = stages.into_iter().collect();
         let mut counts = Vec::with_capacity(stages.len());
         for row in client.query(OLDEST, &[&stages]).await? {
             let stage: String = row.try_get(0)?;
+            let name = parsed(&stage, StageName::new)?;
             let waiting = Reason::ALL.map(|reason| (reason, self.of(&stage, waiting_sum(reason))));
             counts.push(StageCounts {
                 ready: self.of(&stage, RUNNABLE_SUM),
@@ -273,10 +280,28 @@ impl Sums {
                 done: self.of(&stage, small(Count::AttemptsDone.code())),
                 failed: self.of(&stage, small(Count::AttemptsFailed.code())),
                 oldest_ready: rows::time(&row, 1)?,
-                stage: parsed(&stage, StageName::new)?,
+                served: served.remove(&name).unwrap_or_default(),
+                stage: name,
             });
         }
         counts.sort_by(|a, b| a.stage.cmp(&b.stage));
         Ok(counts)
     }
+}
+
+/// Who serves each stage, as the leader last heard.
+async fn served(client: &Client) -> Result<BTreeMap<StageName, Vec<Served>>, Fault> {
+    let mut stages: BTreeMap<StageName, Vec<Served>> = BTreeMap::new();
+    for row in client.query(SERVED, &[]).await? {
+        let kinds: Option<&str> = row.try_get(2)?;
+        let kinds = kinds.map(|kinds| kinds.lines().map(|kind| parsed(kind, Kind::new)).collect());
+        let served = Served {
+            version: parsed(row.try_get(1)?, Version::new)?,
+            kinds: kinds.transpose()?,
+            workers: row.try_get::<_, i64>(3)?.cast_unsigned(),
+        };
+        let stage = parsed(row.try_get(0)?, StageName::new)?;
+        stages.entry(stage).or_default().push(served);
+    }
+    Ok(stages)
 }

@@ -2,7 +2,7 @@
 
 use super::connect::PostgresConfig;
 use super::ledger::{DUE, FORGET_PLACES, FORGET_TICKETS, NEXT, OLDEST, OVERDUE, SUSPECTS, TRIALS};
-use super::{Postgres, keys, repairs, working};
+use super::{Postgres, keys, repairs, steering, working};
 use domain::filter::Query;
 use domain::flow::Flows;
 use domain::names::Holder;
@@ -77,6 +77,10 @@ async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
     client.batch_execute(FILL).await.unwrap();
     let id = "ARRAY['0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f'::uuid]";
     let signature = "'build', 'v1'";
+    let (to_hold, hold) = (
+        "text, text, text, bigint, bigint",
+        "'build', 'v1', 'why', 1, 10",
+    );
     let stands = "ARRAY['build'], ARRAY['47']";
     for (types, query, values, index) in [
         ("bigint, bigint", DUE, "100, 10", "places_due"),
@@ -99,23 +103,19 @@ async fn postgres_finds_what_is_due_by_its_indexes_whatever_has_ended() {
             "places_repair",
         ),
         ("text, text", repairs::HELD, signature, "places_repair"),
-        (
-            "text, text, text, bigint, bigint",
-            repairs::HOLD,
-            "'build', 'v1', 'why', 1, 10",
-            "places_failed",
-        ),
-        (
-            "text, text, text, bigint, bigint",
-            repairs::HOLD_TRIALS,
-            "'build', 'v1', 'why', 1, 10",
-            "places_failed",
-        ),
+        (to_hold, repairs::HOLD, hold, "places_failed"),
+        (to_hold, repairs::HOLD_TRIALS, hold, "places_failed"),
         (
             "text, text, bigint, text, text, bigint",
             repairs::CLOSE,
             "'build', 'v1', 1, 'a', 'b', 10",
             "places_repair",
+        ),
+        (
+            "text, bigint, text, bigint, text",
+            steering::RELEASE_KINDS,
+            "'build', 1, 'why', 10, 'nut'",
+            "places_unclaimed",
         ),
         ("text[], text[]", keys::AT_WORK, stands, "places_at_work"),
         ("text[], text[]", keys::IN_LINE, stands, "places_in_line"),

@@ -2,7 +2,7 @@
 
 mod waits;
 
-pub(crate) use waits::detail;
+pub(crate) use waits::{detail, kinds};
 
 use super::fault::Fault;
 use crate::codes;

@@ -7,10 +7,11 @@ use super::working::{Releases, Steer, Sums, Working, waiting_sum};
 use super::writing::execute;
 use deadpool_postgres::Transaction;
 use domain::control::{Gate, Hold, Snapshot};
-use domain::names::StageName;
+use domain::names::{Kind, StageName};
 use domain::ticket::{Generation, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Reason;
+use std::collections::BTreeSet;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -49,6 +50,14 @@ const RELEASE_SOME: &str = "UPDATE places SET reason = 2, until = $3, since = $3
    detail = NULL, mark = NULL
  WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = $1 AND stage = $2
    LIMIT $5 FOR UPDATE SKIP LOCKED)";
+
+/// The same of certain kinds, which `detail` names; it names none where nobody was asked for one.
+pub(crate) const RELEASE_KINDS: &str =
+    "UPDATE places SET reason = 2, until = $2, since = $2, because = $3,
+   detail = NULL, mark = NULL
+ WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = 6 AND stage = $1
+   AND coalesce(detail, '') = ANY(string_to_array($5, E'\\n') || ''::text)
+   LIMIT $4 FOR UPDATE SKIP LOCKED)";
 
 /// Changes the desired state; returns the revision that is then in force if anything was changed.
 pub(crate) async fn write(working: &Working, tx: &Transaction<'_>) -> Result<Option<u64>, Fault> {
@@ -140,10 +149,11 @@ pub(crate) async fn release(
     tx: &Transaction<'_>,
 ) -> Result<u64, Fault> {
     let mut released = 0;
-    for ((stage, reason), (at, because)) in releases {
-        let (of, why) = ((stage, *reason), (*at, *because));
-        let ended = match reason {
-            Reason::Unclaimed => release_slice(tx, RELEASE_SOME, of, why).await?,
+    for ((stage, reason), release) in releases {
+        let (of, why) = ((stage, *reason), (release.at, release.because));
+        let ended = match (reason, &release.kinds) {
+            (Reason::Unclaimed, None) => release_slice(tx, RELEASE_SOME, of, why).await?,
+            (Reason::Unclaimed, Some(kinds)) => release_kinds(tx, stage, kinds, why).await?,
             _ => release_all(tx, of, why).await?,
         };
         let by = ended.cast_signed();
@@ -170,6 +180,23 @@ async fn release_all(
             return Ok(released);
         }
     }
+}
+
+async fn release_kinds(
+    tx: &Transaction<'_>,
+    stage: &StageName,
+    kinds: &BTreeSet<Kind>,
+    (at, because): (Timestamp, &str),
+) -> Result<u64, Fault> {
+    let (at, kinds) = (at.as_micros(), rows::kinds(kinds));
+    let values = [
+        &stage.as_str() as &(dyn ToSql + Sync),
+        &at,
+        &because,
+        &RELEASE_SLICE,
+        &kinds,
+    ];
+    execute(tx, RELEASE_KINDS, &values).await
 }
 
 async fn release_slice(

@@ -10,6 +10,7 @@ use domain::books::Line;
 use domain::control::{Gate, Hold};
 use domain::names::{Holder, StageName, Version};
 use domain::oops::Scene;
+use domain::ports::Kinds;
 use domain::ticket::{Generation, Name, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Reason;
@@ -72,7 +73,17 @@ pub(crate) enum Steer {
 }
 
 /// Waits that end because something else has changed.
-pub(crate) type Releases = BTreeMap<(StageName, Reason), (Timestamp, &'static str)>;
+pub(crate) type Releases = BTreeMap<(StageName, Reason), Release>;
+
+/// Why, when, and which of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Release {
+    pub(crate) at: Timestamp,
+    pub(crate) because: &'static str,
+    /// Those of these kinds only.
+    pub(crate) kinds: Kinds,
+}
+
 /// By how much which sum of which stage changes.
 pub(crate) type Sums = BTreeMap<(String, i16), i64>;
 
@@ -256,7 +267,28 @@ impl Working {
         at: Timestamp,
         because: &'static str,
     ) {
-        self.releases.insert((stage.clone(), reason), (at, because));
+        let kinds = None;
+        let release = Release { at, because, kinds };
+        self.releases.insert((stage.clone(), reason), release);
+    }
+
+    /// Releases, with this transaction, tickets of these kinds that wait for somebody who takes
+    /// them at this stage.
+    pub(crate) fn claim(
+        &mut self,
+        (stage, kinds): (&StageName, Kinds),
+        at: Timestamp,
+        because: &'static str,
+    ) {
+        let key = (stage.clone(), Reason::Unclaimed);
+        let kinds = match (self.releases.remove(&key), kinds) {
+            (None, kinds) => kinds,
+            (Some(before), Some(more)) => {
+                before.kinds.map(|it| it.into_iter().chain(more).collect())
+            }
+            (Some(_), None) => None,
+        };
+        self.releases.insert(key, Release { at, because, kinds });
     }
 
     /// Writes everything back; the caller commits. `shard` is which of the sums' rows it adds to.

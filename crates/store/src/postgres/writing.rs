@@ -8,9 +8,11 @@ use super::steering;
 use super::text::sayable;
 use super::working::{Kept, Open, Sums, Working, Written};
 use deadpool_postgres::Transaction;
-use domain::ticket::{Name, TicketId};
+use domain::ticket::{Name, Ticket, TicketId};
 use domain::time::Timestamp;
+use domain::wait::Condition;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -112,7 +114,9 @@ async fn write_places(
             ));
         }
         let places = newcomers.iter().map(|kept| &kept.now).collect();
-        Columns::of(places, revision).write(tx, NEW_PLACES).await?;
+        Columns::of(places, revision, &working.bodies)
+            .write(tx, NEW_PLACES)
+            .await?;
     }
     let known = working.places.values().filter(|kept| kept.before.is_some());
     let moved: Vec<&Placed> = known
@@ -120,7 +124,9 @@ async fn write_places(
         .map(|kept| &kept.now)
         .collect();
     if !moved.is_empty() {
-        Columns::of(moved, revision).write(tx, MOVED_PLACES).await?;
+        Columns::of(moved, revision, &working.bodies)
+            .write(tx, MOVED_PLACES)
+            .await?;
     }
     let is_known = |id: &TicketId| {
         working
@@ -170,11 +176,16 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     /// The rows in the order of their ids, since that is the order in which rows are locked.
-    fn of(mut places: Vec<&'a Placed>, revision: Option<u64>) -> Self {
+    fn of(
+        mut places: Vec<&'a Placed>,
+        revision: Option<u64>,
+        bodies: &HashMap<TicketId, Ticket>,
+    ) -> Self {
         places.sort_unstable_by_key(|placed| placed.name.ticket);
         let mut columns = Self::default();
         for placed in places {
             columns.add(placed, revision);
+            columns.add_wait(placed, bodies.get(&placed.name.ticket));
         }
         columns
     }
@@ -193,7 +204,6 @@ impl<'a> Columns<'a> {
         self.versions
             .push(placed.version.as_ref().map(|version| version.as_str()));
         self.claimed.push(placed.is_claimed);
-        self.add_wait(placed);
         let revision = match placed.barrier {
             Some(Barrier::At(revision)) => Some(revision),
             Some(Barrier::New) => revision,
@@ -209,7 +219,7 @@ impl<'a> Columns<'a> {
         self.alone.push(placed.is_alone);
     }
 
-    fn add_wait(&mut self, placed: &'a Placed) {
+    fn add_wait(&mut self, placed: &'a Placed, body: Option<&Ticket>) {
         let wait = placed.wait.as_ref();
         let condition = wait.map(|wait| &wait.condition);
         let dropped = placed.dropped.as_ref();
@@ -222,7 +232,12 @@ impl<'a> Columns<'a> {
         let because = because.or(dropped.map(|(why, _)| why.as_str()));
         self.because.push(because.map(sayable));
         let by = dropped.map(|(_, by)| sayable(by).into_owned());
-        self.details.push(detail.or(by));
+        // Whoever takes only some kinds finds it by its own.
+        let is_unclaimed = matches!(condition, Some(Condition::Unclaimed));
+        let kind = body
+            .filter(|_| is_unclaimed)
+            .map(|body| body.kind.to_string());
+        self.details.push(detail.or(by).or(kind));
         self.marks.push(mark);
         self.oopses
             .push(wait.and_then(|wait| wait.oops).map(rows::oops_uuid));

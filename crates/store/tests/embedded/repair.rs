@@ -10,7 +10,7 @@ use domain::names::Version;
 use domain::outcome::{Done, Outcome};
 use domain::ports::{Broker, Catalog, Desk, Plans, Serving, Settled, Waits};
 use domain::wait::Reason;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn held(bench: &Bench) -> u64 {
 }
 
 pub(crate) fn serving(version: &str) -> Serving {
-    let holders = BTreeSet::from([support::holder()]);
+    let holders = BTreeMap::from([(support::holder(), None)]);
     let versions = BTreeMap::from([(Version::new(version).unwrap(), holders)]);
     Serving::from([(stage("frail"), versions)])
 }

@@ -280,6 +280,7 @@ impl Bench {
             holder: holder(),
             hostname: "stand".into(),
             stages: stages.collect(),
+            kinds: [].into(),
             revision: 0,
             in_hand: Vec::new(),
         }))

@@ -7,7 +7,7 @@ use domain::books::Fact;
 use domain::names::Version;
 use domain::ports::{Catalog, Due, Election, Ledger, Plans, Sent, Serving};
 use domain::ticket::{Name, Ticket};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Postgres;
 
@@ -96,7 +96,7 @@ async fn postgres_a_canary_that_nobody_could_take_goes_to_anybody() {
     let canary = bench.canary((&store, &ledger)).await;
     publish(&ledger, canary.name).await;
     let (v1, v2) = (Version::new("v1").unwrap(), Version::new("v2").unwrap());
-    let by = |name: &str| BTreeSet::from([holder(name)]);
+    let by = |name: &str| BTreeMap::from([(holder(name), None)]);
     let both = BTreeMap::from([(v1.clone(), by("worker/1")), (v2, by("worker/2"))]);
     let both = Serving::from([(stage("frail"), both)]);
     ledger.serving(both, bench.now()).await.unwrap();

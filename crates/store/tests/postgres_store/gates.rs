@@ -7,7 +7,7 @@ use crate::trials::cases;
 use domain::names::Version;
 use domain::ports::{Action, Catalog, Desk, Order};
 use domain::ticket::Ticket;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn postgres_gives_the_permit_to_one_who_serves_the_wanted_version() {
     let v2 = Version::new("v2").unwrap();
     let mut both = serving("v1", &["a", "z"]);
     let versions = both.get_mut(&stage("frail")).unwrap();
-    versions.insert(v2, BTreeSet::from([holder("m")]));
+    versions.insert(v2, BTreeMap::from([(holder("m"), None)]));
     ledger.serving(both, bench.now()).await.unwrap();
     let snapshot = store.snapshot().await.unwrap();
     assert!(snapshot.revision > revision, "everybody is told");
@@ -58,7 +58,7 @@ async fn postgres_gives_permits_in_turn_to_those_who_serve_the_wanted_version() 
     let mut both = serving("v2", &["a", "b", "c"]);
     let versions = both.get_mut(&stage("frail")).unwrap();
     let v1 = Version::new("v1").unwrap();
-    versions.insert(v1, BTreeSet::from([holder("ab")]));
+    versions.insert(v1, BTreeMap::from([(holder("ab"), None)]));
     ledger.serving(both, bench.now()).await.unwrap();
     let mut holders = Vec::new();
     for _ in 0..4 {

@@ -10,7 +10,7 @@ use domain::record::{Arrived, Fate, Record, Said};
 use domain::signature::SignatureId;
 use domain::ticket::Ticket;
 use domain::wait::{Condition, Reason, Wait};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Postgres, PostgresConfig};
@@ -19,7 +19,7 @@ pub(crate) const PROBE: Duration = Duration::from_secs(60);
 pub(crate) const SIGNATURE: SignatureId = SignatureId::new(1, 7);
 
 pub(crate) fn serving(version: &str, by: &[&str]) -> Serving {
-    let holders: BTreeSet<_> = by.iter().map(|name| holder(name)).collect();
+    let holders: BTreeMap<_, _> = by.iter().map(|name| (holder(name), None)).collect();
     let version = Version::new(version).unwrap();
     Serving::from([(stage("frail"), BTreeMap::from([(version, holders)]))])
 }

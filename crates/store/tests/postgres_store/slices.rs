@@ -101,6 +101,7 @@ async fn postgres_a_beat_lets_very_many_unclaimed_in_a_part_at_a_time() {
             holder: holder("worker/1"),
             hostname: "host".into(),
             stages: BTreeMap::from([(stage("frail"), Version::new("1").unwrap())]),
+            kinds: BTreeMap::new(),
             revision: 1,
             in_hand: Vec::new(),
         };

@@ -3,15 +3,15 @@
 use crate::support;
 
 use crate::support::{bench, due, holder, publish, stage};
-use domain::books::{Fact, Place};
+use domain::books::{Fact, Place, Served};
 use domain::control::Hold;
 use domain::fleet::Heartbeat;
-use domain::names::Version;
+use domain::names::{Kind, Version};
 use domain::ports::{Action, Answer, Catalog, Desk, Election, Order, Retention, Sent};
 use domain::record::{Arrived, Said};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[tokio::test]
@@ -60,6 +60,7 @@ async fn postgres_a_stage_that_opens_again_releases_what_it_held() {
         holder: holder("worker/1"),
         hostname: "host".into(),
         stages: BTreeMap::from([(stage("test"), Version::new("1").unwrap())]),
+        kinds: BTreeMap::new(),
         revision: 1,
         in_hand: Vec::new(),
     };
@@ -67,6 +68,91 @@ async fn postgres_a_stage_that_opens_again_releases_what_it_held() {
     ledger.apply(vec![beat]).await.unwrap();
     assert_eq!(due(&ledger, bench.now()).await.len(), 2);
     bench.assert_balanced(&store).await;
+}
+
+#[tokio::test]
+async fn postgres_who_waits_for_its_kind_to_be_taken_is_released_by_who_takes_it() {
+    let Some(bench) = bench() else { return };
+    let (store, ledger) = bench.leading().await;
+    let kind = |name: &str| Kind::new(name).unwrap();
+    let [mut nut, mut bolt] = [(); 2].map(|()| bench.ticket("build"));
+    (nut.kind, bolt.kind) = (kind("nut"), kind("bolt"));
+    let arrive = |ticket: &domain::ticket::Ticket| {
+        let arrived = Arrived {
+            ticket: ticket.clone(),
+            name: ticket.name.renewed(),
+            wait: Wait {
+                condition: Condition::Unclaimed,
+                since: bench.now(),
+                because: "nobody takes it".into(),
+                oops: None,
+            },
+        };
+        bench.record("worker/1", Said::Arrived(Box::new(arrived)))
+    };
+    ledger
+        .apply(vec![arrive(&nut), arrive(&bolt)])
+        .await
+        .unwrap();
+    let beat = |kinds: &[&str]| {
+        let kinds = kinds.iter().map(|name| kind(name)).collect();
+        let beat = Heartbeat {
+            holder: holder("worker/1"),
+            hostname: "host".into(),
+            stages: BTreeMap::from([(stage("build"), Version::new("1").unwrap())]),
+            kinds: BTreeMap::from([(stage("build"), kinds)]),
+            revision: 1,
+            in_hand: Vec::new(),
+        };
+        bench.record("worker/1", Said::Beat(Box::new(beat)))
+    };
+    ledger.apply(vec![beat(&["washer"])]).await.unwrap();
+    assert!(due(&ledger, bench.now()).await.is_empty());
+    ledger
+        .apply(vec![beat(&["washer"]), beat(&["washer", "nut"])])
+        .await
+        .unwrap();
+    let released = due(&ledger, bench.now()).await;
+    assert_eq!(released.len(), 1);
+    assert_eq!(released[0].ticket.id(), nut.id());
+    ledger.apply(vec![beat(&["bolt"])]).await.unwrap();
+    assert_eq!(due(&ledger, bench.now()).await.len(), 2);
+    bench.assert_balanced(&store).await;
+}
+
+#[tokio::test]
+async fn postgres_the_books_say_who_serves_a_stage_and_which_kinds_it_takes() {
+    let Some(bench) = bench() else { return };
+    let (store, ledger) = bench.leading().await;
+    let kinds = BTreeSet::from(["bolt", "nut"].map(|kind| Kind::new(kind).unwrap()));
+    let version = |version: &str| Version::new(version).unwrap();
+    let versions = BTreeMap::from([
+        (
+            version("1"),
+            BTreeMap::from([(holder("a"), None), (holder("b"), None)]),
+        ),
+        (
+            version("2"),
+            BTreeMap::from([(holder("c"), Some(kinds.clone()))]),
+        ),
+    ]);
+    let serving = BTreeMap::from([(stage("build"), versions)]);
+    ledger.serving(serving, bench.now()).await.unwrap();
+    let stages = store.stages().await.unwrap();
+    let build = stages.iter().find(|it| it.stage == stage("build")).unwrap();
+    let served = |version, workers, kinds| Served {
+        version,
+        kinds,
+        workers,
+    };
+    let expected = [
+        served(version("1"), 2, None),
+        served(version("2"), 1, Some(kinds)),
+    ];
+    assert_eq!(
+        build.served, expected,
+        "also of one that never had a ticket"
+    );
 }
 
 #[tokio::test]

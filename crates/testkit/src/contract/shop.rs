@@ -15,7 +15,7 @@ use domain::ports::{Consumer, Round, Serving, Settled, Tripped};
 use domain::signature::SignatureId;
 use domain::ticket::{Payload, Ticket, TicketId};
 use domain::wait::{Condition, Reason};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -83,7 +83,7 @@ impl Shop {
     /// From now on this version serves the stage.
     pub(super) async fn deploy(&mut self, version: &'static str, component: Component) {
         (self.version, self.component) = (version, component);
-        let holders = BTreeSet::from([super::stand::holder()]);
+        let holders = BTreeMap::from([(super::stand::holder(), None)]);
         let versions = BTreeMap::from([(self.version(), holders)]);
         let serving = Serving::from([(stage(self.at), versions)]);
         let waits = self.stand.world().waits();

@@ -107,6 +107,7 @@ impl State {
                 done: tally.done,
                 failed: tally.failed,
                 oldest_ready: None,
+                served: Vec::new(),
             };
             stages.insert(stage, counts);
         }

@@ -12,7 +12,7 @@ use domain::signature::SignatureId;
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who speaks when a breaker does something.
 const BREAKER: &str = "breaker";
@@ -304,7 +304,10 @@ impl State {
         let versions = self.serving.get(stage);
         let wanted = probe.wants.as_ref().and_then(|it| versions?.get(it));
         let mut all = versions.into_iter().flat_map(|it| it.values()).flatten();
-        let found = wanted.and_then(BTreeSet::first).or_else(|| all.next());
+        let first = wanted
+            .and_then(BTreeMap::first_key_value)
+            .or_else(|| all.next());
+        let found = first.map(|(holder, _)| holder);
         let nobody = || Holder::new("memory").expect("the name is plain");
         found.cloned().unwrap_or_else(nobody)
     }

@@ -1,12 +1,13 @@
 use super::client::*;
 use super::fake::*;
-use domain::books::{Entry, Place, StageCounts};
+use domain::books::{Entry, Place, Served, StageCounts};
 use domain::control::Hold;
-use domain::names::Version;
+use domain::names::{Kind, Version};
 use domain::outcome::Failure;
 use domain::ports::{Finding, Inspection, StoreError};
 use domain::ticket::Payload;
-use std::collections::BTreeMap;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[tokio::test]
 async fn what_is_not_there_is_a_404_that_says_so() {
@@ -311,6 +312,34 @@ async fn a_stage_shows_its_rules_its_hold_and_its_obstacle() {
 }
 
 #[tokio::test]
+async fn a_stage_shows_who_serves_it_elsewhere_and_which_kinds_they_take() {
+    let kinds = BTreeSet::from([Kind::new("<nut>").unwrap()]);
+    let served = |version, kinds, workers| Served {
+        version: Version::new(version).unwrap(),
+        kinds,
+        workers,
+    };
+    let all = vec![served("1.4", None, 1), served("1.5", Some(kinds), 2)];
+    let mut counts = sums("build", 0);
+    counts.served = all;
+    let web = Web::new().with(|state| state.counts = vec![counts]);
+    let json = web.get("/api/v1/stages/build").await.json();
+    let expected = json!([
+        { "version": "1.4", "workers": 1, "kinds": null },
+        { "version": "1.5", "workers": 2, "kinds": ["<nut>"] },
+    ]);
+    assert_eq!(json["served"], expected);
+    let page = web.get("/s/build").await.text();
+    assert!(page.contains("2 workers with version"), "{page}");
+    assert!(
+        page.contains("&lt;nut&gt;") && !page.contains("<nut>"),
+        "{page}"
+    );
+    let home = web.get("/").await.text();
+    assert!(home.contains("1.4, 1.5"), "{home}");
+}
+
+#[tokio::test]
 async fn the_doctor_is_content_when_everything_is_fine() {
     let fine = Finding {
         about: "store".into(),
@@ -367,6 +396,7 @@ fn sums(name: &str, ready: u64) -> StageCounts {
         done: 1,
         failed: 0,
         oldest_ready: None,
+        served: Vec::new(),
     }
 }
 

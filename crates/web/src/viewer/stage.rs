@@ -161,12 +161,31 @@ fn facts(site: &Site, view: &StageView, tripped: &[Tripped]) -> Markup {
                     (ago(gate.since, now)) ": " (quoted(&gate.reason, 300))
                 }))
                 (known("Version", handler, |it| quoted(it.version.as_str(), 128)))
+                (served(view))
                 (sums(view, now))
                 (known("Done a second", site.parts.live.rate(&view.name, now), |rate| {
                     stage_table::rate(Some(rate))
                 }))
                 @if let Some(rules) = rules { (kept(rules)) }
             }
+        }
+    }
+}
+
+/// The workers elsewhere that serve it; one that is part of this process is its handler.
+fn served(view: &StageView) -> Markup {
+    let all = view.counts.iter().flat_map(|counts| &counts.served);
+    html! {
+        @for served in all {
+            (fact("Served by", &html! {
+                (number(served.workers)) " worker" @if served.workers != 1 { "s" }
+                " with version "
+                (quoted(served.version.as_str(), 128))
+                @if let Some(kinds) = &served.kinds {
+                    ", only the kinds"
+                    @for kind in kinds { " " (quoted(kind.as_str(), 128)) }
+                }
+            }))
         }
     }
 }

@@ -189,10 +189,16 @@ pub(super) fn rate(rate: Option<f64>) -> Markup {
     }
 }
 
+/// That of the handler here, or those with which workers elsewhere serve it.
 fn version(view: &StageView) -> Markup {
+    let elsewhere = view.counts.iter().flat_map(|counts| &counts.served);
+    let versions: Vec<&str> = match &view.handler {
+        Some(handler) => vec![handler.version.as_str()],
+        None => elsewhere.map(|served| served.version.as_str()).collect(),
+    };
+    let versions = versions.join(", ");
     html! {
-        @if let Some(handler) = &view.handler {
-            bdi title=(line(handler.version.as_str(), 128)) { (line(handler.version.as_str(), 20)) }
-        } @else { span.muted { "–" } }
+        @if versions.is_empty() { span.muted { "–" } }
+        @else { bdi title=(line(&versions, 512)) { (line(&versions, 20)) } }
     }
 }

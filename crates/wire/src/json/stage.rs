@@ -1,7 +1,7 @@
 //! A stage as JSON: its rules, its sums, and what holds it up.
 
 use super::books::by_reason;
-use domain::books::StageCounts;
+use domain::books::{Served, StageCounts};
 use domain::breaker::Rules;
 use domain::control::{Gate, Hold};
 use domain::flow::{Flows, Journal, Stage, Unique};
@@ -54,10 +54,23 @@ pub struct StageJson {
     pub hold: Option<HoldJson>,
     /// Why it takes one ticket at a time only, if it fails as a whole.
     pub gate: Option<GateJson>,
-    /// The version of its handler.
+    /// The version of its handler, if that is part of this process.
     pub version: Option<String>,
+    /// Who serves it: workers that announce the same version and kinds are one entry.
+    pub served: Vec<ServedJson>,
     /// Why its handler cannot be started, if it cannot.
     pub obstacle: Option<String>,
+}
+
+/// Workers that serve a stage alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedJson {
+    /// The version of their handler.
+    pub version: String,
+    /// How many they are.
+    pub workers: u64,
+    /// Which kinds they take; `null` takes all.
+    pub kinds: Option<Vec<String>>,
 }
 
 /// When failures are tried again.
@@ -138,6 +151,7 @@ impl StageJson {
             hold: None,
             gate: None,
             version: None,
+            served: Vec::new(),
             obstacle: None,
         }
     }
@@ -152,6 +166,7 @@ impl StageJson {
             done: counts.done,
             failed: counts.failed,
             oldest_ready: counts.oldest_ready.map(|at| at.to_string()),
+            served: counts.served.iter().map(ServedJson::new).collect(),
             ..self
         }
     }
@@ -177,11 +192,33 @@ impl StageJson {
     /// The same with a look at its handler.
     #[must_use]
     pub fn inspected(self, inspection: &Inspection) -> Self {
-        let version = Some(inspection.version.to_string());
+        let version = inspection.version.to_string();
+        let here = ServedJson {
+            version: version.clone(),
+            workers: 1,
+            kinds: self.kinds.clone(),
+        };
+        let mut served = self.served;
+        // Unless the books were told of workers, it is this process that serves it.
+        if served.is_empty() && inspection.obstacle.is_none() {
+            served.push(here);
+        }
         Self {
-            version,
+            version: Some(version),
+            served,
             obstacle: inspection.obstacle.clone(),
             ..self
+        }
+    }
+}
+
+impl ServedJson {
+    fn new(served: &Served) -> Self {
+        let kinds = served.kinds.as_ref();
+        Self {
+            version: served.version.to_string(),
+            workers: served.workers,
+            kinds: kinds.map(|kinds| kinds.iter().map(ToString::to_string).collect()),
         }
     }
 }

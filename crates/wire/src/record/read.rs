@@ -143,15 +143,21 @@ fn arrived(it: proto::Arrived, tables: &mut Tables) -> Result<Arrived, Unreadabl
 }
 
 fn beat(it: proto::Heartbeat, tables: &Tables) -> Result<Heartbeat, Unreadable> {
-    let mut stages = BTreeMap::new();
+    let (mut stages, mut kinds) = (BTreeMap::new(), BTreeMap::new());
     for served in it.stages {
         let version = Version::new(&served.version).map_err(Unreadable::new)?;
-        stages.insert(tables.stage(served.stage)?, version);
+        let stage = tables.stage(served.stage)?;
+        if !served.kinds.is_empty() {
+            let taken = served.kinds.into_iter().map(|place| tables.kind(place));
+            kinds.insert(stage.clone(), taken.collect::<Result<_, _>>()?);
+        }
+        stages.insert(stage, version);
     }
     Ok(Heartbeat {
         holder: tables.holder(it.holder)?,
         hostname: it.hostname,
         stages,
+        kinds,
         revision: it.revision,
         in_hand: it.in_hand.into_iter().map(Into::into).collect(),
     })

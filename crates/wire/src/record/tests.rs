@@ -16,6 +16,7 @@ use domain::wait::{Condition, Wait};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,9 +137,20 @@ fn beat() -> Said {
         holder: worker(),
         hostname: "host-1".into(),
         stages: [(stage("build"), Version::new("1.2").unwrap())].into(),
+        kinds: BTreeMap::new(),
         revision: 300,
         in_hand: vec![name(8), name(9)],
     }))
+}
+
+/// Of one that takes only some kinds at a stage.
+fn picky_beat() -> Said {
+    let Said::Beat(mut beat) = beat() else {
+        unreachable!("it is a beat")
+    };
+    let kinds = ["bolt", "nut"].map(|kind| Kind::new(kind).unwrap());
+    beat.kinds = BTreeMap::from([(stage("build"), kinds.into())]);
+    Said::Beat(beat)
 }
 
 fn hold() -> Said {
@@ -204,6 +216,7 @@ fn everything() -> Vec<Record> {
         Said::Unhold(stage("build")),
         died(),
         failed(9),
+        picky_beat(),
     ])
 }
 

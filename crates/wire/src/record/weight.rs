@@ -2,6 +2,7 @@
 
 use domain::record::{Arrived, Fate, Record, Said};
 use domain::ticket::Ticket;
+use std::collections::BTreeSet;
 
 /// The most records of one message.
 pub const RECORDS_MAX: usize = 16_384;
@@ -15,6 +16,8 @@ const TICKET_BYTES: usize = 768;
 const NAME_BYTES: usize = 48;
 /// A stage that is served, with its version.
 const SERVED_BYTES: usize = 256;
+/// A kind that is taken.
+const KIND_BYTES: usize = 160;
 
 /// Cuts records into groups that stay below `bytes_max` when they are encoded, and have at most
 /// [`RECORDS_MAX`]. A record that is longer by itself is a group of its own: its ticket is too
@@ -62,6 +65,8 @@ fn weight(record: &Record) -> usize {
         Said::Suspect(ticket) => ticket_weight(ticket),
         Said::Beat(beat) => {
             let served = beat.stages.len() * SERVED_BYTES;
+            let kinds: usize = beat.kinds.values().map(BTreeSet::len).sum();
+            let served = served + kinds * KIND_BYTES;
             served + beat.in_hand.len() * NAME_BYTES + beat.hostname.len()
         }
         Said::Gone { why, obituary, .. } => {

@@ -6,6 +6,7 @@ use crate::outcome::UsageNumbers;
 use crate::{control, proto};
 use bytes::{BufMut, Bytes, BytesMut};
 use domain::fleet::Heartbeat;
+use domain::names::{StageName, Version};
 use domain::record::{Arrived, Fate, Parted, Record, Said, Started};
 use domain::settlement::Ended;
 use domain::ticket::Ticket;
@@ -159,18 +160,19 @@ impl<'a> Writer<'a> {
     }
 
     fn beat(&mut self, beat: &'a Heartbeat) -> proto::Heartbeat {
-        let stages = &mut self.stages;
+        let (stages, kinds) = (&mut self.stages, &mut self.kinds);
+        let mut served = |(stage, version): (&'a StageName, &Version)| {
+            let taken = beat.kinds.get(stage).into_iter().flatten();
+            proto::StageServed {
+                stage: stages.place(stage.as_str()),
+                version: version.to_string(),
+                kinds: taken.map(|kind| kinds.place(kind.as_str())).collect(),
+            }
+        };
         proto::Heartbeat {
             holder: self.holders.place(beat.holder.as_str()),
             hostname: beat.hostname.clone(),
-            stages: beat
-                .stages
-                .iter()
-                .map(|(stage, version)| proto::StageServed {
-                    stage: stages.place(stage.as_str()),
-                    version: version.to_string(),
-                })
-                .collect(),
+            stages: beat.stages.iter().map(&mut served).collect(),
             revision: beat.revision,
             in_hand: beat.in_hand.iter().map(Into::into).collect(),
         }

@@ -55,8 +55,8 @@ impl Hearing<'_> {
             }
             Said::Beat(beat) => {
                 for stage in beat.stages.keys() {
-                    let unclaimed = (stage, Reason::Unclaimed);
-                    self.working.release(unclaimed, self.now, CLAIMED);
+                    let kinds = beat.kinds.get(stage).cloned();
+                    self.working.claim((stage, kinds), self.now, CLAIMED);
                 }
             }
             Said::Gone { .. } | Said::Marker(_) => {}

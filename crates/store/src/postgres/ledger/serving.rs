@@ -16,8 +16,8 @@ use uuid::Uuid;
 /// The stages that somebody served when the leader last heard.
 const KNOWN: &str = "SELECT stage FROM boards";
 const FORGET: &str = "DELETE FROM servers";
-const SERVE: &str = "INSERT INTO servers (stage, version, holder)
- SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING";
+const SERVE: &str = "INSERT INTO servers (stage, version, holder, kinds)
+ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING";
 const SERVED: &str = "SELECT DISTINCT stage, version FROM servers WHERE stage = ANY($1)";
 /// One that somebody else has in hand is about to be moved, so it is passed over.
 const UNBIND: &str = "WITH free AS (UPDATE places SET avoid = NULL
@@ -42,18 +42,20 @@ impl Books {
         let mut stages: BTreeSet<StageName> = serving.keys().cloned().collect();
         stages.extend(repairs::readable(&tx.query(KNOWN, &[]).await?));
         repairs.load_more(&tx, stages).await?;
-        let (mut names, mut versions, mut holders) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut names, mut versions) = (Vec::new(), Vec::new());
+        let (mut holders, mut kinds) = (Vec::new(), Vec::new());
         for (stage, by_version) in serving {
             for (version, by) in by_version {
-                for holder in by {
+                for (holder, taken) in by {
                     names.push(stage.as_str());
                     versions.push(version.as_str());
                     holders.push(holder.as_str());
+                    kinds.push(taken.as_ref().map(rows::kinds));
                 }
             }
         }
         execute(&tx, FORGET, &[]).await?;
-        execute(&tx, SERVE, &[&names, &versions, &holders]).await?;
+        execute(&tx, SERVE, &[&names, &versions, &holders, &kinds]).await?;
         repairs.serving(serving);
         let repaired = repairs.finish(&tx).await?;
         tx.commit().await?;

@@ -3,9 +3,10 @@
 use super::{oops_id, parsed, time};
 use crate::codes;
 use crate::postgres::fault::Fault;
-use domain::names::{Holder, Version};
+use domain::names::{Holder, Kind, Version};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
+use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -73,4 +74,10 @@ pub(crate) fn detail(condition: &Condition) -> (Option<String>, Option<i64>) {
         | Condition::Unclaimed
         | Condition::Trial { .. } => (None, None),
     }
+}
+
+/// Kinds of tickets that are waited for, or taken, as their column has them: a line each.
+pub(crate) fn kinds(kinds: &BTreeSet<Kind>) -> String {
+    let kinds: Vec<&str> = kinds.iter().map(Kind::as_str).collect();
+    kinds.join("\n")
 }
