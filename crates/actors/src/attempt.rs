@@ -4,7 +4,7 @@ use crate::grip::{AtWork, Carried, Grip, Load};
 use crate::settler::Settle;
 use crate::station::{Room, Station};
 use crate::worker::{Abandon, Perform, Worker};
-use actix::{Actor, Addr, MailboxError};
+use actix::{Actor, Addr};
 use domain::control::Hold;
 use domain::delivery::{Delivery, Performed, Reported, Started, Unreported};
 use domain::event::Event;
@@ -28,21 +28,28 @@ pub(crate) const DURABLE_RETRY: Duration = Duration::from_millis(500);
 pub(crate) async fn run(station: Arc<Station>, carried: Carried) {
     let grip = &carried.0;
     let said = perform(&station, grip).await;
-    station.let_go(grip);
-    let attempted = match grip.verdict() {
-        Some(failure) => Outcome::TimedOut(failure.clone()).into(),
-        None => said,
-    };
+    station.hands.let_go(grip);
+    let attempted = judged(grip).unwrap_or(said);
     // Nothing is left to do if this thread did not answer for so long that another has taken over.
     if let Some(load) = grip.unload() {
         part(station, load, attempted, Some(Arc::clone(grip))).await;
     }
 }
 
-/// Ends one whose handler was taken away from a thread that does not answer: it goes around, and
-/// nothing is charged.
-pub(crate) async fn give_back(station: Arc<Station>, load: Load) {
-    part(station, load, Outcome::Abandoned.into(), None).await;
+/// What was decided about it while its handler did not let go.
+fn judged(grip: &Grip) -> Option<Attempted> {
+    let failure = grip.verdict()?;
+    Some(Outcome::TimedOut(failure.clone()).into())
+}
+
+/// Ends one that was taken over from a thread that does not answer: as was decided, or as its
+/// handler has said. Else it goes around, and nothing is charged.
+pub(crate) async fn take_over(station: Arc<Station>, grip: Arc<Grip>, load: Load) {
+    let deadline = station.rules.deadline;
+    let reason = grip.stop.reason().unwrap_or(StopReason::Cancelled);
+    let attempted = judged(&grip).or_else(|| grip.said());
+    let attempted = attempted.unwrap_or_else(|| silenced(reason, deadline));
+    part(station, load, attempted, Some(grip)).await;
 }
 
 async fn part(station: Arc<Station>, load: Load, attempted: Attempted, grip: Option<Arc<Grip>>) {
@@ -138,7 +145,7 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
     let worker = Lent(Some(worker));
     let reason = tokio::select! {
         biased;
-        reply = &mut reply => return spoken(reply),
+        reply = &mut reply => return spoken(reply.ok().and_then(|()| grip.said())),
         // Before its own deadline: that one may have passed because another had the thread.
         reason = stop.stopped() => reason,
         () = sleep_until(Instant::now() + rules.deadline) => {
@@ -151,14 +158,15 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
         // However long that takes: while something of it may still run, the ticket must not move.
         loop {
             match timeout(rules.grace + GRACE_MARGIN, &mut reply).await {
-                Ok(reply) => return worker.returned(reply.unwrap_or_else(|_| silence())),
+                Ok(_) => return worker.returned(grip.said().unwrap_or_else(silence)),
                 Err(_) => warn_of_lingering(rules, ticket),
             }
         }
     }
     drop(worker);
     // The reply is an error once the worker has dropped the handler: only now it has let go.
-    reply.await.unwrap_or_else(|_| silence())
+    reply.await.ok();
+    grip.said().unwrap_or_else(silence)
 }
 
 fn warn_of_lingering(rules: &Stage, ticket: &Ticket) {
@@ -190,8 +198,8 @@ impl Drop for Lent {
     }
 }
 
-fn spoken(reply: Result<Attempted, MailboxError>) -> Attempted {
-    reply.unwrap_or_else(|_| {
+fn spoken(said: Option<Attempted>) -> Attempted {
+    said.unwrap_or_else(|| {
         let failure = Failure::new("WorkerDied", "the worker died without a word");
         Outcome::Crashed(failure).into()
     })

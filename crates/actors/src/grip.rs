@@ -2,7 +2,7 @@
 //!
 //! A thread that a handler blocks does nothing else, and nobody can take it away. So whatever else
 //! was begun on it lies where another thread can reach it: the handlers, of which none is polled
-//! but the one that blocks, and the deliveries.
+//! but the one that blocks, what those have said that are done, and the deliveries.
 
 use crate::station::lock;
 use crate::stop::Stop;
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use domain::delivery::{Delivery, Start, Started};
 use domain::oops::{Report, Source, Span};
 use domain::outcome::{Attempted, Failure, OutcomeKind};
-use domain::ports::{self, Handler, StopReason, StopSignal};
+use domain::ports::{self, Handler, LetsGo, StopReason, StopSignal};
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use futures_util::FutureExt;
@@ -36,6 +36,8 @@ pub(crate) struct Grip {
     steps: AtomicU64,
     /// Locked while the handler runs.
     work: Mutex<Work>,
+    /// What the handler has said.
+    said: Mutex<Option<Attempted>>,
     load: Mutex<Option<Load>>,
     verdict: OnceLock<Failure>,
     is_told: AtomicBool,
@@ -69,6 +71,7 @@ impl Grip {
             start: delivery.start().clone(),
             steps: AtomicU64::new(0),
             work: Mutex::new(Work::Ahead),
+            said: Mutex::new(None),
             load: Mutex::new(Some(load)),
             verdict: OnceLock::new(),
             is_told: AtomicBool::new(false),
@@ -80,19 +83,28 @@ impl Grip {
         lock(&self.load).take()
     }
 
+    /// The handler has said this.
+    pub(crate) fn say(&self, attempted: Attempted) {
+        *lock(&self.said) = Some(attempted);
+    }
+
+    /// What the handler has said, for whoever asks first.
+    pub(crate) fn said(&self) -> Option<Attempted> {
+        lock(&self.said).take()
+    }
+
     /// Takes it out of the hands of a thread that does not answer: its handler is dropped where it
     /// is, and never polled again. `None` when the handler has that very thread.
     pub(crate) fn take_over(&self) -> Option<Load> {
-        let left = {
-            let mut work = match self.work.try_lock() {
-                Ok(work) => work,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return None,
-            };
-            std::mem::replace(&mut *work, Work::Over)
+        let mut work = match self.work.try_lock() {
+            Ok(work) => work,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
         };
-        // What a destructor does is none of our affair, and it has let go either way.
+        let left = std::mem::replace(&mut *work, Work::Over);
+        // What a destructor does is none of our affair. While it runs, the handler has not let go.
         catch_unwind(AssertUnwindSafe(|| drop(left))).ok();
+        drop(work);
         self.stop.fire(StopReason::Cancelled);
         self.unload()
     }
@@ -159,6 +171,11 @@ pub(crate) struct AtWork {
 }
 
 impl AtWork {
+    /// Whether it was stopped before it began, and need not hear of that itself.
+    fn is_called_off(&self) -> bool {
+        self.grip.stop.reason().is_some() && self.handler.lets_go() == LetsGo::WhenDropped
+    }
+
     fn begin(&self) -> BoxFuture<'static, Attempted> {
         let (handler, ticket) = (Arc::clone(&self.handler), Arc::clone(&self.grip.ticket));
         let context = self.context.clone();
@@ -171,11 +188,11 @@ impl Future for AtWork {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Attempted> {
         let mut work = lock(&self.grip.work);
-        if matches!(*work, Work::Ahead) {
+        if matches!(*work, Work::Ahead) && !self.is_called_off() {
             *work = Work::Begun(self.begin());
         }
         let Work::Begun(handler) = &mut *work else {
-            return Poll::Pending; // Taken over; whoever did that has stopped us.
+            return Poll::Pending; // Whoever took it over, or called it off, has stopped us.
         };
         let _inside = Inside::enter(&self.grip);
         handler.as_mut().poll(context)

@@ -92,7 +92,7 @@ async fn consume(
         match offered.take() {
             Some(slots) => {
                 let serving = serve(Arc::clone(station), group, slots);
-                station.spawn(async move {
+                station.begin(async move {
                     serving.await;
                     drop(turn);
                 });

@@ -40,10 +40,22 @@ struct Underway {
 type Answer = Result<Vec<Delivery<Started>>, NotStarted>;
 
 impl Launch {
-    /// From now on it is for this thread to see it off.
-    pub(crate) fn take_over(&self) {
-        if let Some(underway) = &mut *lock(&self.0) {
-            underway.thread = std::thread::current().id();
+    /// From now on it is for this thread to see it off, unless another one is about it just now.
+    pub(crate) fn take_over(&self) -> bool {
+        let Ok(mut mine) = self.0.try_lock() else {
+            return false;
+        };
+        let underway = mine.as_mut();
+        underway.is_some_and(|it| {
+            it.thread = std::thread::current().id();
+            true
+        })
+    }
+
+    /// Hands all of it back, where that is possible.
+    pub(crate) fn end(&self) {
+        if let Ok(mut mine) = self.0.try_lock() {
+            drop(mine.take());
         }
     }
 
@@ -99,17 +111,20 @@ pub(crate) async fn see_off(station: Arc<Station>, launch: Arc<Launch>) {
         at, permits, gate, ..
     } = underway;
     match answer {
-        Ok(started) => begin(&station, started, permits, at),
+        Ok(started) => {
+            begin(&station, started, permits, at);
+            drop(gate);
+        }
         Err(NotStarted { deliveries, error }) => {
             station.observe(&Event::StoreFailed {
                 what: "start",
                 why: error.to_string(),
             });
             drop(deliveries); // Hands them back; nothing was started, nothing is charged.
+            drop(gate);
             sleep(attempt::DURABLE_RETRY).await;
         }
     }
-    drop(gate);
 }
 
 fn begin(station: &Arc<Station>, started: Vec<Delivery<Started>>, permits: Permits, at: Timestamp) {
@@ -129,7 +144,7 @@ fn begin(station: &Arc<Station>, started: Vec<Delivery<Started>>, permits: Permi
             stage: station.rules.name.clone(),
             waited: is_first.then(|| at.since(ticket.created_at)),
         });
-        let carried = station.take_in_hand(Load {
+        let carried = station.hands.take(Load {
             delivery,
             slot,
             trial: trial.take(),

@@ -6,9 +6,9 @@
 //! [`worker`], sees it end, has its report made durable and hands it to the [`settler`].
 //! What a stage owns beyond the life of its supervisor is its [`station`]; [`holds`] opens one
 //! that was closed because its handler could not be started. A [`grip`] is what another thread can
-//! see and do of an attempt, and the [`overseer`] sees which handler does not give its thread back.
-//! The [`controller`] moves waiting tickets on, and the [`watchdog`] hears whether the workers are
-//! alive.
+//! see and do of an attempt, [`hands`] hold all of them, and the [`overseer`] sees which handler
+//! does not give its thread back. The [`controller`] moves waiting tickets on, and the [`watchdog`]
+//! hears whether the workers are alive.
 
 pub mod root;
 
@@ -22,6 +22,7 @@ mod turn;
 
 mod attempt;
 mod grip;
+mod hands;
 mod overseer;
 mod stop;
 mod worker;

@@ -23,12 +23,19 @@ use tokio::time::{Instant, sleep};
 /// How often the attempts are looked at. A handler that still has the thread that it had at the
 /// last look blocks it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A look that comes so much later says nothing of whether a thread was blocked meanwhile: neither
+/// had ours, nor perhaps any of this process.
+const LATE: Duration = Duration::from_secs(5);
+/// So long before its own deadline one is called off whose thread is blocked by another: once the
+/// thread is free, its own timer would come first.
+const BEFOREHAND: Duration = Duration::from_secs(2);
 
 /// Watches the attempts of these stages. Must not run on a thread of theirs.
 pub(crate) struct Overseer {
     stations: Vec<Arc<Station>>,
     /// What the last look showed of each attempt in hand.
     seen: HashMap<Name, Seen>,
+    looked_at: Instant,
     /// Reports of attempts that are still in hand, on their way to being durable.
     reports: JoinSet<()>,
 }
@@ -37,14 +44,26 @@ pub(crate) struct Overseer {
 struct Seen {
     /// When it was first looked at.
     since: Instant,
+    /// When its handler was first seen to have begun.
+    began: Option<Instant>,
     steps: u64,
 }
 
-/// An attempt that is past its deadline.
-struct Overdue {
-    station: Arc<Station>,
-    grip: Arc<Grip>,
-    is_blocking: bool,
+impl Seen {
+    fn of(grip: &Grip, last: Option<&Self>, now: Instant) -> Self {
+        let steps = grip.steps();
+        let began = last.and_then(|last| last.began);
+        Self {
+            since: last.map_or(now, |last| last.since),
+            began: began.or((steps > 0).then_some(now)),
+            steps,
+        }
+    }
+
+    fn has_run_for(&self, length: Duration, now: Instant) -> bool {
+        let began = self.began;
+        began.is_some_and(|began| now.duration_since(began) >= length)
+    }
 }
 
 impl Overseer {
@@ -52,6 +71,7 @@ impl Overseer {
         Self {
             stations,
             seen: HashMap::new(),
+            looked_at: Instant::now(),
             reports: JoinSet::new(),
         }
     }
@@ -67,44 +87,41 @@ impl Overseer {
 
     fn look(&mut self) {
         let now = Instant::now();
+        let is_late = now.duration_since(self.looked_at) >= LATE;
+        self.looked_at = now;
         let mut blocked: HashSet<ThreadId> = HashSet::new();
-        let mut overdue = Vec::new();
-        let mut seen = HashMap::new();
+        let mut all = Vec::new();
         for station in &self.stations {
-            for grip in station.in_hand() {
-                let name = grip.ticket.name;
-                let steps = grip.steps();
-                let last = self.seen.get(&name);
-                let since = last.map_or(now, |last| last.since);
-                let has_thread = steps % 2 == 1;
-                let is_blocking = has_thread && last.is_some_and(|last| last.steps == steps);
+            for grip in station.hands.all() {
+                let last = self.seen.get(&grip.ticket.name);
+                let seen = Seen::of(&grip, last, now);
+                let is_same = last.is_some_and(|last| last.steps == seen.steps);
+                let is_blocking = seen.steps % 2 == 1 && is_same && !is_late;
                 if is_blocking {
                     blocked.insert(grip.thread);
                 }
-                if now.duration_since(since) >= station.rules.deadline {
-                    let station = Arc::clone(station);
-                    overdue.push(Overdue {
-                        station,
-                        grip,
-                        is_blocking,
-                    });
-                }
-                seen.insert(name, Seen { since, steps });
+                all.push((Arc::clone(station), grip, seen, is_blocking));
             }
         }
-        self.seen = seen;
-        for attempt in overdue {
-            if attempt.is_blocking {
-                self.condemn(attempt.station, attempt.grip);
-            } else if blocked.contains(&attempt.grip.thread) {
-                // Its own timer would have it time out as soon as it has the thread back.
-                attempt.grip.stop.fire(StopReason::Cancelled);
+        self.seen = all
+            .iter()
+            .map(|(_, grip, seen, _)| (grip.ticket.name, *seen))
+            .collect();
+        for (station, grip, seen, is_blocking) in all {
+            let deadline = station.rules.deadline;
+            if is_blocking && seen.has_run_for(deadline, now) {
+                self.condemn(station, grip);
+            } else if !is_blocking
+                && blocked.contains(&grip.thread)
+                && now.duration_since(seen.since) + BEFOREHAND >= deadline
+            {
+                grip.stop.fire(StopReason::Cancelled);
             }
         }
     }
 
     fn condemn(&mut self, station: Arc<Station>, grip: Arc<Grip>) {
-        if !station.condemn(&grip, || failure(&station)) {
+        if !station.hands.condemn(&grip, || failure(&station)) {
             return; // It has let go by now, or this is known.
         }
         station.observe(&Event::AttemptBlocked {
@@ -121,8 +138,9 @@ fn failure(station: &Station) -> Failure {
         "ThreadBlocked",
         format!(
             "the handler blocks its thread and was not done within {deadline}: it neither waits for \
-             anything nor can it be stopped from outside. Its stage goes on on another thread; this \
-             ticket goes around when the handler lets go, or when its worker process is restarted"
+             anything nor can it be stopped from outside. It keeps its slot; the other slots of its \
+             stage go on on another thread. This ticket goes around when the handler lets go, or when \
+             its worker process is restarted"
         ),
     )
 }

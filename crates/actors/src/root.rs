@@ -3,13 +3,13 @@
 use crate::holds;
 use crate::overseer::Overseer;
 use crate::station::{Station, lock};
-use crate::supervisor::{End, Panic, Ping, Supervisor, Watch};
+use crate::supervisor::{self, End, Panic, Ping, Supervisor, Watch};
 use actix::{Actor, Addr};
 use actix_rt::ArbiterHandle;
 use domain::event::{Event, Loss};
 use domain::flow::Flows;
 use domain::names::{Holder, StageName, Version};
-use domain::ports::{Broker, Clock, Handler, Holds, Observer, Reporter};
+use domain::ports::{Broker, Clock, Handler, Holds, Observer, Reporter, StopReason};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub struct Setup {
 }
 
 /// Where a stage's actors live. Asked again when its supervisor was lost; after a freeze the answer
-/// should be an arbiter that works.
+/// should be an arbiter that works. None of them should be the root's own, which watches them.
 pub type Arbiters = Box<dyn Fn(&StageName, Option<Loss>) -> ArbiterHandle + Send + Sync>;
 
 /// Starts the actors.
@@ -122,6 +122,9 @@ impl Root {
             running
                 .stations
                 .insert(stage.clone(), Arc::clone(&keeper.station));
+            // Not on the stage's thread: the fleet waits for every worker to keep to a revision.
+            let follow = supervisor::follow(Arc::clone(&keeper.station));
+            running.keepers.spawn_local(follow);
             let stop = running.stop.subscribe();
             running.keepers.spawn_local(keeper.keep(stop));
         }
@@ -190,10 +193,13 @@ impl Keeper {
         let (tell, told) = oneshot::channel();
         let station = Arc::clone(&self.station);
         let is_alive = (self.arbiters)(stage, last).spawn_fn(move || {
+            let supervisor = Supervisor::new(Arc::clone(&station)).start();
+            if let Err(unwanted) = tell.send(supervisor) {
+                return unwanted.do_send(End); // Nobody waits for it any more.
+            }
             if last == Some(Loss::Frozen) {
                 station.take_over();
             }
-            tell.send(Supervisor::new(station).start()).ok(); // Nobody waits: we are going down.
         });
         if !is_alive {
             return Err(Loss::Stopped);
@@ -279,7 +285,7 @@ impl Running {
         if !landed {
             self.stations
                 .values()
-                .for_each(|station| station.stop_attempts());
+                .for_each(|station| station.hands.stop(StopReason::Drain));
             let grace = self
                 .stations
                 .values()

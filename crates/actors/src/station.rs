@@ -4,23 +4,22 @@
 //! are not its own but the station's.
 
 use crate::attempt;
-use crate::grip::{Carried, Grip, Load};
+use crate::hands::Hands;
 use crate::intake::Slots;
 use crate::launch::{self, Launch};
 use crate::root::Setup;
 use crate::settler::{End, Settler};
 use actix::{Actor, Addr};
-use domain::control::{Admission, Hold, Snapshot};
+use domain::control::Hold;
 use domain::event::Event;
 use domain::flow::Stage;
 use domain::names::{Holder, Version};
 use domain::oops::Scene;
-use domain::outcome::Failure;
-use domain::ports::{Handler, LetsGo, StopReason};
-use domain::ticket::{Name, TicketId};
-use std::collections::BTreeMap;
+use domain::ports::{Handler, LetsGo};
+use domain::ticket::Name;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -55,11 +54,9 @@ pub(crate) struct Station {
     /// Somebody else than the intake needs a slot, and the intake may offer all that are free.
     wanted: Notify,
     attempts: Mutex<JoinSet<()>>,
-    in_hand: Mutex<BTreeMap<TicketId, Arc<Grip>>>,
+    pub(crate) hands: Hands,
     /// What is being started.
     launches: Mutex<Vec<Arc<Launch>>>,
-    /// The desired state as last heard of.
-    desired: Mutex<Snapshot>,
     looked: Mutex<Option<(Instant, Arc<Scene>)>>,
     settler: Mutex<Option<Addr<Settler>>>,
     held: watch::Sender<bool>,
@@ -106,9 +103,8 @@ impl Station {
             offered: Mutex::default(),
             wanted: Notify::new(),
             attempts: Mutex::default(),
-            in_hand: Mutex::default(),
+            hands: Hands::default(),
             launches: Mutex::default(),
-            desired: Mutex::default(),
             looked: Mutex::default(),
             settler: Mutex::default(),
             held: watch::Sender::new(false),
@@ -149,10 +145,22 @@ impl Station {
         lock(&self.attempts).spawn_local(attempt);
     }
 
+    /// The same, and its first step is made at once: whatever blocks this thread next, what this
+    /// is about lies by then where another thread can reach it.
+    pub(crate) fn begin(&self, attempt: impl Future<Output = ()> + 'static) {
+        let mut attempt = Box::pin(attempt);
+        let mut quiet = Context::from_waker(Waker::noop());
+        if attempt.as_mut().poll(&mut quiet).is_pending() {
+            self.spawn(attempt); // Which polls it again.
+        }
+    }
+
     /// Ends every attempt and the settler where they are; what they held goes back to the broker.
     pub(crate) fn end(&self) {
         lock(&self.attempts).abort_all();
-        lock(&self.launches).clear();
+        for launch in std::mem::take(&mut *lock(&self.launches)) {
+            launch.end();
+        }
         if let Some(settler) = lock(&self.settler).take() {
             settler.do_send(End);
         }
@@ -169,27 +177,6 @@ impl Station {
         }
     }
 
-    /// Notes that this attempt is at work here, on this thread.
-    pub(crate) fn take_in_hand(&self, load: Load) -> Carried {
-        let grip = Arc::new(Grip::new(load));
-        let name = grip.ticket.name;
-        let mut all = lock(&self.in_hand);
-        // A fence may have come into force while this one was on its way here.
-        if !lock(&self.desired).lets_run(name.ticket, name.generation) {
-            grip.stop.fire(StopReason::Cancelled);
-        }
-        all.insert(name.ticket, Arc::clone(&grip));
-        Carried(grip)
-    }
-
-    /// Its handler has let go of it; no verdict comes any more.
-    pub(crate) fn let_go(&self, grip: &Arc<Grip>) {
-        let mut all = lock(&self.in_hand);
-        if is_among(&all, grip) {
-            all.remove(&grip.ticket.id());
-        }
-    }
-
     /// This group is being started.
     pub(crate) fn launched(&self, launch: &Arc<Launch>) {
         lock(&self.launches).push(Arc::clone(launch));
@@ -203,63 +190,31 @@ impl Station {
     /// are seen off here, and handlers that wait there, and could wait for ever, are dropped. Only
     /// the one that blocks that thread stays, and what lets go on request only.
     pub(crate) fn take_over(self: &Arc<Self>) {
-        for launch in lock(&self.launches).clone() {
-            launch.take_over();
-            self.spawn(launch::see_off(Arc::clone(self), launch));
+        drop(self.settler()); // Here, and not on a thread that may be blocked again.
+        let launches = lock(&self.launches).clone();
+        for launch in launches {
+            if launch.take_over() {
+                self.spawn(launch::see_off(Arc::clone(self), launch));
+            }
         }
         if self.handler.lets_go() == LetsGo::WhenStopped {
             return;
         }
         let here = std::thread::current().id();
-        for grip in self.in_hand() {
+        for grip in self.hands.all() {
             if grip.thread != here
                 && let Some(load) = grip.take_over()
             {
-                self.let_go(&grip);
-                self.spawn(attempt::give_back(Arc::clone(self), load));
+                self.hands.let_go(&grip);
+                self.spawn(attempt::take_over(Arc::clone(self), grip, load));
             }
         }
     }
 
-    /// Everything that is at work here.
-    pub(crate) fn in_hand(&self) -> Vec<Arc<Grip>> {
-        lock(&self.in_hand).values().cloned().collect()
-    }
-
-    /// Decides that one has timed out whose handler does not let go. Returns whether this is new,
-    /// and it has not let go by now.
-    pub(crate) fn condemn(&self, grip: &Arc<Grip>, why: impl FnOnce() -> Failure) -> bool {
-        let all = lock(&self.in_hand);
-        grip.verdict().is_none() && is_among(&all, grip) && grip.condemn(why())
-    }
-
-    /// Stops every attempt that the snapshot does not let run.
-    pub(crate) fn keep_to(&self, snapshot: &Snapshot) {
-        let all = lock(&self.in_hand);
-        (*lock(&self.desired)).clone_from(snapshot);
-        for (ticket, grip) in all.iter() {
-            if !snapshot.lets_run(*ticket, grip.ticket.name.generation) {
-                grip.stop.fire(StopReason::Cancelled);
-            }
-        }
-    }
-
-    /// Whether one that has waited here may still be started: what was to be kept to when its
-    /// broker handed it out is not what is to be kept to now.
+    /// Whether one that has waited here may still be started.
     pub(crate) fn lets_start(&self, name: Name) -> bool {
-        let desired = lock(&self.desired);
-        // It may have come in with the newest permit, if that is ours.
-        let admission = desired.admits(&self.rules.name, &self.setup.holder, 0);
-        !self.is_held()
-            && admission != Admission::Nothing
-            && desired.lets_run(name.ticket, name.generation)
-    }
-
-    /// Asks every attempt to stop because we are going down.
-    pub(crate) fn stop_attempts(&self) {
-        for grip in lock(&self.in_hand).values() {
-            grip.stop.fire(StopReason::Drain);
-        }
+        let (stage, holder) = (&self.rules.name, &self.setup.holder);
+        !self.is_held() && self.hands.may_start(stage, holder, name)
     }
 
     /// The settler; a new one when the last was lost. Call on the stage's arbiter.
@@ -370,12 +325,6 @@ impl Station {
         self.slots.available_permits() == self.rules.concurrency.get()
             && self.settling.available_permits() == SETTLING_WINDOW
     }
-}
-
-/// Whether it is this very one that is in hand, and not a later one of its ticket.
-fn is_among(all: &BTreeMap<TicketId, Arc<Grip>>, grip: &Arc<Grip>) -> bool {
-    let same = all.get(&grip.ticket.id());
-    same.is_some_and(|same| Arc::ptr_eq(same, grip))
 }
 
 /// A lock whose holder panicked still guards whole values: each critical section is one step.

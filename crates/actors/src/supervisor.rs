@@ -33,7 +33,6 @@ impl actix::Actor for Supervisor {
         let intake = intake::run(Arc::clone(&self.station)).into_actor(self);
         // The intake ends only when told to be quiet; then nothing is left to supervise.
         context.spawn(intake.map(|(), _, context| context.stop()));
-        context.spawn(follow(Arc::clone(&self.station)).into_actor(self));
     }
 }
 
@@ -46,8 +45,8 @@ impl Drop for Supervisor {
     }
 }
 
-/// Keeps the stage's attempts to the desired state.
-async fn follow(station: Arc<Station>) {
+/// Keeps the stage's attempts to the desired state, whoever supervises them.
+pub(crate) async fn follow(station: Arc<Station>) {
     loop {
         match station.setup.broker.follow().await {
             Ok(follower) => keep_to(&station, follower).await,
@@ -64,7 +63,7 @@ async fn follow(station: Arc<Station>) {
 
 async fn keep_to(station: &Station, mut follower: Box<dyn Follower>) {
     while let Ok(snapshot) = follower.next().await {
-        station.keep_to(&snapshot);
+        station.hands.keep_to(&snapshot);
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn take(
 ) {
     let free = Arc::clone(&station.trial).try_acquire_owned();
     match free.ok().and_then(|turn| Some((slots.split(1)?, turn))) {
-        Some(permits) => station.spawn(start(Arc::clone(station), delivery, permits)),
+        Some(permits) => station.begin(start(Arc::clone(station), delivery, permits)),
         None => station.spawn(wait(Arc::clone(station), delivery)),
     }
 }

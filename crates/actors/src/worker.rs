@@ -4,9 +4,10 @@ use crate::grip::AtWork;
 use crate::panics::Panic;
 use actix::ActorContext;
 use actix::fut::WrapFuture;
-use domain::outcome::{Attempted, Outcome};
+use domain::outcome::{Failure, Outcome};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 /// An ephemeral actor: runs the handler once, behind a panic boundary, and is gone.
 pub(crate) struct Worker;
@@ -15,27 +16,32 @@ impl actix::Actor for Worker {
     type Context = actix::Context<Self>;
 }
 
-/// Run the handler.
+/// Run the handler; what it says is in its grip then.
 pub(crate) struct Perform(pub(crate) AtWork);
 
 impl actix::Message for Perform {
-    type Result = Attempted;
+    type Result = ();
 }
 
 impl actix::Handler<Perform> for Worker {
     /// Tied to the actor, unlike a `ResponseFuture`: when the worker ends, the handler is dropped
     /// with it.
-    type Result = actix::ResponseActFuture<Self, Attempted>;
+    type Result = actix::ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, Perform(work): Perform, _: &mut Self::Context) -> Self::Result {
+        let grip = Arc::clone(&work.grip);
         let work = async move {
-            match AssertUnwindSafe(work).catch_unwind().await {
+            let attempted = match AssertUnwindSafe(work).catch_unwind().await {
                 Ok(attempted) => attempted,
                 Err(panic) => {
                     let panic = Panic::caught(&*panic);
+                    // To find the names of its frames takes a while.
+                    let nameless = Failure::new("Panic", panic.message.clone());
+                    grip.say(Outcome::Crashed(nameless).into());
                     Outcome::Crashed(panic.failure().await).into()
                 }
-            }
+            };
+            grip.say(attempted);
         };
         Box::pin(work.into_actor(self))
     }

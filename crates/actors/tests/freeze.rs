@@ -21,6 +21,7 @@ use domain::ports::{
 use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +39,8 @@ struct Blocking {
     door: Mutex<Receiver<()>>,
     waiting: Sender<()>,
     go_on: Notify,
+    /// How often it was called for a ticket of the kind `counts`.
+    counted: AtomicU32,
 }
 
 #[async_trait]
@@ -47,6 +50,9 @@ impl Handler for Blocking {
         if ticket.kind.as_str() == "blocks" && is_first {
             self.entered.send(()).unwrap();
             self.door.lock().unwrap().recv().unwrap();
+        }
+        if ticket.kind.as_str() == "counts" {
+            self.counted.fetch_add(1, Ordering::SeqCst);
         }
         if ticket.kind.as_str() == "waits" {
             self.waiting.send(()).unwrap();
@@ -94,6 +100,7 @@ impl Place {
             door: Mutex::new(door),
             waiting,
             go_on: Notify::new(),
+            counted: AtomicU32::new(0),
         });
         let mut stage = Stage::new(work());
         stage.concurrency = NonZeroUsize::new(2).unwrap();
@@ -381,6 +388,23 @@ fn one_of_the_same_group_that_had_not_begun_is_not_kept_back() {
         assert_eq!((balance.done, balance.running), (1, 1), "{balance:?}");
         place.door.send(()).unwrap();
         place.passing(is_finished).await;
+        place.end().await;
+    });
+}
+
+#[test]
+fn what_a_handler_has_said_stands_when_its_thread_is_blocked_right_after() {
+    holding_time(async || {
+        let place = Place::new(Duration::from_secs(600));
+        // The first of them is done when the second one blocks the thread that would hear of it.
+        let group = vec![place.ticket("counts"), place.ticket("blocks")];
+        place.memory.submit(group).await.unwrap();
+        hear(&place.entered).await;
+        place.passing(is_finished).await;
+        assert_eq!(place.handler.counted.load(Ordering::SeqCst), 1);
+        place.door.send(()).unwrap();
+        place.passing(is_finished).await;
+        assert_eq!(place.handler.counted.load(Ordering::SeqCst), 1);
         place.end().await;
     });
 }

@@ -11,7 +11,8 @@
 //! let stage = "resize".parse()?;
 //! let handlers = BTreeMap::from([(stage, handler)]);
 //! let line = Line::open(LineConfig::new(".goaround".into(), flows))?;
-//! let running = line.start(handlers, Box::new(|_, _| actix_rt::Arbiter::current()));
+//! // A thread for each stage, and another one should a handler block that.
+//! let running = line.start(handlers, Box::new(|_, _| actix_rt::Arbiter::new().handle()));
 //! // … line.desk().submit(…) …
 //! running.drain(std::time::Duration::from_secs(20)).await;
 //! # Ok(()) }

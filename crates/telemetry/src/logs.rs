@@ -114,7 +114,7 @@ impl Observer for Logs {
 fn tell_rare(event: &Event) {
     match event {
         Event::AttemptBlocked { name, stage } => {
-            error!(ticket.id = %name.ticket, %stage, "the handler of ticket {} blocks its thread and did not end at its deadline; stage {stage} goes on on another thread, the ticket stays until the handler lets go or this process is restarted", name.ticket);
+            error!(ticket.id = %name.ticket, %stage, "the handler of ticket {} blocks its thread and did not end at its deadline; it keeps its slot, the others of stage {stage} go on on another thread; the ticket stays until the handler lets go or this process is restarted", name.ticket);
         }
         Event::SettlementStale { name, stage } => {
             info!(ticket.id = %name.ticket, %stage, "the outcome of attempt {} at ticket {} came too late and changes nothing", name.attempt, name.ticket);
