@@ -139,7 +139,7 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
     let reply = worker.send(Perform(AtWork {
         grip: Arc::clone(grip),
         handler: Arc::clone(&station.handler),
-        context,
+        context: Some(context),
     }));
     tokio::pin!(reply);
     let worker = Lent(Some(worker));

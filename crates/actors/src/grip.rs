@@ -167,7 +167,8 @@ impl Drop for Carried {
 pub(crate) struct AtWork {
     pub(crate) grip: Arc<Grip>,
     pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) context: ports::Context,
+    /// Until it begins.
+    pub(crate) context: Option<ports::Context>,
 }
 
 impl AtWork {
@@ -176,25 +177,30 @@ impl AtWork {
         self.grip.stop.reason().is_some() && self.handler.lets_go() == LetsGo::WhenDropped
     }
 
-    fn begin(&self) -> BoxFuture<'static, Attempted> {
+    /// The handler's work; nothing, if it has begun before.
+    fn begin(&mut self) -> Option<BoxFuture<'static, Attempted>> {
+        let context = self.context.take()?;
         let (handler, ticket) = (Arc::clone(&self.handler), Arc::clone(&self.grip.ticket));
-        let context = self.context.clone();
-        async move { handler.handle(ticket, context).await }.boxed()
+        Some(async move { handler.handle(ticket, context).await }.boxed())
     }
 }
 
 impl Future for AtWork {
     type Output = Attempted;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Attempted> {
-        let mut work = lock(&self.grip.work);
-        if matches!(*work, Work::Ahead) && !self.is_called_off() {
-            *work = Work::Begun(self.begin());
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Attempted> {
+        let grip = Arc::clone(&self.grip);
+        let mut work = lock(&grip.work);
+        if matches!(*work, Work::Ahead)
+            && !self.is_called_off()
+            && let Some(begun) = self.begin()
+        {
+            *work = Work::Begun(begun);
         }
         let Work::Begun(handler) = &mut *work else {
             return Poll::Pending; // Whoever took it over, or called it off, has stopped us.
         };
-        let _inside = Inside::enter(&self.grip);
+        let _inside = Inside::enter(&grip);
         handler.as_mut().poll(context)
     }
 }
