@@ -27,11 +27,13 @@ pub(crate) const DURABLE_RETRY: Duration = Duration::from_millis(500);
 /// ticket is then on its way to being settled.
 pub(crate) async fn run(station: Arc<Station>, carried: Carried) {
     let grip = &carried.0;
-    let said = perform(&station, grip).await;
+    let silence = perform(&station, grip).await;
     station.hands.let_go(grip);
-    let attempted = judged(grip).unwrap_or(said);
-    // Nothing is left to do if this thread did not answer for so long that another has taken over.
+    // Nothing is left to do if this thread did not answer for so long that another has taken over:
+    // then what was said is for that one.
     if let Some(load) = grip.unload() {
+        let attempted = judged(grip).or_else(|| grip.said());
+        let attempted = attempted.unwrap_or_else(|| silence.meaning(station.rules.deadline));
         part(station, load, attempted, Some(Arc::clone(grip))).await;
     }
 }
@@ -48,7 +50,7 @@ pub(crate) async fn take_over(station: Arc<Station>, grip: Arc<Grip>, load: Load
     let deadline = station.rules.deadline;
     let reason = grip.stop.reason().unwrap_or(StopReason::Cancelled);
     let attempted = judged(&grip).or_else(|| grip.said());
-    let attempted = attempted.unwrap_or_else(|| silenced(reason, deadline));
+    let attempted = attempted.unwrap_or_else(|| Silence::Stopped(reason).meaning(deadline));
     part(station, load, attempted, Some(grip)).await;
 }
 
@@ -126,7 +128,9 @@ fn ended(
     performed
 }
 
-async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
+/// Has the handler run until it has let go; what it says is in its grip. Returns what it means if
+/// it says nothing.
+async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Silence {
     let rules = &station.rules;
     let (ticket, stop) = (&grip.ticket, &grip.stop);
     let worker = Worker.start();
@@ -145,7 +149,7 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
     let worker = Lent(Some(worker));
     let reason = tokio::select! {
         biased;
-        reply = &mut reply => return spoken(reply.ok().and_then(|()| grip.said())),
+        _ = &mut reply => return Silence::Dead,
         // Before its own deadline: that one may have passed because another had the thread.
         reason = stop.stopped() => reason,
         () = sleep_until(Instant::now() + rules.deadline) => {
@@ -153,12 +157,12 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
             StopReason::Deadline
         }
     };
-    let silence = || silenced(reason, rules.deadline);
+    let silence = Silence::Stopped(reason);
     if station.handler.lets_go() == LetsGo::WhenStopped {
         // However long that takes: while something of it may still run, the ticket must not move.
         loop {
             match timeout(rules.grace + GRACE_MARGIN, &mut reply).await {
-                Ok(_) => return worker.returned(grip.said().unwrap_or_else(silence)),
+                Ok(_) => return worker.returned(silence),
                 Err(_) => warn_of_lingering(rules, ticket),
             }
         }
@@ -166,7 +170,7 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Attempted {
     drop(worker);
     // The reply is an error once the worker has dropped the handler: only now it has let go.
     reply.await.ok();
-    grip.said().unwrap_or_else(silence)
+    silence
 }
 
 fn warn_of_lingering(rules: &Stage, ticket: &Ticket) {
@@ -184,9 +188,9 @@ struct Lent(Option<Addr<Worker>>);
 
 impl Lent {
     /// It has spoken, so there is nothing left to abandon.
-    fn returned(mut self, attempted: Attempted) -> Attempted {
+    fn returned(mut self, silence: Silence) -> Silence {
         self.0 = None;
-        attempted
+        silence
     }
 }
 
@@ -198,20 +202,28 @@ impl Drop for Lent {
     }
 }
 
-fn spoken(said: Option<Attempted>) -> Attempted {
-    said.unwrap_or_else(|| {
-        let failure = Failure::new("WorkerDied", "the worker died without a word");
-        Outcome::Crashed(failure).into()
-    })
+/// Why a handler that has let go may have said nothing.
+#[derive(Clone, Copy)]
+enum Silence {
+    /// Its worker has died.
+    Dead,
+    /// It was stopped.
+    Stopped(StopReason),
 }
 
-fn silenced(reason: StopReason, deadline: Duration) -> Attempted {
-    match reason {
-        StopReason::Drain | StopReason::Cancelled => Outcome::Abandoned.into(),
-        StopReason::Deadline => {
-            let after = show_duration(deadline);
-            let message = format!("the handler was not done within {after} and was stopped");
-            Outcome::TimedOut(Failure::new("DeadlineExceeded", message)).into()
+impl Silence {
+    fn meaning(self, deadline: Duration) -> Attempted {
+        match self {
+            Self::Dead => {
+                let failure = Failure::new("WorkerDied", "the worker died without a word");
+                Outcome::Crashed(failure).into()
+            }
+            Self::Stopped(StopReason::Drain | StopReason::Cancelled) => Outcome::Abandoned.into(),
+            Self::Stopped(StopReason::Deadline) => {
+                let after = show_duration(deadline);
+                let message = format!("the handler was not done within {after} and was stopped");
+                Outcome::TimedOut(Failure::new("DeadlineExceeded", message)).into()
+            }
         }
     }
 }

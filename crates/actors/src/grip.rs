@@ -4,12 +4,13 @@
 //! was begun on it lies where another thread can reach it: the handlers, of which none is polled
 //! but the one that blocks, what those have said that are done, and the deliveries.
 
+use crate::panics::Panic;
 use crate::station::lock;
 use crate::stop::Stop;
 use async_trait::async_trait;
 use domain::delivery::{Delivery, Start, Started};
 use domain::oops::{Report, Source, Span};
-use domain::outcome::{Attempted, Failure, OutcomeKind};
+use domain::outcome::{Attempted, Failure, Outcome, OutcomeKind};
 use domain::ports::{self, Handler, LetsGo, StopReason, StopSignal};
 use domain::ticket::Ticket;
 use domain::time::Timestamp;
@@ -88,7 +89,7 @@ impl Grip {
         *lock(&self.said) = Some(attempted);
     }
 
-    /// What the handler has said, for whoever asks first.
+    /// What the handler has said, for the one who has the load.
     pub(crate) fn said(&self) -> Option<Attempted> {
         lock(&self.said).take()
     }
@@ -186,10 +187,12 @@ impl AtWork {
 }
 
 impl Future for AtWork {
-    type Output = Attempted;
+    /// The panic of which its handler died, whose frames have no names yet.
+    type Output = Option<Panic>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Attempted> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Panic>> {
         let grip = Arc::clone(&self.grip);
+        // What it says is in the grip before anybody else can look at it.
         let mut work = lock(&grip.work);
         if matches!(*work, Work::Ahead)
             && !self.is_called_off()
@@ -201,7 +204,19 @@ impl Future for AtWork {
             return Poll::Pending; // Whoever took it over, or called it off, has stopped us.
         };
         let _inside = Inside::enter(&grip);
-        handler.as_mut().poll(context)
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(attempted)) => {
+                grip.say(attempted);
+                Poll::Ready(None)
+            }
+            Err(panic) => {
+                let panic = Panic::caught(&*panic);
+                let nameless = Failure::new("Panic", panic.message.clone());
+                grip.say(Outcome::Crashed(nameless).into());
+                Poll::Ready(Some(panic))
+            }
+        }
     }
 }
 

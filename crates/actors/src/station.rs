@@ -7,6 +7,7 @@ use crate::attempt;
 use crate::hands::Hands;
 use crate::intake::Slots;
 use crate::launch::{self, Launch};
+use crate::panics::Panic;
 use crate::root::Setup;
 use crate::settler::{End, Settler};
 use actix::{Actor, Addr};
@@ -17,9 +18,10 @@ use domain::names::{Holder, Version};
 use domain::oops::Scene;
 use domain::ports::{Handler, LetsGo};
 use domain::ticket::Name;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -150,8 +152,13 @@ impl Station {
     pub(crate) fn begin(&self, attempt: impl Future<Output = ()> + 'static) {
         let mut attempt = Box::pin(attempt);
         let mut quiet = Context::from_waker(Waker::noop());
-        if attempt.as_mut().poll(&mut quiet).is_pending() {
-            self.spawn(attempt); // Which polls it again.
+        match catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(&mut quiet))) {
+            Ok(Poll::Pending) => self.spawn(attempt), // Which polls it again.
+            Ok(Poll::Ready(())) => {}
+            Err(panic) => {
+                let why = Panic::caught(&*panic).message;
+                tracing::error!(stage = %self.rules.name, "a group died of a bug: {why}; its tickets go around");
+            }
         }
     }
 

@@ -1,11 +1,14 @@
 //! The supervisor: takes deliveries of one stage in and keeps its workers to the desired state.
 
 use crate::intake;
+use crate::panics::Panic as Caught;
 use crate::station::Station;
 use actix::fut::WrapFuture;
 use actix::{ActorContext, ActorFutureExt, AsyncContext};
 use domain::event::Event;
 use domain::ports::Follower;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::time::sleep;
 
@@ -49,7 +52,16 @@ impl Drop for Supervisor {
 pub(crate) async fn follow(station: Arc<Station>) {
     loop {
         match station.setup.broker.follow().await {
-            Ok(follower) => keep_to(&station, follower).await,
+            Ok(follower) => {
+                let kept = AssertUnwindSafe(keep_to(&station, follower)).catch_unwind();
+                if let Err(panic) = kept.await {
+                    let why = format!("a bug in goaround: {}", Caught::caught(&*panic).message);
+                    station.observe(&Event::StoreFailed {
+                        what: "follow",
+                        why,
+                    });
+                }
+            }
             Err(error) => {
                 station.observe(&Event::StoreFailed {
                     what: "follow",

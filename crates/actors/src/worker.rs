@@ -1,12 +1,9 @@
 //! The worker: lives for exactly one attempt at one ticket.
 
 use crate::grip::AtWork;
-use crate::panics::Panic;
 use actix::ActorContext;
 use actix::fut::WrapFuture;
-use domain::outcome::{Failure, Outcome};
-use futures_util::FutureExt;
-use std::panic::AssertUnwindSafe;
+use domain::outcome::Outcome;
 use std::sync::Arc;
 
 /// An ephemeral actor: runs the handler once, behind a panic boundary, and is gone.
@@ -31,17 +28,9 @@ impl actix::Handler<Perform> for Worker {
     fn handle(&mut self, Perform(work): Perform, _: &mut Self::Context) -> Self::Result {
         let grip = Arc::clone(&work.grip);
         let work = async move {
-            let attempted = match AssertUnwindSafe(work).catch_unwind().await {
-                Ok(attempted) => attempted,
-                Err(panic) => {
-                    let panic = Panic::caught(&*panic);
-                    // To find the names of its frames takes a while.
-                    let nameless = Failure::new("Panic", panic.message.clone());
-                    grip.say(Outcome::Crashed(nameless).into());
-                    Outcome::Crashed(panic.failure().await).into()
-                }
-            };
-            grip.say(attempted);
+            if let Some(panic) = work.await {
+                grip.say(Outcome::Crashed(panic.failure().await).into());
+            }
         };
         Box::pin(work.into_actor(self))
     }

@@ -7,11 +7,11 @@ use super::working::{Releases, Steer, Sums, Working, waiting_sum};
 use super::writing::execute;
 use deadpool_postgres::Transaction;
 use domain::control::{Gate, Hold, Snapshot};
-use domain::names::{Kind, StageName};
+use domain::names::StageName;
+use domain::ports::Kinds;
 use domain::ticket::{Generation, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Reason;
-use std::collections::BTreeSet;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -44,20 +44,26 @@ const RELEASE: &str = "UPDATE places SET reason = 2, until = $3, since = $3, bec
  WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = $1 AND stage = $2
    AND (reason <> 5 OR mark IS NULL) ORDER BY id LIMIT $5 FOR UPDATE)";
 
-/// The same of what waited for anybody who takes it, at most so many: every beat of whoever does
-/// goes on with it. What somebody else has in hand is left to the next.
+/// The same of what waited for anybody who serves its stage, at most so many: every beat of whoever
+/// does goes on with it. What somebody else has in hand is left to the next.
 const RELEASE_SOME: &str = "UPDATE places SET reason = 2, until = $3, since = $3, because = $4,
    detail = NULL, mark = NULL
  WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = $1 AND stage = $2
-   LIMIT $5 FOR UPDATE SKIP LOCKED)";
+   AND coalesce(detail, '') = '' LIMIT $5 FOR UPDATE SKIP LOCKED)";
 
-/// The same of certain kinds, which `detail` names; it names none where nobody was asked for one.
-pub(crate) const RELEASE_KINDS: &str =
-    "UPDATE places SET reason = 2, until = $2, since = $2, because = $3,
-   detail = NULL, mark = NULL
+/// The same of what was handed back because nobody there took its kind, which `detail` names.
+pub(crate) const RELEASE_KINDS: &str = "UPDATE places SET reason = 2, until = $2, since = $2,
+   because = $3, detail = NULL, mark = NULL
  WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = 6 AND stage = $1
-   AND coalesce(detail, '') = ANY(string_to_array($5, E'\\n') || ''::text)
+   AND coalesce(detail, '') = ANY(string_to_array($5, E'\\n'))
    LIMIT $4 FOR UPDATE SKIP LOCKED)";
+/// The same by somebody who takes every kind.
+pub(crate) const RELEASE_ANY_KIND: &str = "UPDATE places SET reason = 2, until = $2, since = $2,
+   because = $3, detail = NULL, mark = NULL
+ WHERE id IN (SELECT id FROM places WHERE state = 2 AND reason = 6 AND stage = $1
+   AND coalesce(detail, '') > '' LIMIT $4 FOR UPDATE SKIP LOCKED)";
+/// So many of them at once: whoever does not take them may get them again, and hand them back.
+const CLAIM_SLICE: i64 = 1_000;
 
 /// Changes the desired state; returns the revision that is then in force if anything was changed.
 pub(crate) async fn write(working: &Working, tx: &Transaction<'_>) -> Result<Option<u64>, Fault> {
@@ -152,8 +158,10 @@ pub(crate) async fn release(
     for ((stage, reason), release) in releases {
         let (of, why) = ((stage, *reason), (release.at, release.because));
         let ended = match (reason, &release.kinds) {
-            (Reason::Unclaimed, None) => release_slice(tx, RELEASE_SOME, of, why).await?,
-            (Reason::Unclaimed, Some(kinds)) => release_kinds(tx, stage, kinds, why).await?,
+            (Reason::Unclaimed, kinds) => {
+                let kinds = release_kinds(tx, stage, kinds, why).await?;
+                kinds + release_slice(tx, RELEASE_SOME, of, why).await?
+            }
             _ => release_all(tx, of, why).await?,
         };
         let by = ended.cast_signed();
@@ -185,18 +193,27 @@ async fn release_all(
 async fn release_kinds(
     tx: &Transaction<'_>,
     stage: &StageName,
-    kinds: &BTreeSet<Kind>,
+    kinds: &Kinds,
     (at, because): (Timestamp, &str),
 ) -> Result<u64, Fault> {
-    let (at, kinds) = (at.as_micros(), rows::kinds(kinds));
+    let (at, kinds) = (at.as_micros(), kinds.as_ref().map(rows::kinds));
+    let sql = match kinds {
+        Some(_) => RELEASE_KINDS,
+        None => RELEASE_ANY_KIND,
+    };
     let values = [
         &stage.as_str() as &(dyn ToSql + Sync),
         &at,
         &because,
-        &RELEASE_SLICE,
+        &CLAIM_SLICE,
         &kinds,
     ];
-    execute(tx, RELEASE_KINDS, &values).await
+    // Who takes every kind names none.
+    let values = match kinds {
+        Some(_) => &values[..],
+        None => &values[..4],
+    };
+    execute(tx, sql, values).await
 }
 
 async fn release_slice(

@@ -1,10 +1,11 @@
 //! Release plans made by hand on a real PostgreSQL: of many tickets, of damaged ones, and broken
 //! off in the middle.
 
-use crate::support::{Bench, bench, due};
+use crate::support::{Bench, bench, due, publish};
 use domain::plan::{Choice, Order, Plan, Ramp, State, Terms};
 use domain::ports::{Catalog, PlanError, PlanOrder, Plans};
-use domain::wait::Reason;
+use domain::record::{Arrived, Fate, Parted, Said};
+use domain::wait::{Condition, Reason, Wait};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Postgres;
@@ -265,4 +266,41 @@ async fn postgres_whoever_reads_for_a_plan_keeps_nobody_from_the_others() {
     );
     assert_eq!(made.counts.total, 3);
     assert_eq!(released.state, State::Running);
+}
+
+#[tokio::test]
+async fn postgres_a_plan_does_not_wait_for_one_that_nobody_takes() {
+    let Some(bench) = bench() else { return };
+    let (store, ledger) = bench.leading().await;
+    waiting(&bench, 3, ("load", 4));
+    let query = "is:parked".parse().unwrap();
+    let plan = store.make(query, Terms::default(), "ann").await.unwrap();
+    ordered(&store, &plan, PlanOrder::Release(Choice::Everything, None)).await;
+    let first = due(&ledger, bench.now()).await;
+    assert_eq!(first.len(), 1, "one first");
+    let ticket = first[0].ticket.clone();
+    publish(&ledger, ticket.name).await;
+    let arrived = Arrived {
+        ticket: ticket.clone(),
+        name: ticket.name.renewed(),
+        wait: Wait {
+            condition: Condition::Unclaimed,
+            since: bench.now(),
+            because: "stage build does not take the kind load".into(),
+            oops: None,
+        },
+    };
+    let handed_back = Said::Ended(Box::new(Parted {
+        name: ticket.name,
+        stage: ticket.stage.clone(),
+        ended: None,
+        to: Fate::Waits(Box::new(arrived)),
+        emits: Vec::new(),
+    }));
+    let group = vec![bench.record("worker/1", handed_back)];
+    ledger.apply(group).await.unwrap();
+    let next = due(&ledger, bench.now()).await;
+    assert!(!next.is_empty(), "the others do not wait for it");
+    assert!(next.iter().all(|due| due.ticket.id() != ticket.id()));
+    bench.assert_balanced(&store).await;
 }

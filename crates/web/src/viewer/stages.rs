@@ -10,6 +10,7 @@ use domain::names::StageName;
 use domain::ports::{Listing, Tripped};
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
+use std::collections::BTreeSet;
 
 pub(super) fn section(site: &Site, views: &[StageView], tripped: &[Tripped]) -> Markup {
     let shown: Vec<&StageView> = views
@@ -192,11 +193,11 @@ pub(super) fn rate(rate: Option<f64>) -> Markup {
 /// That of the handler here, or those with which workers elsewhere serve it.
 fn version(view: &StageView) -> Markup {
     let elsewhere = view.counts.iter().flat_map(|counts| &counts.served);
-    let versions: Vec<&str> = match &view.handler {
-        Some(handler) => vec![handler.version.as_str()],
+    let versions: BTreeSet<&str> = match &view.handler {
+        Some(handler) => BTreeSet::from([handler.version.as_str()]),
         None => elsewhere.map(|served| served.version.as_str()).collect(),
     };
-    let versions = versions.join(", ");
+    let versions = versions.into_iter().collect::<Vec<_>>().join(", ");
     html! {
         @if versions.is_empty() { span.muted { "–" } }
         @else { bdi title=(line(&versions, 512)) { (line(&versions, 20)) } }

@@ -11,6 +11,7 @@ use domain::flow::{Flows, Journal};
 use domain::hearing::{Heard, Position, Spot, found, hear};
 use domain::names::{Holder, StageName};
 use domain::outcome::OutcomeKind;
+use domain::plan::TicketEnd;
 use domain::ports::Applied;
 use domain::record::{Arrived, Fate, Parted, Record, Said, Started};
 use domain::settlement::Ended;
@@ -148,6 +149,7 @@ impl Hearing<'_> {
             if parted.ended.is_none() {
                 let names = (parted.name, position.name);
                 self.repairs.renamed(&parted.stage, names);
+                self.unclaimed(parted);
             }
             self.moved_on(record, parted, (position, held_by));
         }
@@ -184,6 +186,20 @@ impl Hearing<'_> {
         let at = (parted.name, parted.stage.clone());
         self.working
             .tell(keys::note(at, record.at, (HANDED_BACK, why)));
+    }
+
+    /// If nobody here takes its kind, it is not for the plan that had let it go to wait for it, and
+    /// whoever takes it may have it.
+    fn unclaimed(&mut self, parted: &Parted) {
+        let Fate::Waits(arrived) = &parted.to else {
+            return;
+        };
+        if arrived.wait.condition.reason() == Reason::Unclaimed
+            && let Some(placed) = self.working.get_mut(parted.name.ticket)
+        {
+            self.repairs.tell_plan(placed, TicketEnd::Undecided);
+            placed.avoid.clear();
+        }
     }
 
     fn moved_on(
