@@ -32,29 +32,22 @@ pub(crate) async fn run(station: Arc<Station>, carried: Carried) {
     // Nothing is left to do if this thread did not answer for so long that another has taken over:
     // then what was said is for that one.
     if let Some(load) = grip.unload() {
-        let attempted = judged(grip).or_else(|| grip.said());
-        let attempted = attempted.unwrap_or_else(|| silence.meaning(station.rules.deadline));
-        part(station, load, attempted, Some(Arc::clone(grip))).await;
+        part(station, Arc::clone(grip), load, silence).await;
     }
 }
 
-/// What was decided about it while its handler did not let go.
-fn judged(grip: &Grip) -> Option<Attempted> {
-    let failure = grip.verdict()?;
-    Some(Outcome::TimedOut(failure.clone()).into())
-}
-
-/// Ends one that was taken over from a thread that does not answer: as was decided, or as its
-/// handler has said. Else it goes around, and nothing is charged.
+/// Ends one that was taken over from a thread that does not answer. If nothing was said or decided
+/// there, it goes around, and nothing is charged.
 pub(crate) async fn take_over(station: Arc<Station>, grip: Arc<Grip>, load: Load) {
-    let deadline = station.rules.deadline;
     let reason = grip.stop.reason().unwrap_or(StopReason::Cancelled);
-    let attempted = judged(&grip).or_else(|| grip.said());
-    let attempted = attempted.unwrap_or_else(|| Silence::Stopped(reason).meaning(deadline));
-    part(station, load, attempted, Some(grip)).await;
+    part(station, grip, load, Silence::Stopped(reason)).await;
 }
 
-async fn part(station: Arc<Station>, load: Load, attempted: Attempted, grip: Option<Arc<Grip>>) {
+/// Ends as was decided while its handler did not let go, else as the handler has said.
+async fn part(station: Arc<Station>, grip: Arc<Grip>, load: Load, silence: Silence) {
+    let verdict = grip.verdict().cloned().map(Outcome::TimedOut);
+    let attempted = verdict.map(Attempted::from).or_else(|| grip.said());
+    let attempted = attempted.unwrap_or_else(|| silence.meaning(station.rules.deadline));
     let Load {
         delivery,
         slot,
@@ -66,7 +59,7 @@ async fn part(station: Arc<Station>, load: Load, attempted: Attempted, grip: Opt
         return; // Never closed while the station lives.
     };
     drop(slot);
-    finish(station, performed, Room::new(settling, trial), grip).await;
+    finish(station, performed, Room::new(settling, trial), Some(grip)).await;
 }
 
 /// Reports an attempt if it went wrong, and hands it to the settler.
@@ -94,11 +87,7 @@ async fn tell(
     if let Some(oops) = reported.oops()
         && grip.is_none_or(|grip| grip.is_first_to_tell())
     {
-        station.observe(&Event::OopsRecorded {
-            oops,
-            name: reported.ticket().name,
-            stage: station.rules.name.clone(),
-        });
+        station.told(reported.ticket().name, oops);
     }
     hold_if_unstartable(station, &reported).await;
     reported

@@ -1,4 +1,4 @@
-//! The overseer: sees, from a thread of its own, which handler blocks the thread that it runs on.
+//! The overseer: sees, from the root's thread, which handler blocks the thread that it runs on.
 //!
 //! The deadline of an attempt is a timer on the handler's thread, and that of no attempt there goes
 //! off while one of them does not give the thread back. Nobody can take it away: as long as the
@@ -152,13 +152,7 @@ async fn report(station: Arc<Station>, grip: Arc<Grip>) {
             return; // Nothing was decided.
         };
         match station.setup.reporter.record(report).await {
-            Ok(oops) if grip.is_first_to_tell() => {
-                return station.observe(&Event::OopsRecorded {
-                    oops,
-                    name: grip.ticket.name,
-                    stage: station.rules.name.clone(),
-                });
-            }
+            Ok(oops) if grip.is_first_to_tell() => return station.told(grip.ticket.name, oops),
             Ok(_) => return,
             Err(error) => {
                 let (what, why) = ("report", error.to_string());

@@ -15,7 +15,7 @@ use domain::control::Hold;
 use domain::event::Event;
 use domain::flow::Stage;
 use domain::names::{Holder, Version};
-use domain::oops::Scene;
+use domain::oops::{OopsId, Scene};
 use domain::ports::{Handler, LetsGo};
 use domain::ticket::Name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -118,6 +118,12 @@ impl Station {
 
     pub(crate) fn observe(&self, event: &Event) {
         self.setup.observer.observe(self.setup.clock.now(), event);
+    }
+
+    /// The report about this attempt is durable.
+    pub(crate) fn told(&self, name: Name, oops: OopsId) {
+        let stage = self.rules.name.clone();
+        self.observe(&Event::OopsRecorded { oops, name, stage });
     }
 
     /// Who runs attempts here now. Looked at again and again, because replacing the handler's file

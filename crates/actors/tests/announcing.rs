@@ -162,13 +162,7 @@ impl World {
     }
 
     fn start(&self) -> Controller {
-        let keeping = Keeping {
-            tickets_for: Duration::from_secs(86_400),
-            tickets_max: 1_000,
-            oopses_for: Duration::from_secs(86_400),
-            oopses_max: 1_000,
-        };
-        Controller::start(&self.setup, keeping)
+        Controller::start(&self.setup, Keeping::default())
     }
 
     /// Every announcement of the frail stage, nothing for one that nobody serves.

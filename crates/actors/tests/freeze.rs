@@ -16,9 +16,10 @@ use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::Report;
 use domain::outcome::{Attempted, Outcome, OutcomeKind};
 use domain::ports::{
-    Catalog, Clock, Context, Desk, Handler, Inspection, Listing, Observer, Oopses, Sort,
+    Action, Catalog, Clock, Context, Desk, Handler, Inspection, Listing, Observer, Oopses, Order,
+    Sort,
 };
-use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
+use domain::ticket::{Ticket, TicketId};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -131,17 +132,11 @@ impl Place {
             }
             threads.last().unwrap().handle()
         });
-        let keeping = Keeping {
-            tickets_for: Duration::from_secs(86_400),
-            tickets_max: 1_000,
-            oopses_for: Duration::from_secs(86_400),
-            oopses_max: 1_000,
-        };
         let books = || Arc::new(memory.clone());
         let beside = Arc::new(ControllerSetup::beside(&setup, books(), books()));
         Self {
             running: Root::new(setup, arbiters).start(),
-            _controller: Controller::start(&beside, keeping),
+            _controller: Controller::start(&beside, Keeping::default()),
             clock,
             memory,
             recorder,
@@ -164,16 +159,8 @@ impl Place {
     fn ticket(&self, kind: &str) -> Ticket {
         let id = self.clock.ticket_id();
         Ticket {
-            name: Name::first(id),
             kind: Kind::new(kind).unwrap(),
-            flow: None,
-            stage: work(),
-            key: None,
-            payload: Payload::default(),
-            deadline: None,
-            created_at: self.clock.now(),
-            lineage: Lineage::root(id),
-            trace: None,
+            ..Ticket::new(id, work(), self.clock.now())
         }
     }
 
@@ -405,6 +392,52 @@ fn what_a_handler_has_said_stands_when_its_thread_is_blocked_right_after() {
         place.door.send(()).unwrap();
         place.passing(is_finished).await;
         assert_eq!(place.handler.counted.load(Ordering::SeqCst), 1);
+        place.end().await;
+    });
+}
+
+#[test]
+fn one_that_had_to_wait_for_the_thread_is_given_its_own_time() {
+    holding_time(async || {
+        let place = Place::new(Duration::from_secs(10));
+        let group = vec![place.ticket("blocks"), place.ticket("blocks")];
+        place.memory.submit(group).await.unwrap();
+        // Neither takes as long as it may; together they do.
+        for _ in 0..2 {
+            hear(&place.entered).await;
+            for _ in 0..7 {
+                pass(Duration::from_secs(1)).await;
+            }
+            place.door.send(()).unwrap();
+        }
+        place.passing(is_finished).await;
+        place.passing(is_finished).await;
+        assert_eq!(place.reports().await, []);
+        place.end().await;
+    });
+}
+
+#[test]
+fn one_that_is_cancelled_while_it_blocks_is_not_charged() {
+    holding_time(async || {
+        let place = Place::new(DEADLINE);
+        let ticket = place.submit("blocks").await;
+        hear(&place.entered).await;
+        // Its thread cannot hear of that. Ours can.
+        let order = Order {
+            ticket,
+            action: Action::Cancel,
+            by: "ann".into(),
+            at: place.clock.now(),
+        };
+        place.memory.carry_out(vec![order]).await.unwrap();
+        for _ in 0..60 {
+            pass(Duration::from_secs(1)).await;
+        }
+        assert_eq!(place.reports().await, []);
+        place.door.send(()).unwrap();
+        let is_stale = |event: &Event| matches!(event, Event::SettlementStale { .. });
+        place.passing(is_stale).await;
         place.end().await;
     });
 }

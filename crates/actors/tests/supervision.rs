@@ -9,10 +9,10 @@ use actors::{Controller, ControllerSetup, Root, Running, Setup};
 use domain::event::{Event, Loss, SettledAs};
 use domain::flow::{Flows, Stage};
 use domain::invariants::{Checker, Scope};
-use domain::names::{Holder, Kind, StageName};
+use domain::names::{Holder, StageName};
 use domain::outcome::OutcomeKind;
 use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses};
-use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
+use domain::ticket::{Ticket, TicketId};
 use domain::wait::Reason;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -77,15 +77,9 @@ impl World {
     fn start(&self) -> (Rc<Running>, Controller) {
         let here = Box::new(|_: &StageName, _| actix_rt::Arbiter::current());
         let running = Rc::new(Root::new(Arc::clone(&self.setup), here).start());
-        let keeping = Keeping {
-            tickets_for: Duration::from_secs(86_400),
-            tickets_max: 1_000,
-            oopses_for: Duration::from_secs(86_400),
-            oopses_max: 1_000,
-        };
         let memory = || Arc::new(self.memory.clone());
         let setup = ControllerSetup::beside(&self.setup, memory(), memory());
-        let controller = Controller::start(&Arc::new(setup), keeping);
+        let controller = Controller::start(&Arc::new(setup), Keeping::default());
         (running, controller)
     }
 
@@ -105,18 +99,7 @@ impl World {
 
     fn ticket(&self) -> Ticket {
         let id = self.clock.ticket_id();
-        Ticket {
-            name: Name::first(id),
-            kind: Kind::unnamed(),
-            flow: None,
-            stage: work(),
-            key: None,
-            payload: Payload::default(),
-            deadline: None,
-            created_at: self.clock.now(),
-            lineage: Lineage::root(id),
-            trace: None,
-        }
+        Ticket::new(id, work(), self.clock.now())
     }
 
     async fn finished(&self, count: usize) {

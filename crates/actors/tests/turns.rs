@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use domain::control::Hold;
 use domain::delivery::{Delivery, Incoming, Received, Settlement, Start, Started};
 use domain::flow::{Flows, Stage};
-use domain::names::{Holder, Kind, StageName};
+use domain::names::{Holder, StageName};
 use domain::ports::{
     Broker, Catalog, Clock, Consumer, Desk, Follower, Handler, Holds, NotStarted, Observer,
     Settled, StoreError, StreamEnded, Unsettled,
 };
-use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
+use domain::ticket::{Ticket, TicketId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -167,18 +167,7 @@ impl World {
 
     async fn submit(&self, name: &str) -> TicketId {
         let id = self.clock.ticket_id();
-        let ticket = Ticket {
-            name: Name::first(id),
-            kind: Kind::unnamed(),
-            flow: None,
-            stage: stage(name),
-            key: None,
-            payload: Payload::default(),
-            deadline: None,
-            created_at: self.clock.now(),
-            lineage: Lineage::root(id),
-            trace: None,
-        };
+        let ticket = Ticket::new(id, stage(name), self.clock.now());
         self.judging.memory.submit(vec![ticket]).await.unwrap();
         id
     }

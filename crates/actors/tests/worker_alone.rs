@@ -10,12 +10,12 @@ use domain::control::{Change, Hold};
 use domain::delivery::{Delivery, Received, Settlement, Start, Started};
 use domain::event::Event;
 use domain::flow::{Flows, Stage};
-use domain::names::{Holder, Kind, StageName, Version};
+use domain::names::{Holder, StageName, Version};
 use domain::ports::{
     Broker, Catalog, Clock, Consumer, Desk, Follower, Handler, Holds, NotStarted, Observer,
     Settled, StoreError, Unsettled,
 };
-use domain::ticket::{Lineage, Name, Payload, Ticket};
+use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -128,18 +128,7 @@ impl World {
 
     async fn submit(&self) {
         let id = self.clock.ticket_id();
-        let ticket = Ticket {
-            name: Name::first(id),
-            kind: Kind::unnamed(),
-            flow: None,
-            stage: work(),
-            key: None,
-            payload: Payload::default(),
-            deadline: None,
-            created_at: self.clock.now(),
-            lineage: Lineage::root(id),
-            trace: None,
-        };
+        let ticket = Ticket::new(id, work(), self.clock.now());
         self.memory.submit(vec![ticket]).await.unwrap();
     }
 

@@ -248,6 +248,22 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// A new ticket for a stage: of no kind, without a flow, about nothing and with nothing in it.
+    pub fn new(id: TicketId, stage: StageName, created_at: Timestamp) -> Self {
+        Self {
+            name: Name::first(id),
+            kind: Kind::unnamed(),
+            flow: None,
+            stage,
+            key: None,
+            payload: Payload::default(),
+            deadline: None,
+            created_at,
+            lineage: Lineage::root(id),
+            trace: None,
+        }
+    }
+
     /// Which ticket.
     pub const fn id(&self) -> TicketId {
         self.name.ticket

@@ -14,7 +14,7 @@ use domain::flow::{Flows, Stage};
 use domain::names::{Kind, StageName, Version};
 use domain::outcome::{Attempted, Outcome};
 use domain::ports::{Context, Handler, Inspection, Observer};
-use domain::ticket::{Lineage, Name, Payload, Ticket};
+use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use goaround::line::{Ground, Line, LineConfig, WorkerLine};
 use std::collections::BTreeMap;
@@ -96,16 +96,8 @@ async fn of_one(folder: PathBuf, door: PathBuf, kinds: &str) -> anyhow::Result<(
     for kind in kinds.split_terminator(',') {
         let id = line.clock().ticket_id();
         let ticket = Ticket {
-            name: Name::first(id),
             kind: Kind::new(kind)?,
-            flow: None,
-            stage: work()?,
-            key: None,
-            payload: Payload::default(),
-            deadline: None,
-            created_at: line.clock().now(),
-            lineage: Lineage::root(id),
-            trace: None,
+            ..Ticket::new(id, work()?, line.clock().now())
         };
         line.desk().submit(vec![ticket]).await?;
     }

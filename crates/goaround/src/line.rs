@@ -66,16 +66,10 @@ pub struct LineConfig {
 impl LineConfig {
     /// The default keeping, and nobody who listens.
     pub fn new(folder: PathBuf, flows: Flows) -> Self {
-        let keeping = Keeping {
-            tickets_for: Duration::from_secs(30 * 86_400),
-            tickets_max: 2_000_000,
-            oopses_for: Duration::from_secs(90 * 86_400),
-            oopses_max: 200_000,
-        };
         Self {
             folder,
             flows,
-            keeping,
+            keeping: Keeping::default(),
             observers: Vec::new(),
             holder: None,
             obituaries: BTreeMap::new(),

@@ -28,6 +28,19 @@ pub struct Keeping {
     pub oopses_max: u64,
 }
 
+impl Default for Keeping {
+    /// Tickets for a month, reports for three.
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            tickets_for: DAY * 30,
+            tickets_max: 2_000_000,
+            oopses_for: DAY * 90,
+            oopses_max: 200_000,
+        }
+    }
+}
+
 /// Forgets ended tickets and old reports.
 pub(crate) struct Retention {
     setup: Arc<ControllerSetup>,

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use domain::event::Event;
 use domain::fleet::{BEAT_EVERY, Heartbeat};
 use domain::flow::{Flows, Stage};
-use domain::names::{Holder, Kind, StageName, Version};
+use domain::names::{Holder, StageName, Version};
 use domain::oops::{OopsId, Report, Scene};
 use domain::ports::{Clock, Desk, Observer, OopsError, Oopses, Reporter, StoreError};
 use domain::record::{Fate, Parted, Record, Said, Started};
-use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
+use domain::ticket::{Name, Ticket, TicketId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -89,30 +89,13 @@ impl World {
             holder: holder("controller"),
             hostname: "here".into(),
         };
-        let keeping = Keeping {
-            tickets_for: Duration::from_secs(86_400),
-            tickets_max: 1_000,
-            oopses_for: Duration::from_secs(86_400),
-            oopses_max: 1_000,
-        };
-        let controller = Controller::start(&Arc::new(setup), keeping);
+        let controller = Controller::start(&Arc::new(setup), Keeping::default());
         (self.leading.start(), controller)
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
         let id = self.clock.ticket_id();
-        Ticket {
-            name: Name::first(id),
-            kind: Kind::unnamed(),
-            flow: None,
-            stage: build(),
-            key: None,
-            payload: Payload::default(),
-            deadline: None,
-            created_at: self.clock.now(),
-            lineage: Lineage::root(id),
-            trace: None,
-        }
+        Ticket::new(id, build(), self.clock.now())
     }
 
     /// Submits a ticket and waits until its queue has it.

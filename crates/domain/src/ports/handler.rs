@@ -15,8 +15,8 @@ pub enum StopReason {
     Deadline,
     /// We are going down.
     Drain,
-    /// The ticket was cancelled, or its generation is over, or another attempt blocked its thread
-    /// past its deadline. Nothing is charged.
+    /// The ticket was cancelled, or its generation is over, or another attempt blocks the thread
+    /// that it runs on. Nothing is charged.
     Cancelled,
 }
 

@@ -157,10 +157,10 @@ pub(crate) async fn release(
     let mut released = 0;
     for ((stage, reason), release) in releases {
         let (of, why) = ((stage, *reason), (release.at, release.because));
-        let ended = match (reason, &release.kinds) {
-            (Reason::Unclaimed, kinds) => {
-                let kinds = release_kinds(tx, stage, kinds, why).await?;
-                kinds + release_slice(tx, RELEASE_SOME, of, why).await?
+        let ended = match reason {
+            Reason::Unclaimed => {
+                let handed_back = release_kinds(tx, stage, &release.kinds, why).await?;
+                handed_back + release_slice(tx, RELEASE_SOME, of, why).await?
             }
             _ => release_all(tx, of, why).await?,
         };
@@ -196,24 +196,15 @@ async fn release_kinds(
     kinds: &Kinds,
     (at, because): (Timestamp, &str),
 ) -> Result<u64, Fault> {
-    let (at, kinds) = (at.as_micros(), kinds.as_ref().map(rows::kinds));
-    let sql = match kinds {
-        Some(_) => RELEASE_KINDS,
-        None => RELEASE_ANY_KIND,
-    };
-    let values = [
-        &stage.as_str() as &(dyn ToSql + Sync),
-        &at,
-        &because,
-        &CLAIM_SLICE,
-        &kinds,
-    ];
-    // Who takes every kind names none.
-    let values = match kinds {
-        Some(_) => &values[..],
-        None => &values[..4],
-    };
-    execute(tx, sql, values).await
+    let (stage, at) = (stage.as_str(), at.as_micros());
+    let any: [&(dyn ToSql + Sync); 4] = [&stage, &at, &because, &CLAIM_SLICE];
+    match kinds.as_ref().map(rows::kinds) {
+        None => execute(tx, RELEASE_ANY_KIND, &any).await,
+        Some(kinds) => {
+            let values = [&any[..], &[&kinds]].concat();
+            execute(tx, RELEASE_KINDS, &values).await
+        }
+    }
 }
 
 async fn release_slice(

@@ -281,12 +281,9 @@ impl Working {
         because: &'static str,
     ) {
         let key = (stage.clone(), Reason::Unclaimed);
-        let kinds = match (self.releases.remove(&key), kinds) {
-            (None, kinds) => kinds,
-            (Some(before), Some(more)) => {
-                before.kinds.map(|it| it.into_iter().chain(more).collect())
-            }
-            (Some(_), None) => None,
+        let kinds = match self.releases.remove(&key) {
+            Some(before) => before.kinds.zip(kinds).map(|(one, other)| &one | &other),
+            None => kinds,
         };
         self.releases.insert(key, Release { at, because, kinds });
     }

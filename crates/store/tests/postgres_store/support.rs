@@ -153,6 +153,20 @@ impl Bench {
         }
     }
 
+    /// It waits for somebody who takes it.
+    pub(crate) fn unclaimed(&self, ticket: &Ticket) -> Arrived {
+        Arrived {
+            ticket: ticket.clone(),
+            name: ticket.name.renewed(),
+            wait: Wait {
+                condition: Condition::Unclaimed,
+                since: self.now(),
+                because: "nobody takes it".into(),
+                oops: None,
+            },
+        }
+    }
+
     pub(crate) fn started(&self, by: &str, ticket: &Ticket) -> Record {
         let started = Started {
             name: ticket.name,

@@ -9,6 +9,7 @@ use domain::fleet::Heartbeat;
 use domain::names::{Kind, Version};
 use domain::ports::{Action, Answer, Catalog, Desk, Election, Order, Retention, Sent};
 use domain::record::{Arrived, Said};
+use domain::ticket::Ticket;
 use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ async fn postgres_a_stage_that_opens_again_releases_what_it_held() {
         because: "it cannot be started".into(),
         oops: None,
     };
-    let arrive = |ticket: &domain::ticket::Ticket, condition| {
+    let arrive = |ticket: &Ticket, condition| {
         let arrived = Arrived {
             ticket: ticket.clone(),
             name: ticket.name.renewed(),
@@ -75,36 +76,29 @@ async fn postgres_who_waits_for_its_kind_to_be_taken_is_released_by_who_takes_it
     let Some(bench) = bench() else { return };
     let (store, ledger) = bench.leading().await;
     let kind = |name: &str| Kind::new(name).unwrap();
-    let [mut nut, mut bolt] = [(); 2].map(|()| bench.ticket("build"));
-    (nut.kind, bolt.kind) = (kind("nut"), kind("bolt"));
-    let arrive = |ticket: &domain::ticket::Ticket| {
-        let arrived = Arrived {
-            ticket: ticket.clone(),
-            name: ticket.name.renewed(),
-            wait: Wait {
-                condition: Condition::Unclaimed,
-                since: bench.now(),
-                because: "nobody takes it".into(),
-                oops: None,
-            },
-        };
-        bench.record("worker/1", Said::Arrived(Box::new(arrived)))
-    };
-    ledger
-        .apply(vec![arrive(&nut), arrive(&bolt)])
-        .await
-        .unwrap();
-    let beat = |kinds: &[&str]| {
-        let kinds = kinds.iter().map(|name| kind(name)).collect();
+    let [nut, bolt, screw] = ["nut", "bolt", "screw"].map(|name| Ticket {
+        kind: kind(name),
+        ..bench.ticket("build")
+    });
+    let arrived = [&nut, &bolt, &screw].map(|ticket| {
+        let arrived = Box::new(bench.unclaimed(ticket));
+        bench.record("worker/1", Said::Arrived(arrived))
+    });
+    ledger.apply(arrived.into()).await.unwrap();
+    let serves = |kinds: BTreeMap<_, _>| {
         let beat = Heartbeat {
             holder: holder("worker/1"),
             hostname: "host".into(),
             stages: BTreeMap::from([(stage("build"), Version::new("1").unwrap())]),
-            kinds: BTreeMap::from([(stage("build"), kinds)]),
+            kinds,
             revision: 1,
             in_hand: Vec::new(),
         };
         bench.record("worker/1", Said::Beat(Box::new(beat)))
+    };
+    let beat = |kinds: &[&str]| {
+        let kinds = kinds.iter().map(|name| kind(name)).collect();
+        serves(BTreeMap::from([(stage("build"), kinds)]))
     };
     ledger.apply(vec![beat(&["washer"])]).await.unwrap();
     assert!(due(&ledger, bench.now()).await.is_empty());
@@ -117,6 +111,9 @@ async fn postgres_who_waits_for_its_kind_to_be_taken_is_released_by_who_takes_it
     assert_eq!(released[0].ticket.id(), nut.id());
     ledger.apply(vec![beat(&["bolt"])]).await.unwrap();
     assert_eq!(due(&ledger, bench.now()).await.len(), 2);
+    ledger.apply(vec![serves(BTreeMap::new())]).await.unwrap();
+    let all = due(&ledger, bench.now()).await.len();
+    assert_eq!(all, 3, "who names no kinds takes them all");
     bench.assert_balanced(&store).await;
 }
 

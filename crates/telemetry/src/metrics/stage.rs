@@ -4,9 +4,7 @@ use domain::event::{Event, Loss, SettledAs};
 use domain::names::StageName;
 use domain::outcome::OutcomeKind;
 use domain::wait::Reason;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry};
 use std::collections::BTreeMap;
 
 /// Bounds of the duration histograms, in seconds: from a no-op to an hour.
@@ -31,8 +29,9 @@ pub(super) struct Families {
 
 impl Families {
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| counters(registry, (name, help), labels);
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            super::counters(registry, (name, help), labels)
+        };
         let histograms = |name: &str, help: &str| histograms(registry, (name, help));
         Ok(Self {
             accepted: counters(
@@ -116,16 +115,6 @@ impl Families {
             queue_wait: self.queue_wait.with_label_values(&[stage]),
         }
     }
-}
-
-fn counters(
-    registry: &Registry,
-    (name, help): (&str, &str),
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    let family = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
 }
 
 fn histograms(

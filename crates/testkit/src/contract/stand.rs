@@ -8,12 +8,12 @@ use domain::delivery::{
     Decision, Delivery, Incoming, Received, Settlement, Start, Started, Suspected,
 };
 use domain::flow::{Flows, Stage};
-use domain::names::{FlowName, Holder, Key, Kind, StageName, Version};
+use domain::names::{FlowName, Holder, Key, StageName, Version};
 use domain::oops::Scene;
 use domain::outcome::{Failure, Outcome, Pending};
 use domain::ports::{Action, Answer, Clock, Consumer, Listing, Order, Settled, Sort};
 use domain::retry::Chance;
-use domain::ticket::{Lineage, Name, Payload, Ticket, TicketId};
+use domain::ticket::{Payload, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
 use std::collections::BTreeMap;
@@ -138,16 +138,8 @@ impl Stand {
     pub(super) fn ticket(&self, at: &str) -> Ticket {
         let id = self.clock.ticket_id();
         Ticket {
-            name: Name::first(id),
-            kind: Kind::unnamed(),
-            flow: None,
-            stage: stage(at),
-            key: None,
             payload: Payload::untyped("work"),
-            deadline: None,
-            created_at: self.now(),
-            lineage: Lineage::root(id),
-            trace: None,
+            ..Ticket::new(id, stage(at), self.now())
         }
     }
 

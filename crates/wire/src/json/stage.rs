@@ -54,7 +54,7 @@ pub struct StageJson {
     pub hold: Option<HoldJson>,
     /// Why it takes one ticket at a time only, if it fails as a whole.
     pub gate: Option<GateJson>,
-    /// The version of its handler, if that is part of this process.
+    /// The version of its handler, as it was last seen or announced.
     pub version: Option<String>,
     /// Who serves it: workers that announce the same version and kinds are one entry.
     pub served: Vec<ServedJson>,
