@@ -69,7 +69,8 @@ pub struct Emit {
 pub struct Pending {
     /// How long to wait for the end of it.
     pub until: Duration,
-    /// How long to wait for the first sign of life.
+    /// How long to wait for a call-back that says that it has started; then the whole time is
+    /// waited for its end. `None` when it need not say so.
     pub start_within: Option<Duration>,
 }
 

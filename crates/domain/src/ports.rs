@@ -165,6 +165,8 @@ pub enum Action {
     Cancel,
     /// Give it up; it ends as dropped with this reason.
     Drop(String),
+    /// What a pending wait of this generation waits for has started.
+    Start(Generation),
     /// An outside event has ended a pending wait of this generation with this outcome.
     Complete(Generation, Outcome),
 }

@@ -3,7 +3,7 @@
 use crate::delivery::Receipt;
 use crate::flow::{Flows, Next, Stage};
 use crate::oops::{OopsId, Scene, Span};
-use crate::outcome::{Done, Emit, Failure, Outcome, OutcomeKind, Usage};
+use crate::outcome::{Done, Emit, Failure, Outcome, OutcomeKind, Pending, Usage};
 use crate::retry::Chance;
 use crate::signature::SignatureId;
 use crate::ticket::{Attempt, Lineage, Name, Ticket, TicketId};
@@ -183,10 +183,8 @@ pub(crate) fn disposition(
             )
         }
         Outcome::Pending(pending) => {
-            let until = decision.now.plus(pending.until);
-            let length = show_duration(pending.until);
-            let because = format!("the handler waits for a call-back, for {length}");
-            wait(name, Condition::Pending { until }, because)
+            let (condition, because) = pending_for(*pending, decision.now);
+            wait(name, condition, because)
         }
         Outcome::Rejected(failure) => {
             let because = because("rejected by the handler", failure);
@@ -208,6 +206,37 @@ pub(crate) fn disposition(
             because.push_str(&company.in_words());
             let (name, condition) = after_death(name, company, decision);
             wait(name, condition, because)
+        }
+    }
+}
+
+fn pending_for(pending: Pending, now: Timestamp) -> (Condition, String) {
+    let Pending {
+        until,
+        start_within,
+    } = pending;
+    let end = now.plus(until);
+    let length = show_duration(until);
+    let because = format!("the handler waits for a call-back, for {length}");
+    // A start that may come as late as the end need not be told.
+    match start_within.filter(|start| *start < until) {
+        Some(start) => {
+            let condition = Condition::Pending {
+                until: now.plus(start),
+                once_started: Some(end),
+            };
+            let start = show_duration(start);
+            (
+                condition,
+                format!("{because}, and for its start, for {start}"),
+            )
+        }
+        None => {
+            let condition = Condition::Pending {
+                until: end,
+                once_started: None,
+            };
+            (condition, because)
         }
     }
 }

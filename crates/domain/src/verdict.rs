@@ -80,7 +80,13 @@ pub fn judge(case: &Case, scene: &Scene, decision: &Decision) -> Option<Judgemen
             holder,
             started_at: None,
         } => Some(never_ran(case, holder, decision.now)),
-        Condition::Pending { until } => Some(overdue(case, *until, scene, decision)),
+        Condition::Pending {
+            until,
+            once_started,
+        } => {
+            let failure = overdue(case, *until, once_started.is_none());
+            Some(never_came(case, failure, scene, decision))
+        }
         Condition::Backoff { .. }
         | Condition::NotNow { .. }
         | Condition::Parked
@@ -150,15 +156,26 @@ fn never_ran(case: &Case, holder: &Holder, now: Timestamp) -> Judgement {
     }
 }
 
-fn overdue(case: &Case, until: Timestamp, scene: &Scene, decision: &Decision) -> Judgement {
-    let ticket = &case.ticket;
+/// What did not come in time: the end, or before it a word that it has started.
+fn overdue(case: &Case, until: Timestamp, is_end: bool) -> Failure {
+    let (error_type, what) = match is_end {
+        true => ("PendingOverdue", "no call-back came"),
+        false => (
+            "StartOverdue",
+            "no call-back came that says that it has started,",
+        ),
+    };
     let message = format!(
-        "no call-back came for ticket {} at stage {} within {}",
-        ticket.id(),
-        ticket.stage,
+        "{what} for ticket {} at stage {} within {}",
+        case.ticket.id(),
+        case.ticket.stage,
         show_duration(until.since(case.wait.since)),
     );
-    let failure = Failure::new("PendingOverdue", message);
+    Failure::new(error_type, message)
+}
+
+fn never_came(case: &Case, failure: Failure, scene: &Scene, decision: &Decision) -> Judgement {
+    let ticket = &case.ticket;
     // The attempt has long ended, but it is of its version that this is told.
     let version = case.version.as_ref().unwrap_or(&scene.version);
     let scene = &Scene {

@@ -120,8 +120,11 @@ pub enum Condition {
     },
     /// A call-back, or the deadline for it.
     Pending {
-        /// By when it must have ended.
+        /// By when it must have ended; or have started, if that is waited for first.
         until: Timestamp,
+        /// By when it must have ended once it has said that it has started; `None` when it has, or
+        /// need not say so.
+        once_started: Option<Timestamp>,
     },
     /// The decision of a person or rule.
     Parked,
@@ -177,7 +180,7 @@ impl Condition {
         match self {
             Self::Backoff { until }
             | Self::NotNow { until }
-            | Self::Pending { until }
+            | Self::Pending { until, .. }
             | Self::Trial { until } => Some(*until),
             Self::Parked
             | Self::Held { .. }
@@ -193,6 +196,12 @@ impl Condition {
         match self {
             Self::Backoff { .. } => "the back-off after a failed attempt to end".into(),
             Self::NotNow { .. } => "the time the handler asked for".into(),
+            Self::Pending {
+                once_started: Some(end),
+                ..
+            } => format!(
+                "a call-back from outside that says that it has started, which gives it until {end}"
+            ),
             Self::Pending { .. } => "a call-back from outside".into(),
             Self::Parked => "the decision of a person: retry, cancel or drop".into(),
             Self::Held {
@@ -275,6 +284,28 @@ pub struct Wait {
     pub because: String,
     /// The report about the attempt that brought it here, if one went wrong.
     pub oops: Option<OopsId>,
+}
+
+impl Wait {
+    /// The wait once what is waited for has said that it has started; `None` when it need not say
+    /// so, or has.
+    pub fn once_started(&self) -> Option<Self> {
+        let Condition::Pending {
+            once_started: Some(until),
+            ..
+        } = self.condition
+        else {
+            return None;
+        };
+        let condition = Condition::Pending {
+            until,
+            once_started: None,
+        };
+        Some(Self {
+            condition,
+            ..self.clone()
+        })
+    }
 }
 
 #[cfg(test)]

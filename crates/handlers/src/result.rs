@@ -7,6 +7,7 @@ use domain::time::parse_duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// The most tickets that one result may send.
 const EMITS_MAX: usize = 1_000;
@@ -15,7 +16,7 @@ const EITHER: &str = r#"an object like {"outcome":"done"} or {"outcome":"pending
 const DONE: &str =
     r#"an object like {"outcome":"done","payload":…,"next":"stage","emit":[{"stage":…}]}"#;
 const EMIT: &str = r#"an object like {"stage":"stage","payload":…,"key":"key"}"#;
-const PENDING: &str = r#"an object like {"outcome":"pending","until":"2h"}"#;
+const PENDING: &str = r#"an object like {"outcome":"pending","until":"2h","start_within":"10m"}"#;
 
 const ARRAY: &str = "an array";
 const OBJECT: &str = "an object";
@@ -63,7 +64,8 @@ struct PendingForm<'a> {
     _outcome: IgnoredAny,
     #[serde(borrow)]
     until: &'a RawValue,
-    start_within: Option<IgnoredAny>,
+    #[serde(borrow)]
+    start_within: Option<&'a RawValue>,
 }
 
 /// Reads a result file; `stdout` is the payload of a result that does not name one.
@@ -182,20 +184,31 @@ fn payload(raw: &RawValue) -> Result<Payload, String> {
 
 fn pending(text: &str) -> Result<Outcome, String> {
     let form: PendingForm<'_> = object(text, PENDING)?;
-    if form.start_within.is_some() {
-        return Err("start_within: not available in this version; use until".into());
+    let until = length("until", form.until)?;
+    let start_within = form.start_within;
+    let start_within = start_within.map(|raw| length("start_within", raw));
+    let start_within = start_within.transpose()?;
+    if start_within.is_some_and(|start| start >= until) {
+        return Err(format!(
+            "start_within: expected less than until, {}, found {}",
+            form.until.get(),
+            form.start_within.map_or("", RawValue::get),
+        ));
     }
-    let until = string("until", form.until)?;
     Ok(Outcome::Pending(Pending {
-        until: parse_duration(&until).map_err(|error| format!("until: {error}"))?,
-        start_within: None,
+        until,
+        start_within,
     }))
+}
+
+fn length(field: &str, raw: &RawValue) -> Result<Duration, String> {
+    let text = string(field, raw)?;
+    parse_duration(&text).map_err(|error| format!("{field}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// What is said of each of them; in the words of its author, not of this program.
     fn check(cases: &[(&[u8], &str)]) {
@@ -242,8 +255,12 @@ mod tests {
                 "until: expected a length of time",
             ),
             (
-                br#"{"outcome":"pending","until":"2h","start_within":"10m"}"#,
-                "start_within: not available in this version; use until",
+                br#"{"outcome":"pending","until":"2h","start_within":"2h"}"#,
+                r#"start_within: expected less than until, "2h", found "2h""#,
+            ),
+            (
+                br#"{"outcome":"pending","until":"2h","start_within":"soon"}"#,
+                "start_within: expected a length of time",
             ),
         ]);
     }
@@ -313,11 +330,23 @@ mod tests {
 
     #[test]
     fn a_pending_result_waits() {
-        let content = br#"{"outcome":"pending","until":"2h"}"#;
-        let expected = Pending {
-            until: Duration::from_secs(7_200),
-            start_within: None,
-        };
-        assert_eq!(parse(content, None), Ok(Outcome::Pending(expected)));
+        let start = Duration::from_secs(600);
+        for (content, start_within) in [
+            (&br#"{"outcome":"pending","until":"2h"}"#[..], None),
+            (
+                br#"{"outcome":"pending","until":"2h","start_within":null}"#,
+                None,
+            ),
+            (
+                br#"{"outcome":"pending","until":"2h","start_within":"10m"}"#,
+                Some(start),
+            ),
+        ] {
+            let expected = Pending {
+                until: Duration::from_secs(7_200),
+                start_within,
+            };
+            assert_eq!(parse(content, None), Ok(Outcome::Pending(expected)));
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::permits::{self, Refusal};
 use crate::repair;
 use crate::rows::{self, ENTRIES, Shared};
 use crate::settling;
-use crate::spot::{Found, Note, Spot};
+use crate::spot::{self, Found, Note, Spot};
 use crate::waiting::{self, Waiter};
 use domain::books::{Entry, Place};
 use domain::breaker::{Attempt, End};
@@ -64,6 +64,7 @@ pub(crate) fn carry_out(
         Action::Retry => subject.retry(books, db)?,
         Action::Cancel => subject.end(books, db, ("cancelled", "cancelled"))?,
         Action::Drop(reason) => subject.end(books, db, ("dropped", reason))?,
+        Action::Start(generation) => subject.start(db, *generation)?,
         Action::Complete(generation, outcome) => {
             subject.complete(books, db, (*generation, outcome))?
         }
@@ -193,13 +194,27 @@ impl Subject<'_> {
         Ok(())
     }
 
+    /// Who says it again, or need not say it, has changed nothing.
+    fn start(&self, db: &Connection, generation: Generation) -> Outcomes {
+        let wait = match permits::call_back(&self.entry, generation) {
+            Ok(wait) => wait.once_started(),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(until) = wait.and_then(|wait| wait.condition.until()) {
+            spot::started(db, self.seq, until)?;
+            let by = format!("by {}", self.ordered.order.by);
+            self.note(db, "started", &by)?;
+        }
+        Ok(Ok(()))
+    }
+
     fn complete(
         &self,
         books: &mut Books,
         db: &Connection,
         (generation, outcome): (Generation, &Outcome),
     ) -> Outcomes {
-        if let Err(refusal) = permits::complete(&self.entry, generation) {
+        if let Err(refusal) = permits::call_back(&self.entry, generation) {
             return Ok(Err(refusal));
         }
         let ticket = &self.entry.ticket;

@@ -75,8 +75,8 @@ pub(crate) fn end(place: &Place) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a call-back of this generation may end the ticket's wait.
-pub(crate) fn complete(entry: &Entry, generation: Generation) -> Result<&Wait, Refusal> {
+/// Whether a call-back of this generation is about the ticket's wait.
+pub(crate) fn call_back(entry: &Entry, generation: Generation) -> Result<&Wait, Refusal> {
     const LATE: &str = "the call-back came too late or twice; nothing is needed";
     let in_force = entry.ticket.name.generation;
     let wait = match &entry.place {
@@ -110,7 +110,7 @@ pub(crate) fn report(
     if !outcome.kind().went_wrong() {
         return None;
     }
-    let wait = complete(entry, generation).ok()?;
+    let wait = call_back(entry, generation).ok()?;
     let unknown = || Version::new("unknown").ok();
     let scene = Scene {
         holder: holder.clone(),

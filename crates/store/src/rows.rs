@@ -141,7 +141,10 @@ fn condition(row: &Row) -> Result<Condition, Fault> {
         Reason::Backoff => Condition::Backoff { until: until()? },
         Reason::NotNow => Condition::NotNow { until: until()? },
         Reason::Trial => Condition::Trial { until: until()? },
-        Reason::Pending => Condition::Pending { until: until()? },
+        Reason::Pending => Condition::Pending {
+            until: until()?,
+            once_started: time(row, PLACE_AT + 6)?,
+        },
         Reason::Parked => Condition::Parked,
         Reason::Held if time(row, PLACE_AT + 6)?.is_some() => Condition::Repair {
             signature: parsed(detail.unwrap_or_default(), str::parse)?,

@@ -152,13 +152,20 @@ fn detail(condition: &Condition) -> (Option<Cow<'_, str>>, Option<i64>) {
             started_at.map(Timestamp::as_micros),
         ),
         Condition::Unique { other } => (Some(other.to_string().into()), None),
+        Condition::Pending { once_started, .. } => (None, once_started.map(Timestamp::as_micros)),
         Condition::Backoff { .. }
         | Condition::NotNow { .. }
-        | Condition::Pending { .. }
         | Condition::Parked
         | Condition::Unclaimed
         | Condition::Trial { .. } => (None, None),
     }
+}
+
+/// What a pending ticket waits for has started, and has to end by then.
+pub(crate) fn started(db: &Connection, seq: i64, until: Timestamp) -> Result<(), Fault> {
+    db.prepare_cached("UPDATE places SET until = ?2, mark = NULL WHERE seq = ?1")?
+        .execute(params![seq, until.as_micros()])?;
+    Ok(())
 }
 
 /// The bytes of a report's id, which sort like the ids.

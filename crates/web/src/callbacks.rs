@@ -1,4 +1,4 @@
-//! How an outside event ends a pending wait.
+//! What an outside event tells a pending wait: that it has started, or how it has ended.
 
 use crate::body::{self, Patience};
 use crate::orders;
@@ -12,13 +12,14 @@ use domain::books::{Fact, Line, Place};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::Action;
 use domain::ticket::{Generation, Name, TicketId};
-use wire::json::CallbackJson;
+use wire::json::{CallbackJson, Called};
 
 pub(crate) const ROUTES: &[Route] = &[Route {
     verb: Verb::Post,
     path: "/api/v1/callbacks/{ticket}/{generation}",
-    does: "Ends a ticket's wait for an outside event. A call-back of an older generation changes \
-        nothing and is refused; one that comes before the attempt has ended is asked to come again.",
+    does: "Ends a ticket's wait for an outside event, or says with the outcome `started` that the \
+        event has begun, if that is waited for. A call-back of an older generation changes nothing \
+        and is refused; one that comes before the attempt has ended is asked to come again.",
     query: &[],
     takes: &[(JSON, "Callback")],
     gives: (200, JSON, "Ticket"),
@@ -42,14 +43,12 @@ async fn complete(
         pause_max: site.config.limits.body_pause,
     };
     let text = body::whole(&request, body, patience).await?;
-    let outcome = outcome(&text, site.config.payload_bytes_max)?;
+    let action = match said(&text, site.config.payload_bytes_max)? {
+        Called::Started => Action::Start(generation),
+        Called::Ended(outcome) => Action::Complete(generation, outcome),
+    };
     must_not_be_early(&site, ticket, generation).await?;
-    orders::answer(
-        &site,
-        &request,
-        (ticket, Action::Complete(generation, outcome)),
-    )
-    .await
+    orders::answer(&site, &request, (ticket, action)).await
 }
 
 /// Whoever was told of the call-back's address by a handler may be quicker than the end of its
@@ -94,18 +93,18 @@ fn has_waited(line: &Line, now: &Name) -> bool {
     outcome == Some(OutcomeKind::Pending) && line.name.generation == now.generation && before
 }
 
-fn outcome(text: &[u8], limit: usize) -> Result<Outcome, Problem> {
+fn said(text: &[u8], limit: usize) -> Result<Called, Problem> {
     let callback = CallbackJson::parse(text).map_err(Problem::bad_request)?;
-    let outcome = callback.outcome().map_err(Problem::bad_request)?;
-    let size = match &outcome {
-        Outcome::Done(done) => done
+    let called = callback.says().map_err(Problem::bad_request)?;
+    let size = match &called {
+        Called::Ended(Outcome::Done(done)) => done
             .payload
             .as_ref()
             .map_or(0, |payload| payload.bytes.len()),
         _ => 0,
     };
     if size <= limit {
-        return Ok(outcome);
+        return Ok(called);
     }
     let detail = format!("payload: expected at most {limit} bytes, got {size}");
     let problem = Problem::new(Kind::PayloadTooLarge, detail);

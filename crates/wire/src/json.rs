@@ -26,7 +26,7 @@ pub use breaker::{BreakerJson, CanaryJson, ProbeJson};
 pub use explain::ExplainJson;
 pub use line::LineJson;
 pub use oops::OopsJson;
-pub use order::{BadOrder, CallbackJson, DropJson};
+pub use order::{BadOrder, CallbackJson, Called, DropJson};
 pub use payload::{Extent, PAYLOAD_BYTES_LISTED_MAX, is_json, shown as payload_shown};
 pub use plan::{CountsJson, DeedJson, GroupJson, PlanJson, ReleasingJson, SelectionJson};
 pub use plan_order::{DropPlanJson, MakePlanJson, ReleaseJson};

@@ -115,7 +115,10 @@ fn condition() -> impl Strategy<Value = Condition> {
         at().prop_map(|until| Condition::Backoff { until }),
         at().prop_map(|until| Condition::NotNow { until }),
         at().prop_map(|until| Condition::Trial { until }),
-        at().prop_map(|until| Condition::Pending { until }),
+        (at(), option::of(at())).prop_map(|(until, once_started)| Condition::Pending {
+            until,
+            once_started
+        }),
         Just(Condition::Parked),
         option::of(words()).prop_map(|version| Condition::Held { version }),
         signature_id().prop_map(|signature| Condition::Repair { signature }),

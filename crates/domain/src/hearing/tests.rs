@@ -107,7 +107,11 @@ fn died(name: Name, to: Name) -> Said {
 
 fn pending(name: Name) -> Said {
     let until = Timestamp::EPOCH;
-    let arrived = arrived(name, name, Condition::Pending { until });
+    let condition = Condition::Pending {
+        until,
+        once_started: None,
+    };
+    let arrived = arrived(name, name, condition);
     ended(name, Fate::Waits(Box::new(arrived)))
 }
 

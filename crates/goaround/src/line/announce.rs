@@ -72,6 +72,7 @@ const fn word(action: &Action) -> &'static str {
         Action::Retry => "retry",
         Action::Cancel => "cancel",
         Action::Drop(_) => "drop",
+        Action::Start(_) => "start",
         Action::Complete(..) => "complete",
     }
 }

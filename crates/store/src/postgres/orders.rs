@@ -24,7 +24,7 @@ use domain::plan::TicketEnd;
 use domain::ports::{Action, Answer, Order, StoreError};
 use domain::retry::Chance;
 use domain::signature::SignatureId;
-use domain::ticket::{Ticket, TicketId};
+use domain::ticket::{Generation, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason, Wait};
 use std::collections::{BTreeSet, HashMap};
@@ -189,6 +189,7 @@ impl Desk<'_> {
             Action::Retry => self.retry(&entry, order),
             Action::Cancel => self.end(&entry, order, ("cancelled", "cancelled")),
             Action::Drop(reason) => self.end(&entry, order, ("dropped", reason)),
+            Action::Start(generation) => self.start(&entry, order, *generation),
             Action::Complete(generation, outcome) => {
                 let call_back = (*generation, outcome);
                 self.complete(&entry, ordered, call_back).await?
@@ -254,6 +255,23 @@ impl Desk<'_> {
             );
             placed.barrier = barrier;
         }
+        Ok(())
+    }
+
+    /// Who says it again, or need not say it, has changed nothing.
+    fn start(
+        &mut self,
+        entry: &Entry,
+        order: &Order,
+        generation: Generation,
+    ) -> Result<(), Refusal> {
+        let Some(wait) = permits::call_back(entry, generation)?.once_started() else {
+            return Ok(());
+        };
+        if let Some(placed) = self.working.get_mut(order.ticket) {
+            placed.wait = Some(wait);
+        }
+        self.note(entry, order, ("started", &format!("by {}", order.by)), None);
         Ok(())
     }
 

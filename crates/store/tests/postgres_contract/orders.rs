@@ -2,13 +2,14 @@
 
 use crate::bench::{Bench, Leader};
 use crate::support::{bench, bench_on, stage};
-use domain::books::State;
+use domain::books::{Fact, Place, State};
 use domain::control::Change;
 use domain::names::FlowName;
 use domain::outcome::{Done, Emit, Outcome};
 use domain::ports::{Action, Answer, Catalog, Clock, Desk, Sent};
 use domain::record::{Arrived, Fate, Parted, Said};
 use domain::ticket::{Generation, Payload, Ticket, TicketId};
+use domain::time::Timestamp;
 use domain::wait::{Condition, Reason};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -28,6 +29,11 @@ async fn state(bench: &Bench, id: TicketId) -> State {
 
 /// A ticket of the flow, pending at its second stage with the payload that it began with.
 async fn pending(bench: &Arc<Bench>) -> Ticket {
+    pending_with_start(bench, None).await
+}
+
+/// The same; once it has started it has to end by then.
+async fn pending_with_start(bench: &Arc<Bench>, once_started: Option<Timestamp>) -> Ticket {
     let ticket = Ticket {
         flow: Some(FlowName::new("ci").unwrap()),
         ..bench.ticket("build")
@@ -48,7 +54,10 @@ async fn pending(bench: &Arc<Bench>) -> Ticket {
     let waits = Fate::Waits(Box::new(Arrived {
         ticket: next.clone(),
         name: next.name,
-        wait: bench.wait(Condition::Pending { until }),
+        wait: bench.wait(Condition::Pending {
+            until,
+            once_started,
+        }),
     }));
     let handed_on = part(&ticket, Fate::Forwarded(stage("test")));
     bench
@@ -182,6 +191,38 @@ async fn postgres_gives_each_of_two_controllers_its_own_answer() {
         assert!(is_done(a) != is_done(b), "{a:?} {b:?}");
     }
     assert_eq!(stores[1].balance().await.unwrap().dropped, 30);
+    bench.audit();
+}
+
+#[tokio::test]
+async fn postgres_gives_what_has_started_its_whole_time() {
+    let Some(bench) = bench() else { return };
+    let end = bench.clock.now().plus(Duration::from_secs(3_600));
+    let ticket = pending_with_start(&bench, Some(end)).await;
+    let Leader { store, .. } = bench.leader().await;
+    let before = store.ticket(ticket.id()).await.unwrap().unwrap();
+    let start = |generation| bench.order(ticket.id(), Action::Start(generation));
+    let stale = start(Generation::FIRST.next());
+    let orders = vec![stale, start(Generation::FIRST), start(Generation::FIRST)];
+    let answers = bench.carry_out(orders).await;
+    assert!(matches!(answers[0], Answer::Refused { .. }), "{answers:?}");
+    assert!(is_done(&answers[1]) && is_done(&answers[2]), "{answers:?}");
+    let after = store.ticket(ticket.id()).await.unwrap().unwrap();
+    let Place::Waiting(wait) = &after.place else {
+        panic!("expected it to wait on, it is {:?}", after.place);
+    };
+    let condition = Condition::Pending {
+        until: end,
+        once_started: None,
+    };
+    assert_eq!(
+        (&wait.condition, wait.since),
+        (&condition, before.place.since())
+    );
+    let history = store.history(ticket.id()).await.unwrap().into_iter();
+    let starts =
+        history.filter(|line| matches!(&line.fact, Fact::Noted { what, .. } if what == "started"));
+    assert_eq!(starts.count(), 1, "told twice is told once");
     bench.audit();
 }
 

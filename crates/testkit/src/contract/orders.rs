@@ -2,11 +2,11 @@
 
 use super::Stand;
 use super::stand::{failed, pending_for, rejected};
-use domain::books::Place;
-use domain::outcome::{Done, Outcome};
+use domain::books::{Fact, Place};
+use domain::outcome::{Done, Outcome, Pending};
 use domain::ports::{Action, Answer};
 use domain::ticket::{Attempt, Generation, Hop, Payload, TicketId};
-use domain::wait::Reason;
+use domain::wait::{Condition, Reason};
 use std::time::Duration;
 
 super::suite!(orders_contract orders ($)
@@ -20,6 +20,9 @@ super::suite!(orders_contract orders ($)
     drop_keeps_the_reason_and_the_name,
     nothing_is_done_to_what_has_ended,
     a_call_back_ends_a_pending_wait,
+    a_start_that_is_told_gives_the_end_its_time,
+    a_start_that_is_not_told_is_reported,
+    a_start_that_nobody_waits_for_changes_nothing,
     a_call_back_that_failed_is_reported_and_tried_again,
     a_call_back_of_an_older_generation_is_refused,
     a_call_back_to_what_is_not_pending_is_refused,
@@ -165,6 +168,69 @@ pub async fn a_call_back_ends_a_pending_wait(stand: Stand) {
     let delivery = stand.fresh(&mut *consumer).await;
     assert_eq!(delivery.ticket().name.hop, Hop(1));
     assert_eq!(&*delivery.ticket().payload.bytes, b"answer");
+}
+
+/// A pending wait of a minute, whose start is waited for ten seconds.
+async fn pending_with_start(stand: &Stand) -> TicketId {
+    let pending = Outcome::Pending(Pending {
+        until: Duration::from_secs(60),
+        start_within: Some(Duration::from_secs(10)),
+    });
+    let id = stand.attempted(stand.ci(), pending).await;
+    stand.waits_as(id, Reason::Pending).await;
+    id
+}
+
+/// Once it has started, the whole time is its own.
+pub async fn a_start_that_is_told_gives_the_end_its_time(stand: Stand) {
+    let id = pending_with_start(&stand).await;
+    let since = stand.wait_of(id).await.since;
+    let late = Action::Start(Generation::FIRST.next());
+    stand.refused(id, late).await;
+    for _ in 0..2 {
+        // Told twice is told once.
+        stand.done(id, Action::Start(Generation::FIRST)).await;
+    }
+    let wait = stand.wait_of(id).await;
+    let expected = Condition::Pending {
+        until: since.plus(Duration::from_secs(60)),
+        once_started: None,
+    };
+    assert_eq!((wait.condition, wait.since), (expected, since));
+    let history = stand.world().catalog().history(id).await;
+    let history = history.expect("it can be read").into_iter();
+    let starts =
+        history.filter(|line| matches!(&line.fact, Fact::Noted { what, .. } if what == "started"));
+    assert_eq!(starts.count(), 1);
+    stand.skip(Duration::from_secs(59));
+    assert_eq!(stand.suspects(10).await, []);
+    stand
+        .done(id, Action::Complete(Generation::FIRST, Outcome::done()))
+        .await;
+    let mut consumer = stand.consume("test", 1).await;
+    let delivery = stand.fresh(&mut *consumer).await;
+    assert_eq!(delivery.ticket().name.hop, Hop(1));
+}
+
+/// What never starts is not waited for to its end.
+pub async fn a_start_that_is_not_told_is_reported(stand: Stand) {
+    let id = pending_with_start(&stand).await;
+    stand.skip(Duration::from_secs(9));
+    assert_eq!(stand.suspects(10).await, []);
+    stand.skip(Duration::from_secs(1));
+    stand.pass_judgement(&stand.case().await).await;
+    stand.waits_as(id, Reason::Backoff).await;
+    let overdue = stand.listing("type:StartOverdue");
+    let page = stand.world().oopses().list(overdue).await;
+    assert_eq!(page.expect("they can be read").rows.len(), 1);
+}
+
+/// Whoever tells it anyway has not done any harm.
+pub async fn a_start_that_nobody_waits_for_changes_nothing(stand: Stand) {
+    let id = pending(&stand).await;
+    let before = stand.place(id).await;
+    stand.done(id, Action::Start(Generation::FIRST)).await;
+    assert_eq!(stand.place(id).await, before);
 }
 
 /// A failure is reported, whoever tells of it.

@@ -31,6 +31,9 @@ impl Desk for Memory {
                 Action::Complete(generation, outcome) => {
                     self.complete(&order, *generation, outcome.clone()).await?
                 }
+                Action::Start(generation) => {
+                    self.write(|state, now| state.start(&order, *generation, now))?
+                }
                 Action::Retry => self.write(|state, now| state.retry(&order, now))?,
                 Action::Cancel => {
                     self.write(|state, now| state.give_up(&order, "cancelled".into(), now))?

@@ -73,7 +73,24 @@ impl State {
         }
     }
 
-    /// The ticket and its wait, if a call-back of this generation may end it.
+    pub(super) fn start(
+        &mut self,
+        order: &Order,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Answer {
+        let wait = match self.pending(order.ticket, generation) {
+            Ok((_, wait)) => wait.once_started(),
+            Err(answer) => return answer,
+        };
+        if let (Some(wait), Some(row)) = (wait, self.rows.get_mut(&order.ticket)) {
+            row.entry.place = Place::Waiting(wait);
+            self.note(order.ticket, now, "started", &format!("by {}", order.by));
+        }
+        self.done(order.ticket)
+    }
+
+    /// The ticket and its wait, if a call-back of this generation is about it.
     fn pending(&self, id: TicketId, generation: Generation) -> Result<(Entry, Wait), Answer> {
         let row = self.rows.get(&id).ok_or(Answer::NotFound)?;
         let Place::Waiting(wait) = &row.entry.place else {

@@ -98,7 +98,7 @@ impl Row {
 fn is_case(condition: &Condition, now: Timestamp) -> bool {
     match condition {
         Condition::Suspect { .. } => true,
-        Condition::Pending { until } => *until <= now,
+        Condition::Pending { until, .. } => *until <= now,
         _ => false,
     }
 }
@@ -156,7 +156,7 @@ impl State {
         });
         waits
             .filter_map(|condition| match condition {
-                Condition::Pending { until } => (*until > now).then_some(*until),
+                Condition::Pending { until, .. } => (*until > now).then_some(*until),
                 other => release_at(other),
             })
             .min()

@@ -232,6 +232,7 @@ impl<'a> Driver<'a> {
             Action::Retry => "retry",
             Action::Cancel => "cancel",
             Action::Drop(_) => "drop",
+            Action::Start(_) => "start",
             Action::Complete(..) => "complete",
         };
         let id = self.tickets[ticket].id();

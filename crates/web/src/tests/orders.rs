@@ -49,7 +49,7 @@ async fn an_order_that_cannot_be_read_is_not_given() {
             &callback,
             r#"{"outcome":"fine"}"#,
             400,
-            "outcome: expected done, failed or rejected",
+            "outcome: expected started, done, failed or rejected",
         ),
         (&callback, &large, 413, "at most 64 bytes, got 65"),
         (
@@ -96,6 +96,10 @@ async fn orders_reach_the_desk_with_the_name_of_who_gave_them() {
             format!("/api/v1/callbacks/{}/3", id(1)),
             r#"{"outcome":"failed","type":"T","message":"m"}"#,
         ),
+        (
+            format!("/api/v1/callbacks/{}/3", id(1)),
+            r#"{"outcome":"started"}"#,
+        ),
     ] {
         let answered = web.ask(Method::POST, &path, &by, body).await;
         assert_eq!(
@@ -116,7 +120,8 @@ async fn orders_reach_the_desk_with_the_name_of_who_gave_them() {
             Action::Retry,
             Action::Cancel,
             Action::Drop("typo".into()),
-            Action::Complete(Generation(3), failed)
+            Action::Complete(Generation(3), failed),
+            Action::Start(Generation(3)),
         ]
     );
     assert!(

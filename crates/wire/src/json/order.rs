@@ -55,7 +55,17 @@ impl DropJson {
     }
 }
 
-/// How an outside event has ended a pending wait: `done`, `failed` or `rejected`.
+/// What a call-back says of what a pending wait waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Called {
+    /// It has started.
+    Started,
+    /// It has ended, so.
+    Ended(Outcome),
+}
+
+/// A word from outside about a pending wait: `started`, or how it has ended: `done`, `failed` or
+/// `rejected`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallbackJson<'a> {
@@ -87,22 +97,34 @@ impl<'a> CallbackJson<'a> {
         read.map_err(|error| BadOrder(complaint(&error)))
     }
 
-    /// What the wait has come to.
+    /// What it says.
     ///
     /// # Errors
-    /// [`BadOrder`] when the outcome is none of the three, or has fields that belong to another.
-    pub fn outcome(&self) -> Result<Outcome, BadOrder> {
-        match &*self.outcome {
+    /// [`BadOrder`] when the outcome is none of the four, or has fields that belong to another.
+    pub fn says(&self) -> Result<Called, BadOrder> {
+        let outcome = match &*self.outcome {
+            "started" => return self.started(),
             "done" => self.done(),
             "failed" => self.failure().map(Outcome::Failed),
             "rejected" => self.failure().map(Outcome::Rejected),
             other => {
                 let got: String = other.chars().take(80).collect();
                 Err(BadOrder(format!(
-                    "outcome: expected done, failed or rejected, got {got:?}"
+                    "outcome: expected started, done, failed or rejected, got {got:?}"
                 )))
             }
+        };
+        outcome.map(Called::Ended)
+    }
+
+    fn started(&self) -> Result<Called, BadOrder> {
+        let carries = !self.carried().is_nothing() || self.next.is_some();
+        if carries || self.error_type.is_some() || self.message.is_some() {
+            return Err(BadOrder(
+                "payload, next, type, message: expected none with outcome started".into(),
+            ));
         }
+        Ok(Called::Started)
     }
 
     fn carried(&self) -> Carried<'_> {
@@ -157,9 +179,16 @@ mod tests {
     use super::*;
     use domain::ticket::Payload;
 
-    fn outcome(json: &str) -> Result<Outcome, String> {
+    fn says(json: &str) -> Result<Called, String> {
         let callback = CallbackJson::parse(json.as_bytes()).map_err(|e| e.to_string())?;
-        callback.outcome().map_err(|e| e.to_string())
+        callback.says().map_err(|e| e.to_string())
+    }
+
+    fn outcome(json: &str) -> Result<Outcome, String> {
+        match says(json)? {
+            Called::Ended(outcome) => Ok(outcome),
+            Called::Started => Err("it has not ended".into()),
+        }
     }
 
     #[test]
@@ -168,7 +197,7 @@ mod tests {
             (r#"{}"#, "column 2: missing field `outcome`"),
             (
                 r#"{"outcome":"ok"}"#,
-                r#"outcome: expected done, failed or rejected, got "ok""#,
+                r#"outcome: expected started, done, failed or rejected, got "ok""#,
             ),
             (
                 r#"{"outcome":"failed"}"#,
@@ -182,9 +211,18 @@ mod tests {
                 r#"{"outcome":"done","message":"m"}"#,
                 "type, message: expected none with outcome done",
             ),
+            (
+                r#"{"outcome":"started","payload":1}"#,
+                "payload, next, type, message: expected none with outcome started",
+            ),
         ] {
             assert_eq!(outcome(json).unwrap_err(), said, "{json}");
         }
+    }
+
+    #[test]
+    fn a_call_back_may_say_that_it_has_started() {
+        assert_eq!(says(r#"{"outcome":"started"}"#), Ok(Called::Started));
     }
 
     #[test]

@@ -122,6 +122,16 @@ fn failed(n: u8) -> Said {
     said
 }
 
+/// It waits for a call-back that says that something has started.
+fn pending(n: u8) -> Said {
+    let mut waits = arrived(n);
+    waits.wait.condition = Condition::Pending {
+        until: AT,
+        once_started: Some(AT.plus(Duration::from_secs(60))),
+    };
+    Said::Arrived(Box::new(waits))
+}
+
 fn claimed() -> Said {
     Said::Started(Box::new(Started {
         name: name(9),
@@ -217,6 +227,7 @@ fn everything() -> Vec<Record> {
         died(),
         failed(9),
         picky_beat(),
+        pending(9),
     ])
 }
 

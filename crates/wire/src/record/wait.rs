@@ -12,7 +12,7 @@ pub(super) fn write<'a>(wait: &'a Wait, writer: &mut Writer<'a>) -> proto::Wait 
     let condition = match &wait.condition {
         Condition::Backoff { until } => Field::BackoffUntilUs(until.as_micros()),
         Condition::NotNow { until } => Field::NotNowUntilUs(until.as_micros()),
-        Condition::Pending { until } => Field::PendingUntilUs(until.as_micros()),
+        Condition::Pending { until, .. } => Field::PendingUntilUs(until.as_micros()),
         Condition::Parked => Field::Parked(proto::Nothing {}),
         Condition::Held { version } => Field::Held(proto::HeldBack {
             version: version.as_ref().map(ToString::to_string),
@@ -31,6 +31,14 @@ pub(super) fn write<'a>(wait: &'a Wait, writer: &mut Writer<'a>) -> proto::Wait 
         since_us: wait.since.as_micros(),
         because: wait.because.clone(),
         oops: wait.oops.map(Into::into),
+        once_started_until_us: once_started(&wait.condition).map(Timestamp::as_micros),
+    }
+}
+
+const fn once_started(condition: &Condition) -> Option<Timestamp> {
+    match condition {
+        Condition::Pending { once_started, .. } => *once_started,
+        _ => None,
     }
 }
 
@@ -39,19 +47,26 @@ pub(super) fn read(wait: proto::Wait, tables: &Tables) -> Result<Wait, Unreadabl
         Unreadable::new("condition: expected one that this version knows, got none of them")
     })?;
     Ok(Wait {
-        condition: condition(field, tables)?,
+        condition: condition(field, wait.once_started_until_us, tables)?,
         since: Timestamp::from_micros(wait.since_us),
         because: wait.because,
         oops: wait.oops.map(Into::into),
     })
 }
 
-fn condition(field: Field, tables: &Tables) -> Result<Condition, Unreadable> {
+fn condition(
+    field: Field,
+    once_started_until_us: Option<i64>,
+    tables: &Tables,
+) -> Result<Condition, Unreadable> {
     let at = Timestamp::from_micros;
     Ok(match field {
         Field::BackoffUntilUs(until) => Condition::Backoff { until: at(until) },
         Field::NotNowUntilUs(until) => Condition::NotNow { until: at(until) },
-        Field::PendingUntilUs(until) => Condition::Pending { until: at(until) },
+        Field::PendingUntilUs(until) => Condition::Pending {
+            until: at(until),
+            once_started: once_started_until_us.map(at),
+        },
         Field::Parked(proto::Nothing {}) => Condition::Parked,
         Field::Held(proto::HeldBack { version }) => Condition::Held {
             version: version

@@ -27,7 +27,7 @@ impl Desk<'_> {
         ordered: &Ordered,
         (generation, outcome): (Generation, &Outcome),
     ) -> Outcomes {
-        if let Err(refusal) = permits::complete(entry, generation) {
+        if let Err(refusal) = permits::call_back(entry, generation) {
             return Ok(Err(refusal));
         }
         let (order, oops) = (&ordered.order, ordered.oops);

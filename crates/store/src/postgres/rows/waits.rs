@@ -33,7 +33,10 @@ fn condition(row: &Row, at: usize, reason: Reason) -> Result<Condition, Fault> {
         Reason::Backoff => Condition::Backoff { until },
         Reason::NotNow => Condition::NotNow { until },
         Reason::Trial => Condition::Trial { until },
-        Reason::Pending => Condition::Pending { until },
+        Reason::Pending => Condition::Pending {
+            until,
+            once_started: time(row, at + 14)?,
+        },
         Reason::Parked => Condition::Parked,
         Reason::Held if row.try_get::<_, Option<i64>>(at + 14)? == Some(REPAIR) => {
             Condition::Repair {
@@ -67,9 +70,9 @@ pub(crate) fn detail(condition: &Condition) -> (Option<String>, Option<i64>) {
             started_at.map(Timestamp::as_micros),
         ),
         Condition::Unique { other } => (Some(other.to_string()), None),
+        Condition::Pending { once_started, .. } => (None, once_started.map(Timestamp::as_micros)),
         Condition::Backoff { .. }
         | Condition::NotNow { .. }
-        | Condition::Pending { .. }
         | Condition::Parked
         | Condition::Unclaimed
         | Condition::Trial { .. } => (None, None),
