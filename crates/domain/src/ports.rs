@@ -306,7 +306,16 @@ pub trait Catalog: Send + Sync {
     /// The desired state in force.
     async fn snapshot(&self) -> Result<Snapshot, StoreError>;
     /// What the store says about its own health, for `doctor`: finding and remedy.
-    async fn check(&self) -> Result<Vec<Finding>, StoreError>;
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At what can be told at once, however much there is.
+    Usual,
+    /// Also at what takes the longer the more there is.
+    Deep,
 }
 
 /// Something that was looked at, and what was seen.

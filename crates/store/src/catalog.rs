@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::books::{Balance, Entry, Fact, Line, StageCounts};
 use domain::control::Snapshot;
 use domain::names::StageName;
-use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
+use domain::ports::{Catalog, Depth, Finding, Listing, Page, StoreError};
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -66,8 +66,8 @@ impl Catalog for Embedded {
         Ok(self.shared.control.borrow().clone())
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        crate::health::check(&self.shared).await
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        crate::health::check(&self.shared, depth).await
     }
 }
 

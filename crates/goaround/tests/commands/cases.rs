@@ -240,6 +240,20 @@ fn stages_oopses_books_and_findings_are_shown_for_people() {
 }
 
 #[test]
+fn the_doctor_looks_deep_only_when_told_to() {
+    let fake = Fake::new(|_| (200, json!({ "healthy": true, "findings": [] })));
+    for line in [&["doctor"][..], &["doctor", "--deep"]] {
+        let ran = fake.run(line);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let lines: Vec<String> = fake.requests().into_iter().map(|it| it.line).collect();
+    assert_eq!(
+        lines,
+        ["GET /api/v1/doctor", "GET /api/v1/doctor?deep=true"]
+    );
+}
+
+#[test]
 fn books_that_do_not_balance_are_a_failure() {
     let fake = Fake::new(|_| {
         (

@@ -12,7 +12,7 @@ use domain::control::Snapshot;
 use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::OopsId;
 use domain::outcome::Usage;
-use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
+use domain::ports::{Catalog, Depth, Finding, Listing, Page, StoreError};
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Reason;
@@ -83,7 +83,8 @@ impl Catalog for Postgres {
             .await
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+    // Each of its questions is answered at once: the server reads its pages through by itself.
+    async fn check(&self, _: Depth) -> Result<Vec<Finding>, StoreError> {
         self.call(async {
             let client = self.client().await?;
             let found = schema::found(&client).await?;

@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, SmallDisk, failed, fresh};
 use domain::outcome::Outcome;
-use domain::ports::{Broker, Catalog, Desk, Reporter, StoreError};
+use domain::ports::{Broker, Catalog, Depth, Desk, Reporter, StoreError};
 use domain::ticket::{Payload, Ticket};
 use std::path::Path;
 
@@ -95,7 +95,7 @@ async fn a_full_disk_loses_nothing_and_ends_by_itself() {
     let now = bench.store.balance().await.unwrap();
     assert_eq!((now.accepted, now.done), (before.accepted + 1, 2));
     bench.assert_balanced().await;
-    let findings = bench.store.check().await.unwrap();
+    let findings = bench.store.check(Depth::Usual).await.unwrap();
     assert!(
         findings
             .iter()

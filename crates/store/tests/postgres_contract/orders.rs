@@ -6,7 +6,7 @@ use domain::books::State;
 use domain::control::Change;
 use domain::names::FlowName;
 use domain::outcome::{Done, Emit, Outcome};
-use domain::ports::{Action, Answer, Catalog, Clock, Desk, Sent};
+use domain::ports::{Action, Answer, Catalog, Clock, Depth, Desk, Sent};
 use domain::record::{Arrived, Fate, Parted, Said};
 use domain::ticket::{Generation, Payload, Ticket, TicketId};
 use domain::wait::{Condition, Reason};
@@ -253,7 +253,7 @@ async fn postgres_tells_the_doctor_of_a_server_that_forgets() {
     };
     let bench = bench_on(&server);
     let Leader { store, .. } = bench.leader().await;
-    let findings = store.check().await.unwrap();
+    let findings = store.check(Depth::Usual).await.unwrap();
     let sick: Vec<_> = findings.iter().filter(|finding| !finding.is_fine).collect();
     assert!(sick.is_empty(), "{sick:?}");
     server.sql("postgres", "ALTER SYSTEM SET full_page_writes = off");
@@ -261,7 +261,7 @@ async fn postgres_tells_the_doctor_of_a_server_that_forgets() {
     server.sql("postgres", "SELECT pg_reload_conf()");
     let mut sick = Vec::new();
     for _ in 0..50 {
-        let findings = store.check().await.unwrap();
+        let findings = store.check(Depth::Usual).await.unwrap();
         sick = findings
             .into_iter()
             .filter(|finding| !finding.is_fine)

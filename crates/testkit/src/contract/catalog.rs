@@ -6,7 +6,7 @@ use domain::books::{Fact, Line, StageCounts};
 use domain::explain::explain;
 use domain::names::Kind;
 use domain::outcome::{Outcome, OutcomeKind};
-use domain::ports::{Action, Listing, Page, Sort};
+use domain::ports::{Action, Depth, Listing, Page, Sort};
 use domain::ticket::{Ticket, TicketId};
 use domain::wait::Reason;
 use std::time::Duration;
@@ -209,9 +209,11 @@ pub async fn stages_count_their_tickets_and_attempts(stand: Stand) {
 /// The doctor has something to say.
 pub async fn a_healthy_store_finds_itself_healthy(stand: Stand) {
     stand.submit(stand.ticket("build")).await;
-    let findings = stand.world().catalog().check().await;
-    for finding in findings.expect("it can be looked at") {
-        assert!(finding.is_fine, "{finding:?}");
+    for depth in [Depth::Usual, Depth::Deep] {
+        let findings = stand.world().catalog().check(depth).await;
+        for finding in findings.expect("it can be looked at") {
+            assert!(finding.is_fine, "{depth:?}: {finding:?}");
+        }
     }
 }
 

@@ -180,6 +180,8 @@ pub(super) struct State {
     pub(super) snapshot: Snapshot,
     pub(super) counts: Vec<StageCounts>,
     pub(super) findings: Vec<Finding>,
+    /// How closely the doctor was told to look.
+    pub(super) looks: Vec<Depth>,
     pub(super) orders: Vec<Order>,
     pub(super) refuse: Option<(String, String)>,
     /// What every call answers from now on.
@@ -319,8 +321,10 @@ impl Catalog for Fake {
         Ok(self.up()?.snapshot.clone())
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(self.up()?.findings.clone())
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        let mut state = self.up()?;
+        state.looks.push(depth);
+        Ok(state.findings.clone())
     }
 }
 

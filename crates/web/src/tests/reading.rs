@@ -4,7 +4,7 @@ use domain::books::{Entry, Place, Served, StageCounts};
 use domain::control::Hold;
 use domain::names::{Kind, Version};
 use domain::outcome::Failure;
-use domain::ports::{Finding, Inspection, StoreError};
+use domain::ports::{Depth, Finding, Inspection, StoreError};
 use domain::ticket::Payload;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,11 @@ async fn what_cannot_be_read_is_a_400_that_says_where() {
             "sort: expected newest or oldest, got \"up\"",
         ),
         ("/api/v1/tickets?filtre=x", "unknown field `filtre`"),
+        (
+            "/api/v1/doctor?deep=very",
+            "deep: expected true or false, got \"very\"",
+        ),
+        ("/api/v1/doctor?depth=true", "unknown field `depth`"),
     ] {
         check_problem(&Web::new().get(path).await, 400, "bad-request", says);
     }
@@ -349,6 +354,22 @@ async fn the_doctor_is_content_when_everything_is_fine() {
     };
     let web = Web::new().with(|state| state.findings = vec![fine]);
     assert_eq!(web.get("/api/v1/doctor").await.json()["healthy"], true);
+}
+
+#[tokio::test]
+async fn the_doctor_looks_deep_only_when_asked_to() {
+    for (path, expected) in [
+        ("/api/v1/doctor", Depth::Usual),
+        ("/api/v1/doctor?deep=false", Depth::Usual),
+        ("/api/v1/doctor?deep=true", Depth::Deep),
+    ] {
+        let web = Web::new();
+        assert_eq!(web.get(path).await.status, 200, "{path}");
+        assert_eq!(web.fake.state.lock().unwrap().looks, [expected], "{path}");
+    }
+    let document = Web::new().get("/openapi.json").await.json();
+    let parameters = &document["paths"]["/api/v1/doctor"]["get"]["parameters"];
+    assert_eq!(parameters[0]["name"], "deep");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, StageCounts};
 use domain::control::Snapshot;
 use domain::names::StageName;
-use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
+use domain::ports::{Catalog, Depth, Finding, Listing, Page, StoreError};
 use domain::ticket::TicketId;
 use store::Postgres;
 
@@ -51,9 +51,8 @@ impl Catalog for Checked {
         self.books.snapshot().await
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        let mut findings = self.books.check().await?;
-        let depth = amqp::doctor::Depth::Look;
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = self.books.check(depth).await?;
         findings.extend(amqp::doctor::doctor(&self.broker, &self.stages, depth).await);
         Ok(findings)
     }
