@@ -299,8 +299,9 @@ pub trait Catalog: Send + Sync {
     async fn tickets(&self, listing: Listing) -> Result<Page<Entry>, StoreError>;
     /// Everything that happened to a ticket, oldest first.
     async fn history(&self, id: TicketId) -> Result<Vec<Line>, StoreError>;
-    /// The sums over all tickets.
-    async fn balance(&self) -> Result<Balance, StoreError>;
+    /// The sums over all tickets, which are kept. With a time, the sums over those that were
+    /// accepted since, counted one by one: what is forgotten is not among them.
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError>;
     /// The sums of every stage that has or had tickets.
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError>;
     /// The desired state in force.

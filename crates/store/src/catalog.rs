@@ -52,9 +52,17 @@ impl Catalog for Embedded {
         self.shared.readers.ask(move |db| history(db, id)).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.counted(|_, counted, running| Ok(counted.balance(running)))
-            .await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        let Some(since) = since else {
+            let kept = self.counted(|_, counted, running| Ok(counted.balance(running)));
+            return kept.await;
+        };
+        let queues = Arc::clone(&self.shared.queues);
+        let answer = self.shared.readers.ask(move |db| {
+            let running = counts::running(db, &queues.running())?;
+            counts::count_since(db, since, &running)
+        });
+        answer.await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {

@@ -509,7 +509,7 @@ impl Catalog for Books {
     async fn history(&self, _: TicketId) -> Result<Vec<Line>, StoreError> {
         not_played()
     }
-    async fn balance(&self) -> Result<Balance, StoreError> {
+    async fn balance(&self, _: Option<Timestamp>) -> Result<Balance, StoreError> {
         not_played()
     }
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {

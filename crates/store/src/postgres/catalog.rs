@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::listing::{self, Tickets};
 use super::rows::{self, ENTRIES, oops_id, parsed, small};
 use super::working::{RUNNABLE_SUM, RUNNING_SUM, waiting_sum};
-use super::{Postgres, control, health, schema};
+use super::{Postgres, control, counting, health, schema};
 use crate::codes::{self, Count};
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Fact, Line, Served, StageCounts};
@@ -65,9 +65,16 @@ impl Catalog for Postgres {
             .await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.call(async { Ok(Sums::read(&**self.client().await?).await?.balance()) })
-            .await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.call(async {
+            let client = self.client().await?;
+            let Some(since) = since else {
+                return Ok(Sums::read(&**client).await?.balance());
+            };
+            let counted = counting::since(&**client, since).await?;
+            counted.ok_or_else(counting::too_much)
+        })
+        .await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {

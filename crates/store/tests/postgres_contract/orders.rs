@@ -112,7 +112,7 @@ async fn postgres_cancels_a_ticket_that_is_being_published_and_fences_it() {
     assert_eq!(state(&bench, ticket.id()).await, State::Dropped);
     let snapshot = store.snapshot().await.unwrap();
     assert!(!snapshot.lets_run(ticket.id(), ticket.name.generation));
-    assert!(store.balance().await.unwrap().is_balanced());
+    assert!(store.balance(None).await.unwrap().is_balanced());
     bench.audit();
 }
 
@@ -181,7 +181,7 @@ async fn postgres_gives_each_of_two_controllers_its_own_answer() {
     for (a, b) in a.iter().zip(&b) {
         assert!(is_done(a) != is_done(b), "{a:?} {b:?}");
     }
-    assert_eq!(stores[1].balance().await.unwrap().dropped, 30);
+    assert_eq!(stores[1].balance(None).await.unwrap().dropped, 30);
     bench.audit();
 }
 
@@ -205,7 +205,7 @@ async fn postgres_accepts_what_a_call_back_sends_once() {
     assert!(is_done(&answers[0]), "{answers:?}");
     assert!(matches!(answers[1], Answer::Refused { .. }), "{answers:?}");
     let Leader { store, .. } = bench.leader().await;
-    let balance = store.balance().await.unwrap();
+    let balance = store.balance(None).await.unwrap();
     assert_eq!((balance.accepted, balance.done), (3, 1));
     assert_eq!(balance.waiting[&Reason::NotNow], 2);
     let page = store.tickets(bench.listing("is:waiting")).await.unwrap();

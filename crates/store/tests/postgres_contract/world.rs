@@ -194,8 +194,8 @@ impl Catalog for Ports {
         self.store().await.history(id).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.store().await.balance().await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.store().await.balance(since).await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {

@@ -209,8 +209,8 @@ impl Catalog for Faulty {
         self.memory.history(id).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.memory.balance().await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.memory.balance(since).await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {

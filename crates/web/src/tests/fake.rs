@@ -300,10 +300,11 @@ impl Catalog for Fake {
         Ok(self.up()?.history.clone())
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
         let state = self.up()?;
         assert!(!state.panics, "a bug in the store");
-        let accepted = state.entries.len() as u64;
+        let is_meant = |entry: &&Entry| since.is_none_or(|since| entry.ticket.created_at >= since);
+        let accepted = state.entries.values().filter(is_meant).count() as u64;
         let waiting = state.waiting.clone();
         Ok(Balance {
             accepted,

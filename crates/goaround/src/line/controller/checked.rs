@@ -6,6 +6,7 @@ use domain::control::Snapshot;
 use domain::names::StageName;
 use domain::ports::{Catalog, Depth, Finding, Listing, Page, StoreError};
 use domain::ticket::TicketId;
+use domain::time::Timestamp;
 use store::Postgres;
 
 /// The books in PostgreSQL beside a broker on RabbitMQ.
@@ -39,8 +40,8 @@ impl Catalog for Checked {
         self.books.history(id).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.books.balance().await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.books.balance(since).await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
