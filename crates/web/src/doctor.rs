@@ -16,7 +16,7 @@ pub(crate) const ROUTES: &[Route] = &[
         query: &["deep"],
         ..shows(
             "/api/v1/doctor",
-            "Looks at the store, the books and the handlers; deep=true also reads every page.",
+            "Looks at the store, the books and the handlers; deep=true also reads and counts all.",
             "Doctor",
             || web::to(show),
         )

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 #[derive(Args)]
 #[command(before_help = "Example:\n  goaround doctor\n  goaround doctor --deep")]
 pub(super) struct Doctor {
-    /// Read every page of the files as well, which takes a while for large ones, and send a
-    /// message through the broker
+    /// Read every page of the files as well, which takes a while for large ones; on servers, count
+    /// every ticket and send a message through the broker
     #[arg(long)]
     deep: bool,
     /// The form of the output

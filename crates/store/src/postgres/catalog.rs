@@ -18,7 +18,7 @@ use domain::time::Timestamp;
 use domain::wait::Reason;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
-use tokio_postgres::{Client, GenericClient, Row};
+use tokio_postgres::{Client, GenericClient, IsolationLevel, Row};
 use uuid::Uuid;
 
 /// The most lines of one ticket's history that are shown, the newest.
@@ -90,12 +90,16 @@ impl Catalog for Postgres {
             .await
     }
 
-    // Each of its questions is answered at once: the server reads its pages through by itself.
-    async fn check(&self, _: Depth) -> Result<Vec<Finding>, StoreError> {
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
         self.call(async {
-            let client = self.client().await?;
+            let mut client = self.client().await?;
             let found = schema::found(&client).await?;
-            health::check(&client, (found, schema::version())).await
+            let mut findings = health::check(&client, (found, schema::version())).await?;
+            match depth {
+                Depth::Usual => {}
+                Depth::Deep => findings.push(recount(&mut client).await?),
+            }
+            Ok(findings)
         })
         .await
     }
@@ -226,7 +230,18 @@ fn attempted(row: &Row, code: i16) -> Result<Fact, Fault> {
     })
 }
 
-/// The sums over all tickets; nobody counts rows.
+/// Counts every ticket, and compares with the sums of the same moment.
+async fn recount(client: &mut Client) -> Result<Finding, Fault> {
+    let moment = client.build_transaction().read_only(true);
+    let moment = moment.isolation_level(IsolationLevel::RepeatableRead);
+    let moment = moment.start().await?;
+    let sums = Sums::read(&moment).await?;
+    let counted = counting::since(&moment, Timestamp::from_micros(i64::MIN)).await?;
+    let forgotten = sums.counted(Count::Forgotten);
+    Ok(health::sums((&sums.balance(), forgotten), counted.as_ref()))
+}
+
+/// The sums over all tickets; nobody counts rows but for [`recount`].
 struct Sums(BTreeMap<(String, i16), u64>);
 
 impl Sums {
