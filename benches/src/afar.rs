@@ -128,7 +128,7 @@ impl Afar {
     pub(crate) async fn recorded(&self, done: usize) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
-            let balance = self.books.balance().await?;
+            let balance = self.books.balance(None).await?;
             if balance.done >= done as u64 {
                 anyhow::ensure!(balance.is_balanced(), "unbalanced books: {balance:?}");
                 return Ok(());

@@ -61,7 +61,7 @@ pub(crate) fn drained(folder: &Path, stages: usize, tickets: usize) -> anyhow::R
         );
         finished.wait_for(tickets).await;
         let seconds = start.elapsed().as_secs_f64();
-        let balance = line.catalog().balance().await?;
+        let balance = line.catalog().balance(None).await?;
         anyhow::ensure!(
             balance.is_balanced(),
             "the books do not balance: {balance:?}"

@@ -135,7 +135,7 @@ async fn recorded(url: &str, attempts: usize) -> anyhow::Result<f64> {
     }
     ledger.apply(ends).await?;
     let rate = attempts as f64 / start.elapsed().as_secs_f64();
-    let balance = books.balance().await?;
+    let balance = books.balance(None).await?;
     let is_whole = balance.is_balanced() && balance.done == attempts as u64;
     anyhow::ensure!(is_whole, "the books do not balance: {balance:?}");
     Ok(rate)

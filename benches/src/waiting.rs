@@ -80,7 +80,7 @@ fn fill(folder: &Path) -> anyhow::Result<()> {
         let later = Arc::new(Later) as Arc<dyn Handler>;
         let handlers = BTreeMap::from([(noop::constant("s1"), later)]);
         let running = line.start(handlers, Box::new(move |_, _| handle.clone()));
-        while line.catalog().balance().await?.waiting_total() < WAITING {
+        while line.catalog().balance(None).await?.waiting_total() < WAITING {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         running.drain(Duration::from_secs(10)).await;

@@ -169,7 +169,10 @@ fn exit_codes_are_those_of_the_documentation() {
         (&["oops", "show", "OOPS-0000000000"], 3),
         (&["ticket", "list"], 0),
         (&["books"], 0),
+        (&["books", "--since", "-1h"], 0),
+        (&["books", "--since", "1h"], 2),
         (&["doctor"], 0),
+        (&["doctor", "--deep"], 0),
     ];
     for (arguments, code) in cases {
         let output = site.cli(arguments);

@@ -198,7 +198,7 @@ impl Place {
     }
 
     async fn end(self) {
-        let balance = self.memory.balance().await.unwrap();
+        let balance = self.memory.balance(None).await.unwrap();
         assert!(balance.is_balanced(), "{balance:?}");
         let violations = self.checker.violations();
         assert!(
@@ -260,12 +260,12 @@ fn a_stage_whose_thread_is_blocked_gets_another_and_what_was_blocked_lands_later
         place.submit("plain").await;
         place.passing(is_frozen).await;
         place.passing(is_finished).await;
-        let balance = place.memory.balance().await.unwrap();
+        let balance = place.memory.balance(None).await.unwrap();
         assert_eq!((balance.done, balance.running), (1, 1), "{balance:?}");
 
         place.door.send(()).unwrap();
         place.passing(is_finished).await;
-        assert_eq!(place.memory.balance().await.unwrap().done, 2);
+        assert_eq!(place.memory.balance(None).await.unwrap().done, 2);
         assert_eq!(place.reports().await, []);
         place.end().await;
     });
@@ -290,7 +290,7 @@ fn a_handler_that_blocks_its_thread_past_its_deadline_is_reported_while_it_does(
         for _ in 0..60 {
             pass(Duration::from_secs(1)).await;
         }
-        let balance = place.memory.balance().await.unwrap();
+        let balance = place.memory.balance(None).await.unwrap();
         assert_eq!(balance.running, 1, "{balance:?}");
 
         // It says that it is done; that was decided before.
@@ -354,7 +354,7 @@ fn what_was_begun_on_a_thread_that_is_blocked_for_ever_goes_on_on_another() {
         for id in [waits, last] {
             assert_eq!(place.attempts(id).await, 1, "nothing is charged");
         }
-        let balance = place.memory.balance().await.unwrap();
+        let balance = place.memory.balance(None).await.unwrap();
         assert_eq!((balance.done, balance.running), (2, 1), "{balance:?}");
         place.door.send(()).unwrap();
         place.passing(is_finished).await;
@@ -371,7 +371,7 @@ fn one_of_the_same_group_that_had_not_begun_is_not_kept_back() {
         place.memory.submit(group).await.unwrap();
         hear(&place.entered).await;
         place.passing(is_finished).await;
-        let balance = place.memory.balance().await.unwrap();
+        let balance = place.memory.balance(None).await.unwrap();
         assert_eq!((balance.done, balance.running), (1, 1), "{balance:?}");
         place.door.send(()).unwrap();
         place.passing(is_finished).await;

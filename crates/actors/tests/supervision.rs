@@ -132,7 +132,7 @@ impl World {
     }
 
     async fn assert_sound(&self) {
-        let balance = self.memory.balance().await.unwrap();
+        let balance = self.memory.balance(None).await.unwrap();
         assert!(balance.is_balanced(), "{balance:?}");
         let violations = self.checker.violations();
         assert!(
@@ -261,7 +261,7 @@ fn a_handler_that_cannot_be_started_holds_its_stage_with_one_oops_until_it_chang
             "no loop: {} calls",
             world.script.calls()
         );
-        let balance = world.memory.balance().await.unwrap();
+        let balance = world.memory.balance(None).await.unwrap();
         assert_eq!(balance.waiting.get(&Reason::Held), Some(&1), "{balance:?}");
         world.script.repair();
         world.finished(8).await;
@@ -281,7 +281,7 @@ fn a_drain_finishes_what_is_in_hand_and_takes_no_more() {
             .expect(|event| matches!(event, Event::AttemptStarted { .. }))
             .await;
         assert!(running.drain(Duration::from_secs(20)).await);
-        let balance = world.memory.balance().await.unwrap();
+        let balance = world.memory.balance(None).await.unwrap();
         assert_eq!((balance.done, balance.runnable), (1, 2), "{balance:?}");
         world.assert_sound().await;
     });

@@ -268,7 +268,7 @@ fn one_that_waits_for_its_turn_goes_back_when_the_process_goes_down() {
         let (running, _, waiting) = world.with_one_waiting().await;
         sleep(MINUTE).await;
         assert!(running.drain(2 * HOUR).await);
-        let balance = world.judging.memory.balance().await.unwrap();
+        let balance = world.judging.memory.balance(None).await.unwrap();
         assert_eq!((balance.done, balance.runnable), (1, 1), "{balance:?}");
         assert_eq!(world.second.calls_for(waiting), 0);
     });

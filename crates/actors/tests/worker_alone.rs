@@ -133,7 +133,7 @@ impl World {
     }
 
     async fn done(&self) -> u64 {
-        self.memory.balance().await.unwrap().done
+        self.memory.balance(None).await.unwrap().done
     }
 
     fn hold(&self, version: Option<Version>) -> Hold {
@@ -185,7 +185,7 @@ fn a_stage_that_another_worker_opened_stays_closed_here_until_this_handler_has_c
             1,
             "this handler is as broken as it was"
         );
-        let balance = world.memory.balance().await.unwrap();
+        let balance = world.memory.balance(None).await.unwrap();
         assert_eq!(balance.runnable, 1, "its ticket is there for the others");
         world.script.repair();
         sleep(Duration::from_secs(5)).await;

@@ -8,26 +8,17 @@ use crate::link::{Link, Purpose};
 use crate::names::Names;
 use crate::topology::{self, Hand};
 use domain::names::StageName;
-use domain::ports::Finding;
+use domain::ports::{Depth, Finding};
 use domain::time::show_duration;
 use std::time::Duration;
-
-/// How closely to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Look at what is there, without sending anything.
-    Look,
-    /// Send a canary message through a private queue too.
-    Prove,
-}
 
 /// The oldest release that is tested.
 const VERSION_MIN: (u32, u32) = (3, 10);
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Looks at everything, the queues of these stages included. Never fails: what cannot be looked
-/// at is a finding too.
+/// Looks at everything, the queues of these stages included; when it looks deep, it also sends a
+/// canary message through a private queue. Never fails: what cannot be looked at is a finding too.
 pub async fn doctor(config: &Config, stages: &[StageName], depth: Depth) -> Vec<Finding> {
     let mut findings = Vec::new();
     match greet(config).await {
@@ -51,7 +42,7 @@ pub async fn doctor(config: &Config, stages: &[StageName], depth: Depth) -> Vec<
     findings.push(encryption(config));
     findings.push(ack_timeout(config));
     findings.extend(queues(&link, &config.names, stages).await);
-    if depth == Depth::Prove {
+    if depth == Depth::Deep {
         findings.push(proof(config).await);
     }
     link.close().await;

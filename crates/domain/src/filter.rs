@@ -21,7 +21,7 @@ mod print;
 #[cfg(test)]
 mod tests;
 
-pub use compare::version_order;
+pub use compare::{parse_since, version_order};
 pub use facts::{Facts, Rows};
 pub use parse::BadQuery;
 

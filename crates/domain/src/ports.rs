@@ -301,14 +301,24 @@ pub trait Catalog: Send + Sync {
     async fn tickets(&self, listing: Listing) -> Result<Page<Entry>, StoreError>;
     /// Everything that happened to a ticket, oldest first.
     async fn history(&self, id: TicketId) -> Result<Vec<Line>, StoreError>;
-    /// The sums over all tickets.
-    async fn balance(&self) -> Result<Balance, StoreError>;
+    /// The sums over all tickets, which are kept. With a time, the sums over those that were
+    /// accepted since, counted one by one: what is forgotten is not among them.
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError>;
     /// The sums of every stage that has or had tickets.
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError>;
     /// The desired state in force.
     async fn snapshot(&self) -> Result<Snapshot, StoreError>;
     /// What the store says about its own health, for `doctor`: finding and remedy.
-    async fn check(&self) -> Result<Vec<Finding>, StoreError>;
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At what can be told at once, however much there is.
+    Usual,
+    /// Also at what takes the longer the more there is.
+    Deep,
 }
 
 /// Something that was looked at, and what was seen.

@@ -187,6 +187,6 @@ async fn main() {
         told(what, group * groups, begun.elapsed());
     }
     let begun = Instant::now();
-    let balance = store.balance().await.expect("the sums");
+    let balance = store.balance(None).await.expect("the sums");
     println!("sums in {:?}: {balance:?}", begun.elapsed());
 }

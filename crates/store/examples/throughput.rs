@@ -319,7 +319,7 @@ async fn run(folder: &Path, count: usize) -> Res<()> {
     let bench = Bench::open(folder)?;
     println!("open with {count} runnable: {:?}", began.elapsed());
     let began = Instant::now();
-    let balance = bench.store.balance().await?;
+    let balance = bench.store.balance(None).await?;
     let resident = std::fs::read_to_string("/proc/self/status")?;
     let resident = resident.lines().find(|line| line.starts_with("VmRSS"));
     println!(

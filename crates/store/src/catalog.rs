@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::books::{Balance, Entry, Fact, Line, StageCounts};
 use domain::control::Snapshot;
 use domain::names::StageName;
-use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
+use domain::ports::{Catalog, Depth, Finding, Listing, Page, StoreError};
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -52,9 +52,17 @@ impl Catalog for Embedded {
         self.shared.readers.ask(move |db| history(db, id)).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.counted(|_, counted, running| Ok(counted.balance(running)))
-            .await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        let Some(since) = since else {
+            let kept = self.counted(|_, counted, running| Ok(counted.balance(running)));
+            return kept.await;
+        };
+        let queues = Arc::clone(&self.shared.queues);
+        let answer = self.shared.readers.ask(move |db| {
+            let running = counts::running(db, &queues.running())?;
+            counts::count_since(db, since, &running)
+        });
+        answer.await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
@@ -66,8 +74,8 @@ impl Catalog for Embedded {
         Ok(self.shared.control.borrow().clone())
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        crate::health::check(&self.shared).await
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        crate::health::check(&self.shared, depth).await
     }
 }
 

@@ -3,10 +3,11 @@
 
 use crate::codes::{self, Count};
 use crate::effects::Commits;
-use crate::error::Fault;
+use crate::error::{Fault, UNCOUNTED};
 use crate::lease::InHand;
+use crate::readers::is_broken_off;
 use crate::rows::parsed;
-use domain::books::{Balance, StageCounts};
+use domain::books::{Balance, StageCounts, State};
 use domain::names::StageName;
 use domain::time::Timestamp;
 use domain::wait::Reason;
@@ -22,6 +23,11 @@ pub(crate) const WAITING: &str = "SELECT reason, stage, count(*) FROM places IND
 /// The runnable tickets of a stage, the oldest first.
 pub(crate) const OLDEST: &str = "SELECT seq, since FROM places WHERE state = 0 AND stage = ?1 \
      ORDER BY ready_seq LIMIT ?2";
+
+/// The tickets that were accepted since, each with its place if it has one. No index knows that
+/// time, since every ticket would pay for it and this is hardly ever asked: all tickets are read.
+pub(crate) const SINCE: &str = "SELECT t.seq, p.state, p.reason FROM tickets t \
+     LEFT JOIN places p ON p.seq = t.seq WHERE t.created_at >= ?1";
 
 /// The sums of one moment, but for what is running.
 #[derive(Clone, Debug)]
@@ -122,6 +128,47 @@ pub(crate) fn running(
     Ok(running)
 }
 
+/// The sums over what was accepted since and is not forgotten, counted one by one: so a ticket that
+/// is in no place is missed.
+pub(crate) fn count_since(
+    db: &Connection,
+    since: Timestamp,
+    running: &HashMap<i64, HashSet<i64>>,
+) -> Result<Balance, Fault> {
+    let mut balance = Balance::default();
+    let mut query = db.prepare_cached(SINCE)?;
+    let mut rows = query.query([since.as_micros()])?;
+    while let Some(row) = rows.next().map_err(unless_too_much)? {
+        let seq: i64 = row.get(0)?;
+        let is_running = || running.values().any(|seqs| seqs.contains(&seq));
+        balance.accepted += 1;
+        let Some(code) = row.get::<_, Option<i64>>(1)? else {
+            continue;
+        };
+        match codes::state(code) {
+            Some(State::Runnable | State::Running) if is_running() => balance.running += 1,
+            Some(State::Runnable | State::Running) => balance.runnable += 1,
+            Some(State::Waiting) => {
+                let code: i64 = row.get(2)?;
+                let reason = codes::reason(code);
+                let reason = reason.ok_or_else(|| Fault::row("a wait's reason", code))?;
+                *balance.waiting.entry(reason).or_insert(0) += 1;
+            }
+            Some(State::Done) => balance.done += 1,
+            Some(State::Dropped) => balance.dropped += 1,
+            None => return Err(Fault::row("a ticket's state", code)),
+        }
+    }
+    Ok(balance)
+}
+
+fn unless_too_much(error: rusqlite::Error) -> Fault {
+    match is_broken_off(&error) {
+        true => Fault::TooMuch(UNCOUNTED),
+        false => error.into(),
+    }
+}
+
 /// Since when the oldest ticket of a stage is ready that does not run.
 pub(crate) fn oldest_ready(
     db: &Connection,
@@ -188,5 +235,38 @@ impl Counted {
         }
         stages.sort_by(|a, b| a.stage.cmp(&b.stage));
         Ok(stages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::BOOKS;
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_ticket_in_no_place_is_missed_by_whoever_counts_since_it_was_accepted() {
+        let folder = TempDir::new().unwrap();
+        let db = BOOKS.open(folder.path()).unwrap();
+        db.execute_batch(
+            "INSERT INTO stages VALUES (1, 'build');
+             INSERT INTO tickets (seq, id, stage, kind, created_at, depth, payload) VALUES
+               (1, x'01', 1, 'ticket', 10, 0, x''), (2, x'02', 1, 'ticket', 20, 0, x''),
+               (3, x'03', 1, 'ticket', 30, 0, x''), (4, x'04', 1, 'ticket', 40, 0, x'');
+             INSERT INTO places (seq, state, stage, ready_seq, generation, hop, attempt, since)
+               VALUES (1, 3, 1, 1, 1, 0, 1, 1), (2, 0, 1, 2, 1, 0, 1, 1),
+                 (4, 0, 1, 3, 1, 0, 1, 1);",
+        )
+        .unwrap();
+        let running = HashMap::from([(1, HashSet::from([4]))]);
+        let count = |since| count_since(&db, Timestamp::from_micros(since), &running).unwrap();
+        let all = count(10);
+        let sums = [all.accepted, all.runnable, all.running, all.done];
+        assert_eq!(sums, [4, 1, 1, 1]);
+        assert!(!all.is_balanced());
+        let last = count(31);
+        assert_eq!((last.accepted, last.running), (1, 1));
+        assert!(last.is_balanced());
+        assert_eq!(count(41), Balance::default());
     }
 }

@@ -88,6 +88,9 @@ pub(crate) enum Fault {
     Sql(#[from] rusqlite::Error),
     #[error("{0}")]
     Row(String),
+    /// A question that cost more than one may.
+    #[error("{0}")]
+    TooMuch(&'static str),
 }
 
 impl Fault {
@@ -99,7 +102,7 @@ impl Fault {
     /// Whether the fault is the request's own, so that others may fare better without it.
     pub(crate) fn is_of_request(&self) -> bool {
         match self {
-            Self::Row(_) => true,
+            Self::Row(_) | Self::TooMuch(_) => true,
             Self::Sql(error) => matches!(
                 error.sqlite_error_code(),
                 None | Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation)
@@ -111,6 +114,7 @@ impl Fault {
     pub(crate) fn into_store_error(self, file: &str) -> StoreError {
         let error = match self {
             Self::Row(why) => return StoreError::Damaged(format!("{file}: {why}")),
+            Self::TooMuch(why) => return StoreError::Unavailable(format!("{file}: {why}")),
             Self::Sql(error) => error,
         };
         match error.sqlite_error_code() {
@@ -140,6 +144,10 @@ impl Fault {
         }
     }
 }
+
+/// What whoever asks hears for whom rows would have to be counted, of which there are too many.
+pub(crate) const UNCOUNTED: &str = "there are too many tickets to be counted one by one; \
+     leave `since` out: the sums over all of them are kept";
 
 /// What everybody hears once the writer is gone.
 pub(crate) fn closed() -> StoreError {

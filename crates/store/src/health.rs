@@ -5,7 +5,7 @@ use crate::error::Fault;
 use crate::intents;
 use crate::readers::is_broken_off;
 use crate::schema::{self, BOOKS, Schema};
-use domain::ports::{Finding, StoreError};
+use domain::ports::{Depth, Finding, StoreError};
 use rusqlite::Connection;
 use std::path::Path;
 
@@ -15,23 +15,27 @@ const FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
 const LOG_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Looks at everything.
-pub(crate) async fn check(shared: &Shared) -> Result<Vec<Finding>, StoreError> {
+pub(crate) async fn check(shared: &Shared, depth: Depth) -> Result<Vec<Finding>, StoreError> {
     let folder = shared.config.folder.clone();
     let mut findings = shared
         .readers
         .ask(move |db| {
             let mut findings = vec![free_space(&folder)];
-            findings.extend(file(db, &BOOKS, &folder)?);
+            findings.extend(file(db, (&BOOKS, &folder), depth)?);
             findings.extend(kept_aside(&folder));
             Ok(findings)
         })
         .await?;
-    findings.extend(shared.oopses.check().await?);
+    findings.extend(shared.oopses.check(depth).await?);
     Ok(findings)
 }
 
 /// The findings about one file.
-pub(crate) fn file(db: &Connection, schema: &Schema, folder: &Path) -> Result<Vec<Finding>, Fault> {
+pub(crate) fn file(
+    db: &Connection,
+    (schema, folder): (&Schema, &Path),
+    depth: Depth,
+) -> Result<Vec<Finding>, Fault> {
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = schema.version();
     let name = schema.name;
@@ -42,7 +46,10 @@ pub(crate) fn file(db: &Connection, schema: &Schema, folder: &Path) -> Result<Ve
             seen: format!("{version} of {known}"),
             remedy: (version != known).then(|| "restart goaround to bring it up to date".into()),
         },
-        integrity(db, name)?,
+        match depth {
+            Depth::Usual => unread(name),
+            Depth::Deep => integrity(db, name)?,
+        },
         fine(
             format!("{name}: size"),
             format!("{} bytes", size(&schema.file(folder))),
@@ -58,6 +65,14 @@ fn fine(about: String, seen: String) -> Finding {
         seen,
         remedy: None,
     }
+}
+
+/// Nothing is claimed of pages that nobody looked at.
+fn unread(name: &str) -> Finding {
+    fine(
+        format!("{name}: integrity"),
+        "its pages were not read: `goaround doctor --deep` reads them".into(),
+    )
 }
 
 fn integrity(db: &Connection, name: &str) -> Result<Finding, Fault> {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use domain::filter::Field;
 use domain::oops::{OopsId, OopsPrefix, Report, Source};
 use domain::ports::{
-    Finding, Listing, OopsError, Oopses, Page, Reporter, Retention, Sort, StoreError,
+    Depth, Finding, Listing, OopsError, Oopses, Page, Reporter, Retention, Sort, StoreError,
 };
 use domain::ticket::TicketId;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
@@ -61,11 +61,11 @@ impl OopsFile {
         self.writer.close();
     }
 
-    pub(crate) async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+    pub(crate) async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
         let folder = self.folder.clone();
         let answer = self
             .readers
-            .ask(move |db| health::file(db, &OOPSES, &folder));
+            .ask(move |db| health::file(db, (&OOPSES, &folder), depth));
         answer.await
     }
 

@@ -8,6 +8,7 @@ mod bodies;
 mod catalog;
 mod connect;
 mod control;
+mod counting;
 mod desk;
 mod election;
 mod fault;

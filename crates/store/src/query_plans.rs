@@ -83,6 +83,17 @@ fn every_hot_query_goes_through_its_index_and_sorts_nothing() {
 }
 
 #[test]
+fn what_was_accepted_since_is_read_once_and_each_place_found_by_its_row() {
+    let folder = TempDir::new().unwrap();
+    let db = BOOKS.open(folder.path()).unwrap();
+    let plan = plan(&db, counts::SINCE);
+    assert!(plan.contains("SCAN t"), "{plan}");
+    let by_row = "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)";
+    assert!(plan.contains(by_row), "{plan}");
+    assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[test]
 fn whose_turn_it_is_on_trial_is_found_in_the_order_of_time() {
     let folder = TempDir::new().unwrap();
     let db = BOOKS.open(folder.path()).unwrap();

@@ -132,8 +132,8 @@ const READER_CACHE_KIB: i64 = -4 * 1024;
 const STATEMENTS_MAX: usize = 96;
 /// How long a connection waits for another's lock; only recovery after a crash ever takes one.
 const BUSY: Duration = Duration::from_secs(5);
-/// Up to this size a file is read through when it is opened; a larger one is checked by `doctor`,
-/// since reading it would delay the start by seconds.
+/// Up to this size a file is read through when it is opened; a larger one is left to
+/// `doctor --deep`, since reading it would delay the start by seconds.
 const CHECKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl Schema {

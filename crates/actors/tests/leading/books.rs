@@ -9,8 +9,8 @@ use domain::names::Holder;
 use domain::oops::{Report, Scene, Span};
 use domain::outcome::{Failure, OutcomeKind};
 use domain::ports::{
-    Accepted, Answer, Applied, Catalog, Clock, Desk, Due, Dues, Election, Finding, Ledger, Listing,
-    Order, Page, Registry, Retention, Sent, Serving, StoreError,
+    Accepted, Answer, Applied, Catalog, Clock, Depth, Desk, Due, Dues, Election, Finding, Ledger,
+    Listing, Order, Page, Registry, Retention, Sent, Serving, StoreError,
 };
 use domain::record::{Fate, Record, Said};
 use domain::ticket::{Name, Ticket, TicketId};
@@ -509,7 +509,7 @@ impl Catalog for Books {
     async fn history(&self, _: TicketId) -> Result<Vec<Line>, StoreError> {
         not_played()
     }
-    async fn balance(&self) -> Result<Balance, StoreError> {
+    async fn balance(&self, _: Option<Timestamp>) -> Result<Balance, StoreError> {
         not_played()
     }
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
@@ -518,7 +518,7 @@ impl Catalog for Books {
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         Ok(self.state().snapshot.clone())
     }
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn check(&self, _: Depth) -> Result<Vec<Finding>, StoreError> {
         not_played()
     }
 }

@@ -8,10 +8,10 @@ mod rabbitmq_tls;
 #[path = "../support/mod.rs"]
 mod support;
 
-use amqp::doctor::{Depth, doctor};
+use amqp::doctor::doctor;
 use amqp::{Error, Publisher, canary, control, topology};
 use domain::control::Snapshot;
-use domain::ports::{Follower, Sent};
+use domain::ports::{Depth, Follower, Sent};
 use lapin::types::AMQPValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -195,7 +195,7 @@ async fn a_new_follower_hears_the_newest_snapshot_at_once(place: Place) {
 
 async fn the_doctor_finds_what_is_not_there_and_what_is_fine(place: Place) {
     let stages = [stage("build")];
-    let absent = doctor(&place.config, &stages, Depth::Look).await;
+    let absent = doctor(&place.config, &stages, Depth::Usual).await;
     let of = |findings: &[domain::ports::Finding], about: &str| {
         let found = findings.iter().find(|finding| finding.about == about);
         found
@@ -209,7 +209,7 @@ async fn the_doctor_finds_what_is_not_there_and_what_is_fine(place: Place) {
     topology::declare(&link, place.names(), &stages)
         .await
         .unwrap();
-    let found = doctor(&place.config, &stages, Depth::Prove).await;
+    let found = doctor(&place.config, &stages, Depth::Deep).await;
     assert!(of(&found, &place.names().stage(&stages[0])).is_fine);
     assert!(of(&found, "behaviour").is_fine, "{found:?}");
     let journal = of(&found, &place.names().journal());

@@ -1,7 +1,7 @@
 //! Decides whether a ticket or a report is what a query asks for.
 
 use super::{Facts, Field, Op, Pattern, Query, Scale, Term};
-use crate::time::{Timestamp, parse_duration};
+use crate::time::{BadTime, Timestamp, parse_duration};
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -194,6 +194,20 @@ impl Moment {
             Self::Span(from, length) => (from, from.plus(length).minus(MICROSECOND)),
         }
     }
+}
+
+/// The moment that somebody means who writes `since` and a time as filters have it: `-1h`,
+/// `2026-11-01` (its first moment in UTC) or `2026-11-01T14:03:22Z`.
+///
+/// # Errors
+/// [`BadTime`] when it is none of these.
+pub fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, BadTime> {
+    let moment = Moment::parse(text).ok_or_else(|| BadTime {
+        expected: "a time such as -1h, 2026-11-01 or 2026-11-01T14:03:22Z",
+        got: text.chars().take(80).collect(),
+    })?;
+    let (from, _) = moment.bounds(now);
+    Ok(from)
 }
 
 fn start_of_day(text: &str) -> Option<Timestamp> {

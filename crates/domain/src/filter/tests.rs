@@ -460,3 +460,31 @@ fn reads_back_or_is_refused(text: &str) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
+
+#[test]
+fn since_is_the_first_moment_of_a_time() {
+    for (text, expected) in [
+        ("-1h", "2026-11-03T11:00:00Z"),
+        ("-2h 30m", "2026-11-03T09:30:00Z"),
+        ("2026-11-01", "2026-11-01T00:00:00Z"),
+        ("2026-11-01T14:03:22Z", "2026-11-01T14:03:22Z"),
+        ("2026-11-01T14:03:22.5+02:00", "2026-11-01T12:03:22.5Z"),
+    ] {
+        assert_eq!(parse_since(text, now()), Ok(at(expected)), "{text}");
+    }
+    for text in [
+        "",
+        "-",
+        "1h",
+        "yesterday",
+        "-1h..-30m",
+        "2026-13-01",
+        "--1h",
+    ] {
+        let said = parse_since(text, now()).unwrap_err().to_string();
+        let expected = format!(
+            "expected a time such as -1h, 2026-11-01 or 2026-11-01T14:03:22Z, got {text:?}"
+        );
+        assert_eq!(said, expected);
+    }
+}

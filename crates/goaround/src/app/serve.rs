@@ -118,7 +118,7 @@ async fn take_sums(
     catalog: &dyn Catalog,
     clock: &dyn Clock,
 ) -> Result<(), StoreError> {
-    let balance = catalog.balance().await?;
+    let balance = catalog.balance(None).await?;
     let stages = catalog.stages().await?;
     metrics.set_books(&balance, &stages, clock.now());
     Ok(())

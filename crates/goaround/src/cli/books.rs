@@ -3,15 +3,21 @@
 use super::failure::{Code, Failure};
 use super::output::{Form, member, print_facts};
 use super::terminal::Terminal;
-use crate::client::Client;
+use crate::client::{Client, encode};
 use clap::Args;
+use domain::filter::parse_since;
+use domain::time::{BadTime, Timestamp};
 use serde_json::Value as Json;
 use std::process::ExitCode;
 
 /// The balance: accepted = runnable + running + waiting + done + dropped; exit 1 when it does not
 #[derive(Args)]
-#[command(before_help = "Example:\n  goaround books -o json")]
+#[command(before_help = "Example:\n  goaround books -o json\n  goaround books --since -2h")]
 pub(super) struct Books {
+    /// Only over the tickets that were accepted since then and are not forgotten, for example -2h
+    /// or 2026-11-01T14:03:22Z; they are counted one by one
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time)]
+    since: Option<String>,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
     output: Form,
@@ -19,7 +25,9 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
-        let books = client.get("books")?;
+        let since = self.since.as_deref().map(encode);
+        let path = since.map_or("books".to_owned(), |since| format!("books?since={since}"));
+        let books = client.get(&path)?;
         match self.output {
             Form::Json => terminal.print(&books.to_string())?,
             Form::Table => print(&books, terminal)?,
@@ -29,8 +37,14 @@ impl Books {
         }
         let message = "the books do not balance: a ticket is in no place, or in two";
         Err(Failure::new(Code::Failed, message)
-            .with_remedy("goaround doctor says more; keep the data folder as it is"))
+            .with_remedy("goaround doctor --deep says more; keep the data folder as it is"))
     }
+}
+
+/// Looks whether a time can be read, so that a mistake is told without a server; what it means is
+/// for the server to say, by its own clock.
+fn time(text: &str) -> Result<String, BadTime> {
+    parse_since(text, Timestamp::EPOCH).map(|_| text.into())
 }
 
 fn print(books: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
@@ -42,6 +56,7 @@ fn print(books: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
         .collect();
     let total: u64 = reasons.iter().map(|(_, count)| count).sum();
     let mut facts = vec![
+        ("since", member(books, "since")),
         ("accepted", member(books, "accepted")),
         ("runnable", member(books, "runnable")),
         ("running", member(books, "running")),

@@ -11,8 +11,12 @@ use std::process::ExitCode;
 
 /// Look whether everything is as it should be; each finding comes with a remedy
 #[derive(Args)]
-#[command(before_help = "Example:\n  goaround doctor")]
+#[command(before_help = "Example:\n  goaround doctor\n  goaround doctor --deep")]
 pub(super) struct Doctor {
+    /// Read every page of the files as well, which takes a while for large ones; on servers, count
+    /// every ticket and send a message through the broker
+    #[arg(long)]
+    deep: bool,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
     output: Form,
@@ -20,7 +24,12 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
-        let answer = client.get("doctor")?;
+        let path = if self.deep {
+            "doctor?deep=true"
+        } else {
+            "doctor"
+        };
+        let answer = client.get(path)?;
         let findings = answer["findings"].as_array().map_or(&[][..], Vec::as_slice);
         match self.output {
             Form::Json => terminal.print(&answer.to_string())?,

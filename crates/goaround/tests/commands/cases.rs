@@ -58,6 +58,8 @@ fn a_wrong_line_is_two_without_a_server() {
         &["plan", "list", "--filter", "kind:f42"],
         &["stage", "list", "--filter", "is:parked"],
         &["api", "BOGUS", "books"],
+        &["books", "--since", "2h"],
+        &["books", "--since", "yesterday"],
         &["ticket", "drop", ID],
         &["ticket", "drop", ID, "--reason", " "],
         &["submit"],
@@ -237,6 +239,52 @@ fn stages_oopses_books_and_findings_are_shown_for_people() {
     repair it
     ");
     assert_eq!(ran.code, 1, "{ran:?}");
+}
+
+#[test]
+fn the_doctor_looks_deep_only_when_told_to() {
+    let fake = Fake::new(|_| (200, json!({ "healthy": true, "findings": [] })));
+    for line in [&["doctor"][..], &["doctor", "--deep"]] {
+        let ran = fake.run(line);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let lines: Vec<String> = fake.requests().into_iter().map(|it| it.line).collect();
+    assert_eq!(
+        lines,
+        ["GET /api/v1/doctor", "GET /api/v1/doctor?deep=true"]
+    );
+}
+
+#[test]
+fn books_are_asked_since_a_time_which_the_server_reads_by_its_own_clock() {
+    let fake = Fake::new(|_| {
+        (
+            200,
+            json!({ "since": "2026-11-21T12:03:22.120Z", "accepted": 3, "runnable": 0,
+                "running": 0, "waiting": { "backoff": 1 }, "done": 2, "dropped": 0,
+                "balanced": true }),
+        )
+    });
+    insta::assert_snapshot!(fake.run(&["books", "--since", "-2h"]).stdout, @r"
+    since      2026-11-21T12:03:22.120Z
+    accepted   3
+    runnable   0
+    running    0
+    waiting    1
+      backoff  1
+    done       2
+    dropped    0
+    balanced   yes
+    ");
+    fake.run(&["books", "--since=2026-11-21T14:00:00+02:00"]);
+    let lines: Vec<String> = fake.requests().into_iter().map(|it| it.line).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /api/v1/books?since=-2h",
+            "GET /api/v1/books?since=2026-11-21T14%3A00%3A00%2B02%3A00"
+        ]
+    );
 }
 
 #[test]

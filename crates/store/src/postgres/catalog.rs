@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::listing::{self, Tickets};
 use super::rows::{self, ENTRIES, oops_id, parsed, small};
 use super::working::{RUNNABLE_SUM, RUNNING_SUM, waiting_sum};
-use super::{Postgres, control, health, schema};
+use super::{Postgres, control, counting, health, schema};
 use crate::codes::{self, Count};
 use async_trait::async_trait;
 use domain::books::{Balance, Entry, Fact, Line, Served, StageCounts};
@@ -12,13 +12,13 @@ use domain::control::Snapshot;
 use domain::names::{Holder, Kind, StageName, Version};
 use domain::oops::OopsId;
 use domain::outcome::Usage;
-use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
+use domain::ports::{Catalog, Depth, Finding, Listing, Page, StoreError};
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Reason;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
-use tokio_postgres::{Client, GenericClient, Row};
+use tokio_postgres::{Client, GenericClient, IsolationLevel, Row};
 use uuid::Uuid;
 
 /// The most lines of one ticket's history that are shown, the newest.
@@ -65,9 +65,16 @@ impl Catalog for Postgres {
             .await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.call(async { Ok(Sums::read(&**self.client().await?).await?.balance()) })
-            .await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.call(async {
+            let client = self.client().await?;
+            let Some(since) = since else {
+                return Ok(Sums::read(&**client).await?.balance());
+            };
+            let counted = counting::since(&**client, since).await?;
+            counted.ok_or_else(counting::too_much)
+        })
+        .await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
@@ -83,11 +90,16 @@ impl Catalog for Postgres {
             .await
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
         self.call(async {
-            let client = self.client().await?;
+            let mut client = self.client().await?;
             let found = schema::found(&client).await?;
-            health::check(&client, (found, schema::version())).await
+            let mut findings = health::check(&client, (found, schema::version())).await?;
+            match depth {
+                Depth::Usual => {}
+                Depth::Deep => findings.push(recount(&mut client).await?),
+            }
+            Ok(findings)
         })
         .await
     }
@@ -218,7 +230,18 @@ fn attempted(row: &Row, code: i16) -> Result<Fact, Fault> {
     })
 }
 
-/// The sums over all tickets; nobody counts rows.
+/// Counts every ticket, and compares with the sums of the same moment.
+async fn recount(client: &mut Client) -> Result<Finding, Fault> {
+    let moment = client.build_transaction().read_only(true);
+    let moment = moment.isolation_level(IsolationLevel::RepeatableRead);
+    let moment = moment.start().await?;
+    let sums = Sums::read(&moment).await?;
+    let counted = counting::since(&moment, Timestamp::from_micros(i64::MIN)).await?;
+    let forgotten = sums.counted(Count::Forgotten);
+    Ok(health::sums((&sums.balance(), forgotten), counted.as_ref()))
+}
+
+/// The sums over all tickets; nobody counts rows but for [`recount`].
 struct Sums(BTreeMap<(String, i16), u64>);
 
 impl Sums {

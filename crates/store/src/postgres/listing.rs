@@ -96,7 +96,7 @@ where
 }
 
 /// Whether the server ended the statement because it took too long.
-fn is_broken_off(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_broken_off(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED)
 }
 

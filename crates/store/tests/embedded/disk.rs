@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, SmallDisk, failed, fresh};
 use domain::outcome::Outcome;
-use domain::ports::{Broker, Catalog, Desk, Reporter, StoreError};
+use domain::ports::{Broker, Catalog, Depth, Desk, Reporter, StoreError};
 use domain::ticket::{Payload, Ticket};
 use std::path::Path;
 
@@ -52,7 +52,7 @@ async fn a_full_disk_loses_nothing_and_ends_by_itself() {
     }
     let mut consumer = bench.consume("build", 10).await;
     let mut started = bench.start(fresh(&mut *consumer, 4).await).await;
-    let before = bench.store.balance().await.unwrap();
+    let before = bench.store.balance(None).await.unwrap();
     let filler = Filler::fill(&disk.path);
 
     let error = bench.store.submit(vec![heavy(&bench)]).await.unwrap_err();
@@ -84,7 +84,7 @@ async fn a_full_disk_loses_nothing_and_ends_by_itself() {
     assert!(matches!(refused.error, StoreError::Full(_)), "{refused:?}");
     assert_eq!(refused.deliveries.len(), 120);
 
-    let now = bench.store.balance().await.unwrap();
+    let now = bench.store.balance(None).await.unwrap();
     assert_eq!((now.accepted, now.done), (before.accepted, 0));
     bench.assert_balanced().await;
 
@@ -92,10 +92,10 @@ async fn a_full_disk_loses_nothing_and_ends_by_itself() {
     bench.store.settle(unsettled.settlements).await.unwrap();
     bench.start(refused.deliveries).await;
     bench.submit(heavy(&bench)).await;
-    let now = bench.store.balance().await.unwrap();
+    let now = bench.store.balance(None).await.unwrap();
     assert_eq!((now.accepted, now.done), (before.accepted + 1, 2));
     bench.assert_balanced().await;
-    let findings = bench.store.check().await.unwrap();
+    let findings = bench.store.check(Depth::Usual).await.unwrap();
     assert!(
         findings
             .iter()

@@ -1,7 +1,7 @@
 //! What the store says about files that it cannot use, and that it leaves them as they are.
 
 use crate::support::{Bench, STAGES, SmallDisk, StillClock, try_open};
-use domain::ports::{Broker, Catalog, Desk, StoreError};
+use domain::ports::{Broker, Catalog, Depth, Desk, Finding, StoreError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ async fn an_intent_file_that_cannot_be_read_is_kept_aside_and_told() {
     let folder = filled().await;
     std::fs::write(folder.path().join("intents"), b"\0\0\0\0 garbage").unwrap();
     let store = open(folder.path()).unwrap();
-    let findings = store.check().await.unwrap();
+    let findings = store.check(Depth::Usual).await.unwrap();
     let finding = findings
         .iter()
         .find(|finding| finding.about == "intent file")
@@ -157,8 +157,8 @@ async fn an_intent_file_that_cannot_be_read_is_kept_aside_and_told() {
     assert!(folder.path().join("intents.damaged").exists());
 }
 
-#[tokio::test]
-async fn damage_that_comes_while_it_runs_is_told_and_not_panicked_about() {
+/// A store whose books were overwritten, all but the first page, while it runs.
+async fn overwritten() -> Bench {
     let bench = Bench::new();
     for _ in 0..300 {
         bench.submit(bench.ticket("build")).await;
@@ -173,6 +173,12 @@ async fn damage_that_comes_while_it_runs_is_told_and_not_panicked_about() {
         file.seek(SeekFrom::Start(page * 4_096)).unwrap();
         file.write_all(&[0xA5; 4_096]).unwrap();
     }
+    bench
+}
+
+#[tokio::test]
+async fn damage_that_comes_while_it_runs_is_told_and_not_panicked_about() {
+    let bench = overwritten().await;
     let error = bench
         .store
         .history(bench.ticket("build").id())
@@ -180,6 +186,30 @@ async fn damage_that_comes_while_it_runs_is_told_and_not_panicked_about() {
         .unwrap_err();
     assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
     assert!(error.to_string().contains("books.db"), "{error}");
+}
+
+fn of<'a>(findings: &'a [Finding], about: &str) -> &'a Finding {
+    let found = findings.iter().find(|finding| finding.about == about);
+    found.unwrap_or_else(|| panic!("nothing about {about}: {findings:?}"))
+}
+
+#[tokio::test]
+async fn only_a_deep_look_reads_the_pages_and_finds_that_one_is_damaged() {
+    let bench = overwritten().await;
+    let usual = bench.store.check(Depth::Usual).await.unwrap();
+    for about in ["books.db: integrity", "oopses.db: integrity"] {
+        let finding = of(&usual, about);
+        assert!(finding.is_fine, "{finding:?}");
+        assert!(finding.seen.contains("were not read"), "{finding:?}");
+        assert!(finding.seen.contains("doctor --deep"), "{finding:?}");
+    }
+    let deep = bench.store.check(Depth::Deep).await.unwrap();
+    let damaged = of(&deep, "books.db: integrity");
+    assert!(!damaged.is_fine && damaged.remedy.is_some(), "{damaged:?}");
+    assert_eq!(
+        of(&deep, "oopses.db: integrity").seen,
+        "every page is intact"
+    );
 }
 
 #[tokio::test]
@@ -214,17 +244,14 @@ async fn what_is_asked_after_the_close_is_refused() {
 async fn a_healthy_store_finds_itself_healthy() {
     let bench = Bench::new();
     bench.submit(bench.ticket("build")).await;
-    let findings = bench.store.check().await.unwrap();
+    let findings = bench.store.check(Depth::Deep).await.unwrap();
     for about in [
         "books.db: integrity",
         "books.db: schema version",
         "oopses.db: integrity",
         "books.db: write-ahead log",
     ] {
-        let finding = findings.iter().find(|finding| finding.about == about);
-        assert!(
-            finding.is_some_and(|finding| finding.is_fine),
-            "{about}: {findings:?}"
-        );
+        let finding = of(&findings, about);
+        assert!(finding.is_fine, "{finding:?}");
     }
 }

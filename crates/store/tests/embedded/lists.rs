@@ -168,7 +168,7 @@ async fn retention_forgets_in_slices_and_ends() {
     bench.submit(bench.ticket("build")).await;
     bench.attempt("build", failed()).await;
     bench.clock.skip(Duration::from_secs(60));
-    let sums = bench.store.balance().await.unwrap();
+    let sums = bench.store.balance(None).await.unwrap();
     let keep = |tickets_max| Retention {
         before: Timestamp::EPOCH,
         tickets_max,
@@ -182,7 +182,7 @@ async fn retention_forgets_in_slices_and_ends() {
         tickets_max: u64::MAX,
     };
     assert_eq!(bench.store.retain(everything).await.unwrap(), 3);
-    assert_eq!(bench.store.balance().await.unwrap(), sums);
+    assert_eq!(bench.store.balance(None).await.unwrap(), sums);
     assert_eq!(found(&bench, "").await, 1, "what waits is not forgotten");
     assert_eq!(bench.store.oopses().retain(keep(0)).await.unwrap(), 1);
 }

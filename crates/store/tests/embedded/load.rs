@@ -101,7 +101,7 @@ async fn the_books_balance_at_every_instant_under_load() {
     });
     local.await;
     audit.await.unwrap();
-    let balance = bench.store.balance().await.unwrap();
+    let balance = bench.store.balance(None).await.unwrap();
     assert!(balance.is_balanced(), "{balance:?}");
     assert_eq!(balance.running, 0);
     assert!(balance.done > 0 && balance.dropped > 0, "{balance:?}");
@@ -168,7 +168,7 @@ async fn more_than_one_transaction_can_take_is_all_carried_out() {
         });
     }
     local.await;
-    assert_eq!(bench.store.balance().await.unwrap().runnable, 400);
+    assert_eq!(bench.store.balance(None).await.unwrap().runnable, 400);
 }
 
 #[tokio::test]

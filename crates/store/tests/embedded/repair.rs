@@ -58,7 +58,7 @@ pub(crate) async fn settle(bench: &Bench, group: Vec<Settlement>) {
 }
 
 async fn held(bench: &Bench) -> u64 {
-    let balance = bench.store.balance().await.unwrap();
+    let balance = bench.store.balance(None).await.unwrap();
     balance.waiting.get(&Reason::Held).copied().unwrap_or(0)
 }
 
@@ -84,7 +84,7 @@ async fn what_an_unreadable_breaker_held_is_tried_again() {
     let now = bench.now();
     bench.store.release(now, MANY).await.unwrap();
     assert_eq!(held(&bench).await, 0);
-    assert_eq!(bench.store.balance().await.unwrap().runnable, 30);
+    assert_eq!(bench.store.balance(None).await.unwrap().runnable, 30);
     bench.attempt("frail", done()).await;
 }
 

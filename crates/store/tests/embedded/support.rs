@@ -249,7 +249,7 @@ impl Bench {
     }
 
     pub(crate) async fn assert_balanced(&self) {
-        let balance = self.store.balance().await.unwrap();
+        let balance = self.store.balance(None).await.unwrap();
         assert!(balance.is_balanced(), "{balance:?}");
     }
 

@@ -66,7 +66,7 @@ async fn end(bench: &Bench, delivery: Delivery<Started>, outcome: Outcome) {
 }
 
 pub(crate) async fn trials(bench: &Bench) -> u64 {
-    let balance = bench.store.balance().await.unwrap();
+    let balance = bench.store.balance(None).await.unwrap();
     balance.waiting.get(&Reason::Trial).copied().unwrap_or(0)
 }
 

@@ -167,7 +167,7 @@ async fn postgres_finds_the_few_among_many_and_says_whether_there_is_more() {
         let newest: Vec<_> = wanted.iter().rev().take(limit).copied().collect();
         assert_eq!((ids(&page), page.more), (newest, more));
     }
-    assert_eq!(store.balance().await.unwrap().waiting_total(), 1_800);
+    assert_eq!(store.balance(None).await.unwrap().waiting_total(), 1_800);
     let stages = store.stages().await.unwrap();
     let stages: Vec<_> = stages.iter().map(|counts| counts.stage.as_str()).collect();
     assert_eq!(stages, ["build"]);

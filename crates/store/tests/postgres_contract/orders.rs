@@ -6,7 +6,7 @@ use domain::books::{Fact, Place, State};
 use domain::control::Change;
 use domain::names::FlowName;
 use domain::outcome::{Done, Emit, Outcome};
-use domain::ports::{Action, Answer, Catalog, Clock, Desk, Sent};
+use domain::ports::{Action, Answer, Catalog, Clock, Depth, Desk, Sent};
 use domain::record::{Arrived, Fate, Parted, Said};
 use domain::ticket::{Generation, Payload, Ticket, TicketId};
 use domain::time::Timestamp;
@@ -121,7 +121,7 @@ async fn postgres_cancels_a_ticket_that_is_being_published_and_fences_it() {
     assert_eq!(state(&bench, ticket.id()).await, State::Dropped);
     let snapshot = store.snapshot().await.unwrap();
     assert!(!snapshot.lets_run(ticket.id(), ticket.name.generation));
-    assert!(store.balance().await.unwrap().is_balanced());
+    assert!(store.balance(None).await.unwrap().is_balanced());
     bench.audit();
 }
 
@@ -190,7 +190,7 @@ async fn postgres_gives_each_of_two_controllers_its_own_answer() {
     for (a, b) in a.iter().zip(&b) {
         assert!(is_done(a) != is_done(b), "{a:?} {b:?}");
     }
-    assert_eq!(stores[1].balance().await.unwrap().dropped, 30);
+    assert_eq!(stores[1].balance(None).await.unwrap().dropped, 30);
     bench.audit();
 }
 
@@ -246,7 +246,7 @@ async fn postgres_accepts_what_a_call_back_sends_once() {
     assert!(is_done(&answers[0]), "{answers:?}");
     assert!(matches!(answers[1], Answer::Refused { .. }), "{answers:?}");
     let Leader { store, .. } = bench.leader().await;
-    let balance = store.balance().await.unwrap();
+    let balance = store.balance(None).await.unwrap();
     assert_eq!((balance.accepted, balance.done), (3, 1));
     assert_eq!(balance.waiting[&Reason::NotNow], 2);
     let page = store.tickets(bench.listing("is:waiting")).await.unwrap();
@@ -294,7 +294,7 @@ async fn postgres_tells_the_doctor_of_a_server_that_forgets() {
     };
     let bench = bench_on(&server);
     let Leader { store, .. } = bench.leader().await;
-    let findings = store.check().await.unwrap();
+    let findings = store.check(Depth::Usual).await.unwrap();
     let sick: Vec<_> = findings.iter().filter(|finding| !finding.is_fine).collect();
     assert!(sick.is_empty(), "{sick:?}");
     server.sql("postgres", "ALTER SYSTEM SET full_page_writes = off");
@@ -302,7 +302,7 @@ async fn postgres_tells_the_doctor_of_a_server_that_forgets() {
     server.sql("postgres", "SELECT pg_reload_conf()");
     let mut sick = Vec::new();
     for _ in 0..50 {
-        let findings = store.check().await.unwrap();
+        let findings = store.check(Depth::Usual).await.unwrap();
         sick = findings
             .into_iter()
             .filter(|finding| !finding.is_fine)

@@ -12,9 +12,9 @@ use domain::names::StageName;
 use domain::oops::{OopsId, OopsPrefix, Report};
 use domain::plan::{Plan, PlanId, Terms};
 use domain::ports::{
-    Accepted, Answer, Broker, Catalog, Desk, Election, Finding, Ledger, Listing, OopsError, Oopses,
-    Order, Page, PlanError, PlanOrder, Plans, Reporter, Retention, Round, Serving, StoreError,
-    Tripped, Waits,
+    Accepted, Answer, Broker, Catalog, Depth, Desk, Election, Finding, Ledger, Listing, OopsError,
+    Oopses, Order, Page, PlanError, PlanOrder, Plans, Reporter, Retention, Round, Serving,
+    StoreError, Tripped, Waits,
 };
 use domain::record::Said;
 use domain::ticket::{Ticket, TicketId};
@@ -194,8 +194,8 @@ impl Catalog for Ports {
         self.store().await.history(id).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.store().await.balance().await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.store().await.balance(since).await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
@@ -206,8 +206,8 @@ impl Catalog for Ports {
         self.store().await.snapshot().await
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        self.store().await.check().await
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        self.store().await.check(depth).await
     }
 }
 

@@ -76,9 +76,9 @@ async fn postgres_a_leader_whose_term_is_over_changes_nothing() {
         .to_string();
     assert!(said.contains("term is over"), "{said}");
     assert!(ledger.due(bench.now(), support::MANY).await.is_err());
-    assert_eq!(store.balance().await.unwrap().done, 0);
+    assert_eq!(store.balance(None).await.unwrap().done, 0);
     new.apply(vec![record]).await.unwrap();
-    assert_eq!(store.balance().await.unwrap().done, 1);
+    assert_eq!(store.balance(None).await.unwrap().done, 1);
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn postgres_a_term_that_was_overtaken_is_told_who_leads() {
     let record = bench.finished("worker/1", &ticket);
     let said = ledger.apply(vec![record]).await.unwrap_err().to_string();
     assert!(said.contains("controller/9 leads now"), "{said}");
-    assert_eq!(store.balance().await.unwrap().done, 0);
+    assert_eq!(store.balance(None).await.unwrap().done, 0);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn postgres_the_first_word_of_a_copy_proves_that_it_was_published() {
         .await
         .unwrap();
     assert_eq!(generation(&store, ticket.id()).await, 1);
-    assert_eq!(store.balance().await.unwrap().running, 1);
+    assert_eq!(store.balance(None).await.unwrap().running, 1);
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn postgres_a_suspect_is_judged_behind_a_fence_and_a_barrier() {
         bench.finished("worker/1", &ticket),
     ];
     assert_eq!(ledger.apply(late).await.unwrap().stale, 2);
-    assert_eq!(store.balance().await.unwrap().done, 0);
+    assert_eq!(store.balance(None).await.unwrap().done, 0);
     bench.assert_balanced(&store).await;
 }
 
@@ -392,7 +392,7 @@ async fn postgres_tickets_of_strangers_are_counted_when_they_are_first_heard_of(
     let entry = store.ticket(child.id()).await.unwrap().unwrap();
     assert_eq!(entry.ticket, child, "its body came with its parent");
     assert_eq!(entry.place.state(), State::Running);
-    assert_eq!(store.balance().await.unwrap().accepted, 2);
+    assert_eq!(store.balance(None).await.unwrap().accepted, 2);
     assert_eq!(
         store.submit(vec![child.clone()]).await.unwrap(),
         [Accepted::Known(child.id())]

@@ -5,6 +5,7 @@
 
 mod bodies;
 mod canaries;
+mod counting;
 mod deaths;
 mod gates;
 mod ledger;

@@ -224,7 +224,7 @@ async fn postgres_of_before_plans_by_hand_is_brought_up_to_date_with_what_is_in_
     let plan = made(&store, "is:parked").await;
     ordered(&store, &plan, PlanOrder::Release(Choice::Everything, None)).await;
     assert_eq!(due(&ledger, bench.now()).await.len(), 20);
-    let balance = store.balance().await.unwrap();
+    let balance = store.balance(None).await.unwrap();
     assert_eq!(balance.waiting.get(&Reason::NotNow), Some(&20));
 }
 

@@ -101,7 +101,7 @@ const REPAIR: Condition = Condition::Repair {
 };
 
 async fn repairs_left(store: &Postgres) -> u64 {
-    let balance = store.balance().await.unwrap();
+    let balance = store.balance(None).await.unwrap();
     balance.waiting.get(&Reason::Held).copied().unwrap_or(0)
 }
 

@@ -92,7 +92,7 @@ async fn postgres_killed_in_the_middle_loses_nothing_that_was_confirmed() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     assert!(!error.to_string().contains("not-a-secret"), "{error}");
     assert!(!confirmed.is_empty());
-    assert!(store.balance().await.is_err());
+    assert!(store.balance(None).await.is_err());
     let server = Arc::clone(&bench.server);
     let restart = tokio::task::spawn_blocking(move || server.restart());
     restart.await.unwrap();

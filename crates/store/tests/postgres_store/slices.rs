@@ -36,7 +36,7 @@ impl Bench {
 }
 
 async fn held(store: &Postgres) -> u64 {
-    let balance = store.balance().await.unwrap();
+    let balance = store.balance(None).await.unwrap();
     balance.waiting.get(&Reason::Held).copied().unwrap_or(0)
 }
 
@@ -93,7 +93,7 @@ async fn postgres_a_beat_lets_very_many_unclaimed_in_a_part_at_a_time() {
     let (store, ledger) = bench.leading().await;
     bench.fill(15_000, Reason::Unclaimed, ("reason", "6"));
     let unclaimed = async || {
-        let balance = store.balance().await.unwrap();
+        let balance = store.balance(None).await.unwrap();
         balance.waiting.get(&Reason::Unclaimed).copied()
     };
     let beat = || {

@@ -129,7 +129,7 @@ impl Bench {
 
     /// The sums agree with each other and with the rows.
     pub(crate) async fn assert_balanced(&self, store: &Postgres) {
-        let balance = store.balance().await.unwrap();
+        let balance = store.balance(None).await.unwrap();
         assert!(balance.is_balanced(), "{balance:?}");
         let rows = |which: &str| self.count(&format!("places WHERE {which}"));
         assert_eq!(balance.runnable, rows("state IN (0, 5)"), "{balance:?}");

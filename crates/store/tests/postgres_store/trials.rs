@@ -166,7 +166,7 @@ async fn postgres_one_at_a_time_is_tried_and_the_next_when_that_has_ended() {
             bench.finished("worker/3", &tried.ticket),
         ];
         ledger.apply(group).await.unwrap();
-        let waiting = store.balance().await.unwrap().waiting;
+        let waiting = store.balance(None).await.unwrap().waiting;
         assert_eq!(waiting.get(&Reason::Trial).copied().unwrap_or(0), left);
     }
     assert_eq!(tickets.len(), 3);

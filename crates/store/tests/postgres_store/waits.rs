@@ -190,7 +190,7 @@ async fn postgres_whoever_waits_makes_room_for_a_newer_one_with_its_key() {
     ];
     ledger.apply(group).await.unwrap();
     assert_eq!(due(&ledger, bench.now()).await[0].ticket, second);
-    let balance = store.balance().await.unwrap();
+    let balance = store.balance(None).await.unwrap();
     assert_eq!((balance.dropped, balance.waiting_total()), (1, 1));
     bench.assert_balanced(&store).await;
 }
@@ -284,7 +284,11 @@ async fn postgres_what_ended_long_ago_goes_with_its_day() {
         tickets_max: 0,
     };
     assert_eq!(ledger.retain(too_many).await.unwrap(), 1);
-    assert_eq!(store.balance().await.unwrap().done, 2, "the sums keep them");
+    assert_eq!(
+        store.balance(None).await.unwrap().done,
+        2,
+        "the sums keep them"
+    );
 }
 
 #[tokio::test]

@@ -2,13 +2,15 @@
 
 use super::Stand;
 use super::stand::{failed, rejected, stage};
-use domain::books::{Fact, Line, StageCounts};
+use domain::books::{Balance, Fact, Line, StageCounts};
 use domain::explain::explain;
 use domain::names::Kind;
 use domain::outcome::{Outcome, OutcomeKind};
-use domain::ports::{Action, Listing, Page, Sort};
+use domain::ports::{Action, Depth, Listing, Page, Sort};
 use domain::ticket::{Ticket, TicketId};
+use domain::time::Timestamp;
 use domain::wait::Reason;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 super::suite!(catalog_contract catalog ($)
@@ -20,6 +22,7 @@ super::suite!(catalog_contract catalog ($)
     the_history_tells_everything_oldest_first,
     the_history_of_nobody_is_empty,
     the_sums_count_every_ticket_once,
+    the_sums_since_a_time_are_those_of_what_was_accepted_since,
     stages_count_their_tickets_and_attempts,
     a_healthy_store_finds_itself_healthy,
     every_ticket_can_be_explained,
@@ -188,6 +191,43 @@ pub async fn the_sums_count_every_ticket_once(stand: Stand) {
     drop(running);
 }
 
+async fn balance_since(stand: &Stand, since: Timestamp) -> Balance {
+    let balance = stand.world().catalog().balance(Some(since)).await;
+    let balance = balance.expect("the books can be read");
+    assert!(balance.is_balanced(), "since {since}: {balance:?}");
+    balance
+}
+
+/// What was accepted before is not among them, wherever it is by now.
+pub async fn the_sums_since_a_time_are_those_of_what_was_accepted_since(stand: Stand) {
+    let begin = stand.now();
+    stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
+    stand.attempted(stand.ticket("build"), failed()).await;
+    stand.submit(stand.ticket("test")).await;
+    stand.skip(Duration::from_millis(5));
+    let since = stand.now();
+    stand
+        .attempted(stand.ticket("build"), Outcome::done())
+        .await;
+    stand.attempted(stand.ticket("build"), rejected()).await;
+    let running = stand.started(stand.ticket("build")).await;
+    stand.submit(stand.ticket("test")).await;
+    let cancelled = stand.submit(stand.ticket("test")).await;
+    stand.done(cancelled, Action::Cancel).await;
+    let balance = balance_since(&stand, since).await;
+    let sums = [balance.accepted, balance.runnable, balance.running];
+    assert_eq!(sums, [5, 1, 1]);
+    assert_eq!((balance.done, balance.dropped), (1, 1));
+    assert_eq!(balance.waiting, BTreeMap::from([(Reason::Parked, 1)]));
+    assert_eq!(balance_since(&stand, begin).await, stand.balance().await);
+    stand.skip(Duration::from_millis(5));
+    let nothing = balance_since(&stand, stand.now()).await;
+    assert_eq!(nothing, Balance::default());
+    drop(running);
+}
+
 /// For the page that shows the stages.
 pub async fn stages_count_their_tickets_and_attempts(stand: Stand) {
     stand
@@ -209,9 +249,11 @@ pub async fn stages_count_their_tickets_and_attempts(stand: Stand) {
 /// The doctor has something to say.
 pub async fn a_healthy_store_finds_itself_healthy(stand: Stand) {
     stand.submit(stand.ticket("build")).await;
-    let findings = stand.world().catalog().check().await;
-    for finding in findings.expect("it can be looked at") {
-        assert!(finding.is_fine, "{finding:?}");
+    for depth in [Depth::Usual, Depth::Deep] {
+        let findings = stand.world().catalog().check(depth).await;
+        for finding in findings.expect("it can be looked at") {
+            assert!(finding.is_fine, "{depth:?}: {finding:?}");
+        }
     }
 }
 

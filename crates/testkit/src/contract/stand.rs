@@ -324,7 +324,7 @@ impl Stand {
 
     /// The sums, which must agree.
     pub(super) async fn balance(&self) -> Balance {
-        let balance = self.world.catalog().balance().await;
+        let balance = self.world.catalog().balance(None).await;
         let balance = balance.expect("the books can be read");
         assert!(balance.is_balanced(), "the books must balance: {balance:?}");
         balance

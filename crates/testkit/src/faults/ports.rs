@@ -8,7 +8,7 @@ use domain::delivery::{Delivery, Incoming, Received, Settlement, Start, Started}
 use domain::names::{Holder, StageName};
 use domain::oops::{OopsId, OopsPrefix, Report};
 use domain::ports::{
-    Accepted, Answer, Broker, Catalog, Consumer, Desk, Finding, Follower, Holds, Listing,
+    Accepted, Answer, Broker, Catalog, Consumer, Depth, Desk, Finding, Follower, Holds, Listing,
     NotStarted, OopsError, Oopses, Order, Page, Reporter, Retention, Round, Serving, Settled,
     StoreError, StreamEnded, Unsettled, Waits,
 };
@@ -209,8 +209,8 @@ impl Catalog for Faulty {
         self.memory.history(id).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.memory.balance().await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.memory.balance(since).await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
@@ -221,8 +221,8 @@ impl Catalog for Faulty {
         self.memory.snapshot().await
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        self.memory.check().await
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        self.memory.check(depth).await
     }
 }
 

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, Place, StageCounts};
 use domain::control::Snapshot;
 use domain::names::StageName;
-use domain::ports::{Catalog, Finding, Listing, Page, Sort, StoreError};
+use domain::ports::{Catalog, Depth, Finding, Listing, Page, Sort, StoreError};
 use domain::ticket::TicketId;
+use domain::time::Timestamp;
 use std::collections::BTreeMap;
 
 #[async_trait]
@@ -36,8 +37,11 @@ impl Catalog for Memory {
         })
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.read(State::balance)
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.read(|state| match since {
+            None => state.balance(),
+            Some(since) => state.balance_since(since),
+        })
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
@@ -48,7 +52,8 @@ impl Catalog for Memory {
         self.read(|state| state.snapshot.clone())
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+    // Whatever is here is looked at in no time.
+    async fn check(&self, _: Depth) -> Result<Vec<Finding>, StoreError> {
         self.read(|state| {
             let balance = state.balance();
             let is_fine = balance.is_balanced();
@@ -83,15 +88,17 @@ impl State {
             ..Balance::default()
         };
         for row in self.rows.values() {
-            match &row.entry.place {
-                Place::Runnable { .. } => balance.runnable += 1,
-                Place::Running { .. } => balance.running += 1,
-                Place::Waiting(wait) => {
-                    *balance.waiting.entry(wait.condition.reason()).or_default() += 1;
-                }
-                Place::Done { .. } => balance.done += 1,
-                Place::Dropped { .. } => balance.dropped += 1,
-            }
+            add(&mut balance, &row.entry.place);
+        }
+        balance
+    }
+
+    fn balance_since(&self, since: Timestamp) -> Balance {
+        let mut balance = Balance::default();
+        let entries = self.rows.values().map(|row| &row.entry);
+        for entry in entries.filter(|entry| entry.ticket.created_at >= since) {
+            balance.accepted += 1;
+            add(&mut balance, &entry.place);
         }
         balance
     }
@@ -117,6 +124,18 @@ impl State {
             }
         }
         stages.into_values().collect()
+    }
+}
+
+fn add(balance: &mut Balance, place: &Place) {
+    match place {
+        Place::Runnable { .. } => balance.runnable += 1,
+        Place::Running { .. } => balance.running += 1,
+        Place::Waiting(wait) => {
+            *balance.waiting.entry(wait.condition.reason()).or_default() += 1;
+        }
+        Place::Done { .. } => balance.done += 1,
+        Place::Dropped { .. } => balance.dropped += 1,
     }
 }
 

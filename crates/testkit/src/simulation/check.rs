@@ -48,7 +48,7 @@ async fn look(evidence: &Evidence<'_>) -> Result<Vec<String>, StoreError> {
     let listing = everything(Timestamp::EPOCH);
     let entries = evidence.ports.tickets(listing.clone()).await?.rows;
     let reports = evidence.ports.list(listing).await?.rows;
-    let balance = evidence.ports.balance().await?;
+    let balance = evidence.ports.balance(None).await?;
     let mut wrong = Vec::new();
     if !balance.is_balanced() {
         wrong.push(format!("the books do not balance: {balance:?}"));

@@ -267,7 +267,7 @@ impl<'a> Driver<'a> {
             let is_at_rest = is_at_rest(ports, &self.clock).await;
             at_rest_since = is_at_rest.then(|| at_rest_since.unwrap_or(now));
             if at_rest_since.is_some_and(|since| now.since(since) >= REST_LASTS) {
-                let balance = ports.balance().await;
+                let balance = ports.balance(None).await;
                 return balance.map_err(|error| vec![error.to_string()]);
             }
             if now.since(begin) > REST_MAX {
@@ -283,7 +283,7 @@ impl<'a> Driver<'a> {
 /// Nothing moves, and nothing will move by itself.
 async fn is_at_rest(ports: &Faulty, clock: &TestClock) -> bool {
     let memory = ports.memory();
-    let Ok(balance) = memory.balance().await else {
+    let Ok(balance) = memory.balance(None).await else {
         return false;
     };
     let Ok(cases) = memory.cases(clock.now(), NonZeroUsize::MIN).await else {

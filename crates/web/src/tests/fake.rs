@@ -180,6 +180,8 @@ pub(super) struct State {
     pub(super) snapshot: Snapshot,
     pub(super) counts: Vec<StageCounts>,
     pub(super) findings: Vec<Finding>,
+    /// How closely the doctor was told to look.
+    pub(super) looks: Vec<Depth>,
     pub(super) orders: Vec<Order>,
     pub(super) refuse: Option<(String, String)>,
     /// What every call answers from now on.
@@ -298,10 +300,11 @@ impl Catalog for Fake {
         Ok(self.up()?.history.clone())
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
         let state = self.up()?;
         assert!(!state.panics, "a bug in the store");
-        let accepted = state.entries.len() as u64;
+        let is_meant = |entry: &&Entry| since.is_none_or(|since| entry.ticket.created_at >= since);
+        let accepted = state.entries.values().filter(is_meant).count() as u64;
         let waiting = state.waiting.clone();
         Ok(Balance {
             accepted,
@@ -319,8 +322,10 @@ impl Catalog for Fake {
         Ok(self.up()?.snapshot.clone())
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(self.up()?.findings.clone())
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        let mut state = self.up()?;
+        state.looks.push(depth);
+        Ok(state.findings.clone())
     }
 }
 

@@ -4,10 +4,11 @@ use domain::books::{Entry, Place, Served, StageCounts};
 use domain::control::Hold;
 use domain::names::{Kind, Version};
 use domain::outcome::Failure;
-use domain::ports::{Finding, Inspection, StoreError};
+use domain::ports::{Depth, Finding, Inspection, StoreError};
 use domain::ticket::Payload;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[tokio::test]
 async fn what_is_not_there_is_a_404_that_says_so() {
@@ -60,6 +61,16 @@ async fn what_cannot_be_read_is_a_400_that_says_where() {
             "sort: expected newest or oldest, got \"up\"",
         ),
         ("/api/v1/tickets?filtre=x", "unknown field `filtre`"),
+        (
+            "/api/v1/doctor?deep=very",
+            "deep: expected true or false, got \"very\"",
+        ),
+        ("/api/v1/doctor?depth=true", "unknown field `depth`"),
+        (
+            "/api/v1/books?since=2h",
+            "since: expected a time such as -1h, 2026-11-01 or 2026-11-01T14:03:22Z, got \"2h\"",
+        ),
+        ("/api/v1/books?until=-1h", "unknown field `until`"),
     ] {
         check_problem(&Web::new().get(path).await, 400, "bad-request", says);
     }
@@ -352,6 +363,22 @@ async fn the_doctor_is_content_when_everything_is_fine() {
 }
 
 #[tokio::test]
+async fn the_doctor_looks_deep_only_when_asked_to() {
+    for (path, expected) in [
+        ("/api/v1/doctor", Depth::Usual),
+        ("/api/v1/doctor?deep=false", Depth::Usual),
+        ("/api/v1/doctor?deep=true", Depth::Deep),
+    ] {
+        let web = Web::new();
+        assert_eq!(web.get(path).await.status, 200, "{path}");
+        assert_eq!(web.fake.state.lock().unwrap().looks, [expected], "{path}");
+    }
+    let document = Web::new().get("/openapi.json").await.json();
+    let parameters = &document["paths"]["/api/v1/doctor"]["get"]["parameters"];
+    assert_eq!(parameters[0]["name"], "deep");
+}
+
+#[tokio::test]
 async fn the_books_list_every_reason_from_zero() {
     let web = Web::new().with(|state| {
         let place = Place::Runnable { since: NOW };
@@ -369,6 +396,38 @@ async fn the_books_list_every_reason_from_zero() {
     assert_eq!(
         json["waiting"].as_object().unwrap().len(),
         domain::wait::Reason::ALL.len()
+    );
+}
+
+#[tokio::test]
+async fn the_books_are_those_of_what_was_accepted_since_a_time() {
+    let web = Web::new().with(|state| {
+        for (n, ago) in [(1, 2 * 3_600), (2, 60)] {
+            let mut entry = waiting(n);
+            entry.ticket.created_at = NOW.minus(Duration::from_secs(ago));
+            state.entries.insert(id(n), entry);
+        }
+    });
+    for (since, accepted, moment) in [
+        ("-1h", 1, "2026-11-21T13:03:22.120Z"),
+        ("-3h", 2, "2026-11-21T11:03:22.120Z"),
+        ("2026-11-21", 2, "2026-11-21T00:00:00.000Z"),
+        ("2026-11-21T14:00:00Z", 1, "2026-11-21T14:00:00.000Z"),
+        ("2026-11-22", 0, "2026-11-22T00:00:00.000Z"),
+    ] {
+        let path = format!("/api/v1/books?since={since}");
+        let json = web.get(&path).await.json();
+        assert_eq!(
+            (&json["accepted"], &json["since"], &json["balanced"]),
+            (&accepted.into(), &moment.into(), &true.into()),
+            "{since}"
+        );
+    }
+    let all = web.get("/api/v1/books").await.json();
+    assert_eq!(
+        (&all["accepted"], all.get("since")),
+        (&2.into(), None),
+        "of all tickets"
     );
 }
 

@@ -68,7 +68,7 @@ fn jump(text: &str) -> Option<String> {
 }
 
 async fn live_parts(site: &Site, filter: &str) -> Result<Markup, Problem> {
-    let balance = site.parts.catalog.balance().await?;
+    let balance = site.parts.catalog.balance(None).await?;
     let views = stages::views(site).await?;
     let tripped = site.parts.plans.tripped(None).await?;
     let stalled = Stalled::of(site, &tripped).await?;

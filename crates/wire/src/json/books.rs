@@ -1,6 +1,7 @@
 //! The sums over all tickets as JSON.
 
 use domain::books::Balance;
+use domain::time::Timestamp;
 use domain::wait::Reason;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -8,6 +9,9 @@ use std::collections::BTreeMap;
 /// The books: every accepted ticket is in exactly one place, and the sums say whether it is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BalanceJson {
+    /// Since when the tickets were accepted that these are the sums of; without it, of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// What publishers were told is accepted.
     pub accepted: u64,
     /// In the queues.
@@ -25,9 +29,10 @@ pub struct BalanceJson {
 }
 
 impl BalanceJson {
-    /// The sums in JSON's words.
-    pub fn new(balance: &Balance) -> Self {
+    /// The sums in JSON's words, over what was accepted since, if they are.
+    pub fn new(balance: &Balance, since: Option<Timestamp>) -> Self {
         Self {
+            since: since.map(|since| since.to_string()),
             accepted: balance.accepted,
             runnable: balance.runnable,
             running: balance.running,
@@ -54,10 +59,11 @@ mod tests {
 
     #[test]
     fn every_reason_is_counted_from_zero() {
-        let json = BalanceJson::new(&Balance {
+        let balance = Balance {
             accepted: 1,
             ..Balance::default()
-        });
+        };
+        let json = BalanceJson::new(&balance, None);
         assert_eq!(json.waiting.len(), Reason::ALL.len());
         assert!(json.waiting.values().all(|count| *count == 0));
         assert!(!json.balanced);

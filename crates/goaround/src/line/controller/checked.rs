@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, StageCounts};
 use domain::control::Snapshot;
 use domain::names::StageName;
-use domain::ports::{Catalog, Finding, Listing, Page, StoreError};
+use domain::ports::{Catalog, Depth, Finding, Listing, Page, StoreError};
 use domain::ticket::TicketId;
+use domain::time::Timestamp;
 use store::Postgres;
 
 /// The books in PostgreSQL beside a broker on RabbitMQ.
@@ -39,8 +40,8 @@ impl Catalog for Checked {
         self.books.history(id).await
     }
 
-    async fn balance(&self) -> Result<Balance, StoreError> {
-        self.books.balance().await
+    async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
+        self.books.balance(since).await
     }
 
     async fn stages(&self) -> Result<Vec<StageCounts>, StoreError> {
@@ -51,9 +52,8 @@ impl Catalog for Checked {
         self.books.snapshot().await
     }
 
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        let mut findings = self.books.check().await?;
-        let depth = amqp::doctor::Depth::Look;
+    async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = self.books.check(depth).await?;
         findings.extend(amqp::doctor::doctor(&self.broker, &self.stages, depth).await);
         Ok(findings)
     }
