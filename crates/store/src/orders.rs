@@ -196,8 +196,8 @@ impl Subject<'_> {
 
     /// Who says it again, or need not say it, has changed nothing.
     fn start(&self, db: &Connection, generation: Generation) -> Outcomes {
-        let wait = match permits::call_back(&self.entry, generation) {
-            Ok(wait) => wait.once_started(),
+        let wait = match permits::start(&self.entry, generation, self.ordered.order.at) {
+            Ok(wait) => wait,
             Err(refusal) => return Ok(Err(refusal)),
         };
         if let Some(until) = wait.and_then(|wait| wait.condition.until()) {

@@ -7,6 +7,7 @@ use domain::oops::{Report, Scene, Source, Span};
 use domain::outcome::Outcome;
 use domain::ports::Order;
 use domain::ticket::Generation;
+use domain::time::Timestamp;
 use domain::wait::{Condition, Wait};
 
 /// What keeps an order from being carried out.
@@ -72,6 +73,24 @@ pub(crate) fn end(place: &Place) -> Result<(), Refusal> {
         Place::Done { .. } => Err(refusal("it is done", AGAIN)),
         Place::Dropped { .. } => Err(refusal("it was dropped already", AGAIN)),
         Place::Runnable { .. } | Place::Running { .. } | Place::Waiting(_) => Ok(()),
+    }
+}
+
+/// The wait that a ticket is in once what it waits for has started; nothing when it need not say
+/// so, or has. Who says so too late may be judged already, and is not heard.
+pub(crate) fn start(
+    entry: &Entry,
+    generation: Generation,
+    at: Timestamp,
+) -> Result<Option<Wait>, Refusal> {
+    let wait = call_back(entry, generation)?;
+    let started = wait.once_started();
+    match wait.condition.until() {
+        Some(until) if started.is_some() && until <= at => Err(refusal(
+            format!("it had to start by {until}"),
+            "nothing is needed: it is reported as overdue and goes around",
+        )),
+        _ => Ok(started),
     }
 }
 

@@ -265,7 +265,7 @@ impl Desk<'_> {
         order: &Order,
         generation: Generation,
     ) -> Result<(), Refusal> {
-        let Some(wait) = permits::call_back(entry, generation)?.once_started() else {
+        let Some(wait) = permits::start(entry, generation, order.at)? else {
             return Ok(());
         };
         if let Some(placed) = self.working.get_mut(order.ticket) {

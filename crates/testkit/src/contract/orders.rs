@@ -218,6 +218,8 @@ pub async fn a_start_that_is_not_told_is_reported(stand: Stand) {
     stand.skip(Duration::from_secs(9));
     assert_eq!(stand.suspects(10).await, []);
     stand.skip(Duration::from_secs(1));
+    // It may be judged at this moment.
+    stand.refused(id, Action::Start(Generation::FIRST)).await;
     stand.pass_judgement(&stand.case().await).await;
     stand.waits_as(id, Reason::Backoff).await;
     let overdue = stand.listing("type:StartOverdue");

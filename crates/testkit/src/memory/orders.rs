@@ -80,6 +80,11 @@ impl State {
         now: Timestamp,
     ) -> Answer {
         let wait = match self.pending(order.ticket, generation) {
+            Ok((_, wait))
+                if wait.once_started().is_some() && wait.condition.until() <= Some(order.at) =>
+            {
+                return refused("it is overdue", "nothing: the call-back came too late");
+            }
             Ok((_, wait)) => wait.once_started(),
             Err(answer) => return answer,
         };
