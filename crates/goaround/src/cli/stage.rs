@@ -358,12 +358,10 @@ fn served(stage: &Json) -> String {
             _ => format!("{} workers", member(served, "workers")),
         };
         let version = member(served, "version");
-        match served["kinds"].is_null() {
+        let kinds = member(served, "kinds").replace(',', ", ");
+        match kinds.is_empty() {
             true => format!("{workers} with version {version}"),
-            false => format!(
-                "{workers} with version {version}, only the kinds {}",
-                member(served, "kinds")
-            ),
+            false => format!("{workers} with version {version}, only the kinds {kinds}"),
         }
     });
     told.collect::<Vec<_>>().join("; ")
@@ -381,7 +379,7 @@ mod tests {
         ] });
         assert_eq!(
             served(&stage),
-            "1 worker with version 1; 3 workers with version 2, only the kinds bolt,nut"
+            "1 worker with version 1; 3 workers with version 2, only the kinds bolt, nut"
         );
         assert_eq!(served(&json!({ "served": [] })), "");
     }

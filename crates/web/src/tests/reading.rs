@@ -324,7 +324,7 @@ async fn a_stage_shows_its_rules_its_hold_and_its_obstacle() {
 
 #[tokio::test]
 async fn a_stage_shows_who_serves_it_elsewhere_and_which_kinds_they_take() {
-    let kinds = BTreeSet::from([Kind::new("<nut>").unwrap()]);
+    let kinds = BTreeSet::from(["<nut>", "bolt"].map(|kind| Kind::new(kind).unwrap()));
     let served = |version, kinds, workers| Served {
         version: Version::new(version).unwrap(),
         kinds,
@@ -337,7 +337,7 @@ async fn a_stage_shows_who_serves_it_elsewhere_and_which_kinds_they_take() {
     let json = web.get("/api/v1/stages/build").await.json();
     let expected = json!([
         { "version": "1.4", "workers": 1, "kinds": null },
-        { "version": "1.5", "workers": 2, "kinds": ["<nut>"] },
+        { "version": "1.5", "workers": 2, "kinds": ["<nut>", "bolt"] },
     ]);
     assert_eq!(json["served"], expected);
     let page = web.get("/s/build").await.text();

@@ -15,12 +15,14 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::breaker::Scope;
 use domain::flow::Stage;
+use domain::names::Kind;
 use domain::plan::Plan;
 use domain::ports::Tripped;
 use domain::signature::SignatureId;
 use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 #[derive(Deserialize)]
 struct Asked {
@@ -182,8 +184,7 @@ fn served(view: &StageView) -> Markup {
                 " with version "
                 (quoted(served.version.as_str(), 128))
                 @if let Some(kinds) = &served.kinds {
-                    ", only the kinds"
-                    @for kind in kinds { " " (quoted(kind.as_str(), 128)) }
+                    ", only the kinds " (list(kinds))
                 }
             }))
         }
@@ -218,8 +219,18 @@ fn sums(view: &StageView, now: Timestamp) -> Markup {
     }
 }
 
+fn list(kinds: &BTreeSet<Kind>) -> Markup {
+    html! {
+        @for (i, kind) in kinds.iter().enumerate() {
+            @if i > 0 { ", " }
+            (quoted(kind.as_str(), 128))
+        }
+    }
+}
+
 fn kept(rules: &Stage) -> Markup {
     html! {
+        (known("Takes only", rules.kinds.as_ref(), list))
         (fact("At once", &html! { (rules.concurrency) }))
         (fact("Deadline", &html! { (show_duration(rules.deadline)) }))
         (fact("Held after", &html! {
