@@ -112,6 +112,8 @@ impl Observer for BooksFold {
                 ended,
             } => {
                 let spot = match (*action, *ended) {
+                    // It waits on.
+                    ("start", false) => return,
                     ("complete", true) => Spot::Ended(State::Done),
                     (_, true) => Spot::Ended(State::Dropped),
                     (_, false) => Spot::Runnable,

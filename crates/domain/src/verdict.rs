@@ -40,6 +40,14 @@ pub struct Verdict {
     pub died: Option<breaker::Attempt>,
 }
 
+impl Verdict {
+    /// Whether a wait that ends then was over when it was judged. What is pending may have been
+    /// told meanwhile that its event has started, and has its time.
+    pub fn is_due(&self, until: Option<Timestamp>) -> bool {
+        until.is_none_or(|until| until <= self.wait.since)
+    }
+}
+
 /// A verdict, and the report that must be durable before it counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {

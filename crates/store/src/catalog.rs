@@ -58,7 +58,7 @@ impl Catalog for Embedded {
             return kept.await;
         };
         let queues = Arc::clone(&self.shared.queues);
-        let answer = self.shared.readers.ask(move |db| {
+        let answer = self.shared.readers.ask_patiently(move |db| {
             let running = counts::running(db, &queues.running())?;
             counts::count_since(db, since, &running)
         });

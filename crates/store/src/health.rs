@@ -19,7 +19,7 @@ pub(crate) async fn check(shared: &Shared, depth: Depth) -> Result<Vec<Finding>,
     let folder = shared.config.folder.clone();
     let mut findings = shared
         .readers
-        .ask(move |db| {
+        .look(depth, move |db| {
             let mut findings = vec![free_space(&folder)];
             findings.extend(file(db, (&BOOKS, &folder), depth)?);
             findings.extend(kept_aside(&folder));
@@ -81,7 +81,8 @@ fn integrity(db: &Connection, name: &str) -> Result<Finding, Fault> {
         Ok(()) => Ok(fine(about, "every page is intact".into())),
         Err(Fault::Sql(error)) if is_broken_off(&error) => Ok(fine(
             about,
-            "what was read is intact; the file is too large to be read through here".into(),
+            "what was read is intact; the file is too large to be read through in time: stop goaround \
+             and use `sqlite3 FILE 'PRAGMA quick_check'`".into(),
         )),
         Err(fault) => Ok(Finding {
             about,

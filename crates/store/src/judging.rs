@@ -37,6 +37,9 @@ fn carry_out(books: &mut Books, db: &Connection, verdict: &Verdict) -> Result<bo
         Some(found) if found.name == verdict.of && judged.contains(&found.reason) => found,
         _ => return Ok(false),
     };
+    if !verdict.is_due(found.until) {
+        return Ok(false);
+    }
     let wait = &verdict.wait;
     note_verdict(books, db, &found, verdict)?;
     let newer = match (&found.lock_key, &wait.condition) {

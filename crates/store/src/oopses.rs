@@ -65,7 +65,7 @@ impl OopsFile {
         let folder = self.folder.clone();
         let answer = self
             .readers
-            .ask(move |db| health::file(db, (&OOPSES, &folder), depth));
+            .look(depth, move |db| health::file(db, (&OOPSES, &folder), depth));
         answer.await
     }
 

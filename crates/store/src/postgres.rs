@@ -69,6 +69,8 @@ struct Shared {
     attention: Attention,
     days: Days,
     pen: Pen<Arc<Report>>,
+    /// Held by whoever reads all tickets: one at a time, so that the leader has its connections.
+    counting: tokio::sync::Mutex<()>,
 }
 
 impl Postgres {
@@ -94,6 +96,7 @@ impl Postgres {
             holder,
             days: Days::default(),
             pen: Pen::default(),
+            counting: tokio::sync::Mutex::default(),
         };
         let shared = Arc::new(shared);
         Ok(Self { shared })

@@ -2,11 +2,12 @@
 
 use crate::error::{Fault, closed};
 use crate::schema::Schema;
-use domain::ports::StoreError;
+use domain::ports::{Depth, StoreError};
 use rusqlite::{Connection, InterruptHandle};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// The most questions that wait for a reader; further callers wait for room.
@@ -16,13 +17,25 @@ const STEPS_MAX: u32 = 100_000_000;
 /// How many steps are made between two looks at the budget.
 const STEPS_BETWEEN: u16 = 10_000;
 
+/// How long a question may take whose asker is patient, and waits in line with others like it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 type Question = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// How much a question may cost.
+#[derive(Clone, Copy)]
+enum Budget {
+    Steps,
+    Time,
+}
 
 /// The handle of the reader threads of one file.
 pub(crate) struct Readers {
     file: &'static str,
     questions: Mutex<Option<mpsc::Sender<Question>>>,
     threads: Mutex<Vec<(InterruptHandle, JoinHandle<()>)>>,
+    /// Held by the patient: one at a time, so that the others have a reader.
+    patient: tokio::sync::Mutex<()>,
 }
 
 impl Readers {
@@ -45,6 +58,7 @@ impl Readers {
             file: schema.name,
             questions: Mutex::new(Some(questions)),
             threads: Mutex::new(threads),
+            patient: tokio::sync::Mutex::default(),
         })
     }
 
@@ -80,10 +94,46 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     {
+        self.put(question, Budget::Steps).await
+    }
+
+    /// The same for a question that takes the longer the more there is.
+    ///
+    /// # Cancel safety
+    /// Safe: nobody hears the answer.
+    pub(crate) async fn ask_patiently<T, F>(&self, question: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let _turn = self.patient.lock().await;
+        self.put(question, Budget::Time).await
+    }
+
+    /// The same for a look of this depth.
+    ///
+    /// # Cancel safety
+    /// Safe: nobody hears the answer.
+    pub(crate) async fn look<T, F>(&self, depth: Depth, question: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        match depth {
+            Depth::Usual => self.ask(question).await,
+            Depth::Deep => self.ask_patiently(question).await,
+        }
+    }
+
+    async fn put<T, F>(&self, question: F, budget: Budget) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let question: Question = Box::new(move |db| {
             // A caller that is gone no longer wants the answer.
-            reply.send(answered(db, question)).ok();
+            reply.send(answered(db, question, budget)).ok();
         });
         let questions = {
             let questions = self.questions.lock();
@@ -113,11 +163,16 @@ fn run(mut db: Connection, inbox: &Mutex<mpsc::Receiver<Question>>) {
 fn answered<T>(
     db: &mut Connection,
     question: impl FnOnce(&Connection) -> Result<T, Fault>,
+    budget: Budget,
 ) -> Result<T, Fault> {
     let mut looks_left = STEPS_MAX / u32::from(STEPS_BETWEEN);
+    let began = Instant::now();
     let is_spent = move || {
         looks_left = looks_left.saturating_sub(1);
-        looks_left == 0
+        match budget {
+            Budget::Steps => looks_left == 0,
+            Budget::Time => began.elapsed() > PATIENCE,
+        }
     };
     db.progress_handler(i32::from(STEPS_BETWEEN), Some(is_spent))?;
     let moment = db.transaction()?;

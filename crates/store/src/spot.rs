@@ -213,13 +213,14 @@ pub(crate) struct Found {
     pub(crate) stage: i64,
     pub(crate) name: Name,
     pub(crate) lock_key: Option<String>,
+    pub(crate) until: Option<Timestamp>,
 }
 
 macro_rules! found {
     ($which:literal) => {
         concat!(
             "SELECT p.seq, p.state, p.reason, p.stage, t.id, p.generation, p.hop, p.attempt, \
-             p.lock_key FROM places p JOIN tickets t ON t.seq = p.seq WHERE ",
+             p.lock_key, p.until FROM places p JOIN tickets t ON t.seq = p.seq WHERE ",
             $which
         )
     };
@@ -272,6 +273,7 @@ impl Found {
             stage: row.get(3)?,
             name: crate::rows::name(row, id, 5)?,
             lock_key: row.get(8)?,
+            until: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_micros),
         }))
     }
 }

@@ -74,7 +74,6 @@ pub(crate) struct Waiter {
     stage: StageName,
     kind: Kind,
     key: Option<Key>,
-    until: Option<i64>,
     mark: Option<i64>,
 }
 
@@ -85,7 +84,6 @@ impl Waiter {
             stage: ticket.stage.clone(),
             kind: ticket.kind.clone(),
             key: ticket.key.clone(),
-            until: None,
             mark: None,
         }
     }
@@ -153,12 +151,12 @@ pub(crate) fn waiters(
                 stage: row.get(9)?,
                 name: rows::name(row, id, 2)?,
                 lock_key: row.get(8)?,
+                until: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_micros),
             },
             stage: parsed(&row.get::<_, String>(5)?, StageName::new)?,
             // What cannot be read goes on all the same, and is reported when it is delivered.
             kind: Kind::new(&row.get::<_, String>(6)?).unwrap_or_else(|_| Kind::unnamed()),
             key: key.and_then(|key| Key::new(&key).ok()),
-            until: row.get(12)?,
             mark: row.get(13)?,
         });
     }
@@ -178,7 +176,7 @@ pub(crate) fn release(
         due.extend(waiters(db, DUE, values)?);
     }
     due.extend(trials::turns(books, db, now)?);
-    due.sort_by_key(|waiter| waiter.until);
+    due.sort_by_key(|waiter| waiter.found.until);
     // Neither may keep the other waiting for ever.
     let room = max - due.len().min(max / 2);
     let by_plans = releases::carry_on(books, db, (now, room))?;

@@ -28,6 +28,11 @@ impl Books {
         let since = self.since.as_deref().map(encode);
         let path = since.map_or("books".to_owned(), |since| format!("books?since={since}"));
         let books = client.get(&path)?;
+        if self.since.is_some() && books["since"].is_null() {
+            let message = "--since: the server does not know it, and counted all tickets";
+            return Err(Failure::new(Code::Failed, message)
+                .with_remedy("bring the server up to the version of this program"));
+        }
         match self.output {
             Form::Json => terminal.print(&books.to_string())?,
             Form::Table => print(&books, terminal)?,
@@ -37,7 +42,7 @@ impl Books {
         }
         let message = "the books do not balance: a ticket is in no place, or in two";
         Err(Failure::new(Code::Failed, message)
-            .with_remedy("goaround doctor --deep says more; keep the data folder as it is"))
+            .with_remedy("goaround doctor --deep looks closer; keep the data as it is"))
     }
 }
 

@@ -67,11 +67,14 @@ impl Catalog for Postgres {
 
     async fn balance(&self, since: Option<Timestamp>) -> Result<Balance, StoreError> {
         self.call(async {
-            let client = self.client().await?;
             let Some(since) = since else {
+                let client = self.client().await?;
                 return Ok(Sums::read(&**client).await?.balance());
             };
-            let counted = counting::since(&**client, since).await?;
+            let _turn = self.shared.counting.lock().await;
+            let mut client = self.client().await?;
+            let moment = client.build_transaction().read_only(true).start().await?;
+            let counted = counting::since(&moment, since).await?;
             counted.ok_or_else(counting::too_much)
         })
         .await
@@ -92,6 +95,10 @@ impl Catalog for Postgres {
 
     async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
         self.call(async {
+            let _turn = match depth {
+                Depth::Usual => None,
+                Depth::Deep => Some(self.shared.counting.lock().await),
+            };
             let mut client = self.client().await?;
             let found = schema::found(&client).await?;
             let mut findings = health::check(&client, (found, schema::version())).await?;

@@ -4,7 +4,7 @@ use super::Stand;
 use super::stand::{failed, pending_for, rejected};
 use domain::books::{Fact, Place};
 use domain::outcome::{Done, Outcome, Pending};
-use domain::ports::{Action, Answer};
+use domain::ports::{Action, Answer, Order};
 use domain::ticket::{Attempt, Generation, Hop, Payload, TicketId};
 use domain::wait::{Condition, Reason};
 use std::time::Duration;
@@ -22,6 +22,7 @@ super::suite!(orders_contract orders ($)
     a_call_back_ends_a_pending_wait,
     a_start_that_is_told_gives_the_end_its_time,
     a_start_that_is_not_told_is_reported,
+    a_start_that_is_heard_before_its_verdict_counts,
     a_start_that_nobody_waits_for_changes_nothing,
     a_call_back_that_failed_is_reported_and_tried_again,
     a_call_back_of_an_older_generation_is_refused,
@@ -225,6 +226,25 @@ pub async fn a_start_that_is_not_told_is_reported(stand: Stand) {
     let overdue = stand.listing("type:StartOverdue");
     let page = stand.world().oopses().list(overdue).await;
     assert_eq!(page.expect("they can be read").rows.len(), 1);
+}
+
+/// It was said in time, and is heard late: what was judged by then no longer is so.
+pub async fn a_start_that_is_heard_before_its_verdict_counts(stand: Stand) {
+    let id = pending_with_start(&stand).await;
+    let said_at = stand.now();
+    stand.skip(Duration::from_secs(10));
+    let case = stand.case().await;
+    let order = Order {
+        ticket: id,
+        action: Action::Start(Generation::FIRST),
+        by: "ada".into(),
+        at: said_at,
+    };
+    let answers = stand.world().desk().carry_out(vec![order]).await;
+    let answers = answers.expect("the order is taken");
+    assert!(matches!(answers[0], Answer::Done(_)), "{answers:?}");
+    stand.pass_judgement(&case).await;
+    stand.waits_as(id, Reason::Pending).await;
 }
 
 /// Whoever tells it anyway has not done any harm.

@@ -174,10 +174,11 @@ impl State {
             return false;
         };
         let is_judged = match &row.entry.place {
-            Place::Waiting(wait) => matches!(
-                wait.condition,
-                Condition::Suspect { .. } | Condition::Pending { .. }
-            ),
+            Place::Waiting(Wait { condition, .. }) => match condition {
+                Condition::Suspect { .. } => true,
+                Condition::Pending { until, .. } => verdict.is_due(Some(*until)),
+                _ => false,
+            },
             _ => false,
         };
         if row.entry.ticket.name != verdict.of || !is_judged {

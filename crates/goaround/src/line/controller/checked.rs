@@ -53,8 +53,10 @@ impl Catalog for Checked {
     }
 
     async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
-        let mut findings = self.books.check(depth).await?;
-        findings.extend(amqp::doctor::doctor(&self.broker, &self.stages, depth).await);
+        let broker = amqp::doctor::doctor(&self.broker, &self.stages, depth);
+        let (books, broker) = tokio::join!(self.books.check(depth), broker);
+        let mut findings = books?;
+        findings.extend(broker);
         Ok(findings)
     }
 }

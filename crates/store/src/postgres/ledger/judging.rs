@@ -75,7 +75,8 @@ impl Judging<'_> {
         };
         let reason = placed.reason();
         let is_judged = matches!(reason, Some(Reason::Suspect | Reason::Pending));
-        if placed.name != verdict.of || !is_judged {
+        let until = placed.wait.as_ref().and_then(|wait| wait.condition.until());
+        if placed.name != verdict.of || !is_judged || !verdict.is_due(until) {
             return false;
         }
         let mut placed: Placed = placed.clone();
