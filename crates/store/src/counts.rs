@@ -149,8 +149,8 @@ pub(crate) fn count_since(
             Some(State::Runnable | State::Running) if is_running() => balance.running += 1,
             Some(State::Runnable | State::Running) => balance.runnable += 1,
             Some(State::Waiting) => {
-                let code: i64 = row.get(2)?;
-                if let Some(reason) = codes::reason(code) {
+                let code: Option<i64> = row.get(2)?;
+                if let Some(reason) = code.and_then(codes::reason) {
                     *balance.waiting.entry(reason).or_insert(0) += 1;
                 }
             }
@@ -246,7 +246,7 @@ mod tests {
     use tempfile::TempDir;
 
     #[test]
-    fn a_ticket_in_no_place_is_missed_by_whoever_counts_since_it_was_accepted() {
+    fn a_ticket_in_no_place_or_a_damaged_one_is_missed_by_whoever_counts_since_it_was_accepted() {
         let folder = TempDir::new().unwrap();
         let db = BOOKS.open(folder.path()).unwrap();
         db.execute_batch(
@@ -269,5 +269,12 @@ mod tests {
         assert_eq!((last.accepted, last.running), (1, 1));
         assert!(last.is_balanced());
         assert_eq!(count(41), Balance::default());
+        for damaged in ["state = 2", "reason = 99", "state = 99"] {
+            db.execute(&format!("UPDATE places SET {damaged} WHERE seq = 4"), [])
+                .unwrap();
+            let last = count(31);
+            assert_eq!(last.accepted, 1, "{damaged}");
+            assert!(!last.is_balanced(), "{damaged}: {last:?}");
+        }
     }
 }

@@ -145,7 +145,7 @@ impl Fault {
     }
 }
 
-/// What whoever asks hears for whom rows would have to be counted, of which there are too many.
+/// What somebody hears who asks for more rows to be counted than can be.
 pub(crate) const UNCOUNTED: &str = "there are too many tickets to be counted one by one; \
      leave `since` out: the sums over all of them are kept";
 

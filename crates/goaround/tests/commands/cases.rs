@@ -288,6 +288,20 @@ fn books_are_asked_since_a_time_which_the_server_reads_by_its_own_clock() {
 }
 
 #[test]
+fn a_server_that_does_not_know_since_is_told_from_one_that_does() {
+    let all = json!({ "accepted": 3, "runnable": 3, "running": 0, "waiting": {}, "done": 0,
+        "dropped": 0, "balanced": true });
+    let fake = Fake::new(move |_| (200, all.clone()));
+    let ran = fake.run(&["books", "--since", "-2h"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.stderr.contains("the server does not know it"),
+        "{ran:?}"
+    );
+    assert_eq!(fake.run(&["books"]).code, 0);
+}
+
+#[test]
 fn books_that_do_not_balance_are_a_failure() {
     let fake = Fake::new(|_| {
         (

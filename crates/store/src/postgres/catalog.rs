@@ -95,16 +95,12 @@ impl Catalog for Postgres {
 
     async fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
         self.call(async {
-            let _turn = match depth {
-                Depth::Usual => None,
-                Depth::Deep => Some(self.shared.counting.lock().await),
-            };
-            let mut client = self.client().await?;
+            let client = self.client().await?;
             let found = schema::found(&client).await?;
             let mut findings = health::check(&client, (found, schema::version())).await?;
-            match depth {
-                Depth::Usual => {}
-                Depth::Deep => findings.push(recount(&mut client).await?),
+            drop(client);
+            if depth == Depth::Deep {
+                findings.push(self.recount().await?);
             }
             Ok(findings)
         })
@@ -237,18 +233,22 @@ fn attempted(row: &Row, code: i16) -> Result<Fact, Fault> {
     })
 }
 
-/// Counts every ticket, and compares with the sums of the same moment.
-async fn recount(client: &mut Client) -> Result<Finding, Fault> {
-    let moment = client.build_transaction().read_only(true);
-    let moment = moment.isolation_level(IsolationLevel::RepeatableRead);
-    let moment = moment.start().await?;
-    let sums = Sums::read(&moment).await?;
-    let counted = counting::since(&moment, Timestamp::from_micros(i64::MIN)).await?;
-    let forgotten = sums.counted(Count::Forgotten);
-    Ok(health::sums((&sums.balance(), forgotten), counted.as_ref()))
+impl Postgres {
+    /// Counts every ticket, and compares with the sums of the same moment.
+    async fn recount(&self) -> Result<Finding, Fault> {
+        let _turn = self.shared.counting.lock().await;
+        let client: &mut Client = &mut *self.client().await?;
+        let moment = client.build_transaction().read_only(true);
+        let moment = moment.isolation_level(IsolationLevel::RepeatableRead);
+        let moment = moment.start().await?;
+        let sums = Sums::read(&moment).await?;
+        let counted = counting::since(&moment, Timestamp::from_micros(i64::MIN)).await?;
+        let forgotten = sums.counted(Count::Forgotten);
+        Ok(health::sums((&sums.balance(), forgotten), counted.as_ref()))
+    }
 }
 
-/// The sums over all tickets; nobody counts rows but for [`recount`].
+/// The sums over all tickets; nobody counts rows but for [`Postgres::recount`].
 struct Sums(BTreeMap<(String, i16), u64>);
 
 impl Sums {

@@ -24,6 +24,14 @@ async fn postgres_misses_a_ticket_that_is_in_no_place_when_it_counts() {
     let finding = found(&store, Depth::Deep).await.unwrap();
     assert!(finding.is_fine, "{finding:?}");
 
+    for damaged in ["reason = NULL", "reason = 99", "state = 99"] {
+        let id = lost.id();
+        bench.sql(&format!("UPDATE places SET {damaged} WHERE id = '{id}'"));
+        let counted = store.balance(Some(begin)).await.unwrap();
+        assert!(!counted.is_balanced(), "{damaged}: {counted:?}");
+        let finding = found(&store, Depth::Deep).await.unwrap();
+        assert!(!finding.is_fine, "{damaged}: {finding:?}");
+    }
     bench.sql(&format!("DELETE FROM places WHERE id = '{}'", lost.id()));
     let counted = store.balance(Some(begin)).await.unwrap();
     assert_eq!(counted.accepted, 2);
