@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Postgres, PostgresConfig};
 
-/// Tickets in flight at once at each stage.
+/// Tickets in flight at once at each stage, where nothing else is said.
 pub(crate) const CONCURRENCY: usize = 256;
 /// The longest payload that is taken.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
@@ -31,12 +31,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) stages: usize,
+    /// Tickets in flight at once at each stage.
+    pub(crate) concurrency: usize,
     pub(crate) journal: Journal,
 }
 
 impl Plan {
     pub(crate) fn flows(self) -> Flows {
-        noop::flows_with(self.stages, CONCURRENCY, self.journal)
+        noop::flows_with(self.stages, self.concurrency, self.journal)
     }
 }
 

@@ -9,9 +9,12 @@ use crate::{Size, cpu, noop};
 use domain::flow::Journal;
 use std::time::Instant;
 
-/// A broker is some five times slower than a file.
-const DRAIN_SHARE: usize = 5;
+/// A broker is some times slower than a file.
+const DRAIN_SHARE: usize = 2;
 const STAGES_SHARE: usize = 20;
+/// Instant handlers wait for nothing but the confirm of their start, which all that were started as
+/// one group share: so this many share it. The bare loop confirms nothing here but the hand-off.
+const CONCURRENCY: usize = 2_048;
 const HUNDRED_THOUSAND: f64 = 100_000.0;
 
 pub(crate) fn one_stage(size: &Size, table: &mut Table) -> anyhow::Result<()> {
@@ -110,7 +113,11 @@ impl Contest {
             ),
         ] {
             let stages = self.stages;
-            let plan = Plan { stages, journal };
+            let plan = Plan {
+                stages,
+                concurrency: CONCURRENCY,
+                journal,
+            };
             let afar = Afar::start(servers.place(), plan, "[\"/bin/true\"]").await?;
             forms.push(Form {
                 what,
@@ -185,6 +192,7 @@ impl Contest {
     const fn plan(&self) -> Plan {
         Plan {
             stages: self.stages,
+            concurrency: CONCURRENCY,
             journal: Journal::Full,
         }
     }

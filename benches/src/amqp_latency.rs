@@ -1,6 +1,6 @@
 //! From a foreign publisher's publish to the handler's start on RabbitMQ, at a gentle rate.
 
-use crate::afar::{Afar, Plan};
+use crate::afar::{Afar, CONCURRENCY, Plan};
 use crate::lapin_loop::{self, Bare};
 use crate::latency::{RATE, Stopwatch, at};
 use crate::servers::Servers;
@@ -78,6 +78,7 @@ async fn ours(servers: &Servers) -> anyhow::Result<Vec<f64>> {
     let watch = Arc::new(Stopwatch::default());
     let plan = Plan {
         stages: 1,
+        concurrency: CONCURRENCY,
         journal: Journal::Full,
     };
     let afar = Afar::start(servers.place(), plan, "[\"/bin/true\"]").await?;

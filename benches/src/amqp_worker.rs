@@ -1,7 +1,7 @@
 //! The real `goaround worker` on RabbitMQ: what it costs when it has nothing to do, and how soon
 //! its ticket runs elsewhere when it is killed.
 
-use crate::afar::{Afar, Plan};
+use crate::afar::{Afar, CONCURRENCY, Plan};
 use crate::lapin_loop::{self, Bare};
 use crate::latency::at;
 use crate::table::Table;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 const PLAN: Plan = Plan {
     stages: 1,
+    concurrency: CONCURRENCY,
     journal: Journal::Full,
 };
 /// A worker that dies with nobody to tell of it, as with its whole host.

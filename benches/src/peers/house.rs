@@ -2,7 +2,7 @@
 //! started again with `--peer NAME fill|work N`.
 
 use super::peer::Peer;
-use crate::afar::{Afar, Plan};
+use crate::afar::{Afar, CONCURRENCY, Plan};
 use crate::lapin_loop::{self, Bare};
 use crate::noop;
 use crate::servers::Place;
@@ -13,6 +13,7 @@ use testkit::partners::setting;
 
 const PLAN: Plan = Plan {
     stages: 1,
+    concurrency: CONCURRENCY,
     journal: Journal::Full,
 };
 

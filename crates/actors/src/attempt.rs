@@ -138,7 +138,8 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Silence {
     let worker = Lent(Some(worker));
     let reason = tokio::select! {
         biased;
-        _ = &mut reply => return Silence::Dead,
+        // Nothing is left to abandon: without an address the worker ends by itself.
+        _ = &mut reply => return worker.returned(Silence::Dead),
         // Before its own deadline: that one may have passed because another had the thread.
         reason = stop.stopped() => reason,
         () = sleep_until(Instant::now() + rules.deadline) => {

@@ -99,7 +99,6 @@ pub(crate) fn unpack(
     body: Bytes,
     (stage, now): (&StageName, Timestamp),
 ) -> Unpacked {
-    let text = |text: &'_ Option<ShortString>| text.as_ref().map(|text| text.to_string().into());
     let headers = properties.headers().as_ref();
     let headers = headers
         .into_iter()
@@ -142,6 +141,10 @@ fn header(value: &AMQPValue) -> Header<'_> {
         | AMQPValue::ByteArray(_)
         | AMQPValue::Void => Header::Other,
     }
+}
+
+fn text(text: &Option<ShortString>) -> Option<Cow<'_, str>> {
+    text.as_ref().map(|text| text.as_str().into())
 }
 
 /// A text, if it is one.

@@ -54,7 +54,7 @@ impl Checker {
     /// How many attempts are watched at once; past it new ones are let through unwatched.
     pub const HANDS_MAX: usize = 262_144;
     /// How many settled attempts are remembered when only those in hand are watched.
-    pub const RECENT_MAX: usize = 16_384;
+    pub const RECENT_MAX: usize = 4_096;
     /// How many violations are kept as text; all are counted.
     pub const KEPT_MAX: usize = 32;
     /// The invariants that are counted, by their numbers in the design.

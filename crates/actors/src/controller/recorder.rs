@@ -25,8 +25,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// The most records that are applied in one transaction.
-const GROUP_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+/// The most records that are applied in one transaction: enough for the largest group that a stage
+/// starts and for its ends. A start and its end in one transaction are one row that is written, in
+/// two they are two.
+const GROUP_MAX: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// An idle leader asks the books so often whether it still leads.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
