@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// About how large a message of records may become; a record that is larger goes alone. Well
 /// below the 16 MiB that newer brokers take.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many messages of one call are in memory at once. A stage starts thousands of tickets
+/// together, and those that the books do not know carry their payload.
+const MESSAGES_MAX: usize = 16;
 /// The longest payload that a record can carry: it goes alone, with room for all the rest below the
 /// 16 MiB that newer brokers take.
 pub(crate) const CARRIED_BYTES_MAX: usize = 15 * 1024 * 1024;
@@ -37,20 +40,24 @@ impl Journal {
     /// Makes these records durable. They may be written again when it is not known whether they
     /// are: records are idempotent.
     pub(crate) async fn write(&self, records: &[Record]) -> Result<(), StoreError> {
-        let groups = wire::record::groups(records, BYTES_MAX);
-        let messages: Vec<Message> = groups.map(|group| self.message(group)).collect();
-        let count = messages.len();
-        let sent = self.publisher.publish_group(messages).await;
-        let durable = sent.iter().filter(|sent| **sent == Sent::Confirmed).count();
-        if durable == count {
-            return Ok(());
+        let groups: Vec<&[Record]> = wire::record::groups(records, BYTES_MAX).collect();
+        for groups in groups.chunks(MESSAGES_MAX) {
+            let messages = groups.iter().map(|group| self.message(group)).collect();
+            let sent = self.publisher.publish_group(messages).await;
+            let durable = sent.iter().filter(|sent| **sent == Sent::Confirmed).count();
+            if durable < groups.len() {
+                return Err(self.unconfirmed(groups.len() - durable, groups.len()));
+            }
         }
+        Ok(())
+    }
+
+    fn unconfirmed(&self, count: usize, of: usize) -> StoreError {
         let place = self.publisher.link().config().place();
-        Err(StoreError::Unavailable(format!(
-            "the journal at {place} has not confirmed {} of {count} messages; nothing counts yet, \
-             they are written again",
-            count - durable
-        )))
+        StoreError::Unavailable(format!(
+            "the journal at {place} has not confirmed {count} of {of} messages; nothing counts yet, \
+             they are written again"
+        ))
     }
 
     fn message(&self, records: &[Record]) -> Message {

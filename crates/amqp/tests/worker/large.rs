@@ -7,18 +7,22 @@ use crate::stand::{
 use amqp::Worker;
 use domain::delivery::{Decision, Delivery, Incoming, Unreadable};
 use domain::flow::Stage;
-use domain::ports::{Clock, Consumer};
+use domain::ports::{Broker, Clock, Consumer};
 use domain::record::{Arrived, Fate, Said};
 use domain::ticket::TicketId;
 use domain::wait::Condition;
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ExchangeDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One byte more than a record carries.
 const CUT: usize = 15 * 1024 * 1024 + 1;
+
+/// So large that a message of the journal has room for one of them.
+const ALONE: usize = 5 * 1024 * 1024 / 2;
 
 async fn unreadable(consumer: &mut Box<dyn Consumer>) -> Delivery<Unreadable> {
     match next(consumer).await {
@@ -217,4 +221,39 @@ async fn rabbitmq_long_headers_of_a_stranger_end_no_connection() {
     let id = stand.ticket().id();
     publish(&stand, b"{}", with_id(id).with_headers(headers)).await;
     assert_eq!(fresh(&mut build).await.ticket().id(), id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_what_is_started_together_may_be_larger_than_is_written_at_once() {
+    let Some(mut stand) = Stand::open().await else {
+        return;
+    };
+    stand.payload_bytes_max = ALONE;
+    stand.config.publish_timeout = Duration::from_secs(30);
+    let worker = stand.worker().await;
+    let mut build = consume(&worker, "build").await;
+    let ids = [(); 18].map(|()| TicketId::new(uuid::Uuid::now_v7()));
+    for id in ids {
+        publish(&stand, &vec![7; ALONE], with_id(id)).await;
+    }
+    let mut group = Vec::new();
+    while group.len() < ids.len() {
+        group.push(fresh(&mut build).await);
+    }
+    let started = worker.start(group, &stand.start()).await.unwrap();
+    assert_eq!(started.len(), ids.len());
+    let mut told = BTreeSet::new();
+    for _ in ids {
+        told.insert(stand.hear(carried).await);
+    }
+    assert_eq!(told, ids.map(|id| (id, ALONE)).into(), "each of them once");
+}
+
+/// Whose payload a record of a start carries, and how long that is.
+fn carried(said: &Said) -> Option<(TicketId, usize)> {
+    let Said::Started(started) = said else {
+        return None;
+    };
+    let ticket = started.ticket.as_ref()?;
+    Some((ticket.id(), ticket.payload.bytes.len()))
 }
