@@ -9,7 +9,7 @@ use crate::{Size, cpu, noop};
 use domain::flow::Journal;
 use std::time::Instant;
 
-/// A broker is some times slower than a file.
+/// Of the tickets asked for, one in so many: a broker is slower than a file.
 const DRAIN_SHARE: usize = 2;
 const STAGES_SHARE: usize = 20;
 /// Instant handlers wait for nothing but the confirm of their start, which all that were started as

@@ -279,7 +279,7 @@ impl Book {
         };
         if let Entry::Occupied(mut hand) = self.hands.entry(oldest) {
             hand.get_mut().retired -= 1;
-            if hand.get().retired == 0 && hand.get().is_at_rest() {
+            if hand.get().retired == 0 && hand.get().is_told() {
                 hand.remove();
             }
         }

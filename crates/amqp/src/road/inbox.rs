@@ -25,6 +25,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a reader may take to leave that is about to.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// No further message joins a group whose messages have this many bytes: whoever takes the group
+/// has it in memory several times.
+const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What a message is to whoever reads the queue.
 pub(crate) enum Content<T> {
@@ -147,10 +150,12 @@ impl<T: Send> QueueInbox<T> {
     /// lost when this is dropped in the middle.
     async fn read(&mut self, max: usize) -> Result<(), String> {
         let mut count: usize = self.ready.iter().map(|(_, entries)| entries.len()).sum();
+        let mut bytes = 0;
         while let Some(delivery) = self.raw.front() {
-            if count >= max {
+            if count >= max || bytes >= GROUP_BYTES_MAX {
                 return Ok(());
             }
+            bytes += delivery.data.len();
             let entries = match (self.read)(delivery) {
                 Content::Entries(entries) => entries,
                 Content::Aside(message) => {

@@ -58,9 +58,14 @@ pub(super) struct Hand {
     is_blocked: bool,
     part: Part,
     generation_min: Generation,
-    /// A hand-off that is proved by its successor's start; its own word may still come.
-    proved: Option<Name>,
+    /// The hand-offs that are proved by their successors' starts, oldest first; their own words may
+    /// still come.
+    proved: Vec<Name>,
 }
+
+/// How many hand-offs of one ticket may be proved and not told; a word about an older one is
+/// called a violation.
+const PROVED_MAX: usize = 64;
 
 impl Hand {
     pub(super) fn known(name: Name) -> Self {
@@ -76,7 +81,7 @@ impl Hand {
             is_blocked: false,
             part: Part::default(),
             generation_min: Generation::FIRST,
-            proved: None,
+            proved: Vec::new(),
         }
     }
 
@@ -84,8 +89,12 @@ impl Hand {
         let heard = self.may_start(name);
         let heard = heard.and(self.part.may_start(&self.name, name));
         if rank(name) >= rank(&self.name) {
-            let is_proof = self.phase == Phase::Ended(OutcomeKind::Done);
-            self.proved = is_proof.then_some(self.name);
+            if self.phase == Phase::Ended(OutcomeKind::Done) {
+                if self.proved.len() == PROVED_MAX {
+                    self.proved.remove(0);
+                }
+                self.proved.push(self.name);
+            }
             self.meet(name, Phase::Live);
             self.is_started = true;
         }
@@ -181,8 +190,7 @@ impl Hand {
     }
 
     pub(super) fn settled(&mut self, name: &Name, settled: SettledAs) -> Result<(), Breach> {
-        if self.proved == Some(*name) {
-            self.proved = None;
+        if self.is_proof_told(name) {
             return Ok(());
         }
         if rank(name) < rank(&self.name) || name.generation < self.generation_min {
@@ -235,9 +243,7 @@ impl Hand {
     }
 
     pub(super) fn stale(&mut self, name: &Name) -> Result<(), Breach> {
-        if self.proved == Some(*name) {
-            self.proved = None;
-        }
+        self.is_proof_told(name);
         if *name != self.name {
             return Ok(());
         }
@@ -311,10 +317,24 @@ impl Hand {
         if !self.is_at_rest() {
             self.is_cut = true;
         }
-        self.proved = None;
+        self.proved.clear();
     }
 
-    pub(super) const fn is_at_rest(&self) -> bool {
+    /// Whether this is the word that a proved hand-off still owed.
+    fn is_proof_told(&mut self, name: &Name) -> bool {
+        let owed = self.proved.iter().position(|proved| proved == name);
+        owed.is_some_and(|at| {
+            self.proved.remove(at);
+            true
+        })
+    }
+
+    /// Whether nothing more needs to be said about it.
+    pub(super) const fn is_told(&self) -> bool {
+        self.is_at_rest() && self.proved.is_empty()
+    }
+
+    const fn is_at_rest(&self) -> bool {
         match self.phase {
             Phase::Known | Phase::Settled(_) | Phase::Passed | Phase::Judged => true,
             Phase::Live | Phase::Ended(_) | Phase::Suspected => false,

@@ -3,6 +3,7 @@ use crate::names::Version;
 use crate::oops::OopsId;
 use crate::outcome::OutcomeKind;
 use crate::wait::Reason;
+use std::ops::Range;
 use std::time::Duration;
 
 fn stage() -> StageName {
@@ -516,6 +517,43 @@ fn a_hand_off_may_be_told_after_its_successor_has_started() {
 }
 
 #[test]
+fn several_hand_offs_may_be_told_after_all_of_them_were_overtaken() {
+    let name = first(1);
+    let (second, third) = (name.handed_on(), name.handed_on().handed_on());
+    let mut events = vec![started(name), ended(name, OutcomeKind::Done)];
+    events.extend([started(second), ended(second, OutcomeKind::Done)]);
+    events.extend(landed(third));
+    events.push(settled(second, SettledAs::Forwarded));
+    events.push(settled(name, SettledAs::Forwarded));
+    assert_eq!(broken(&events), []);
+    events.push(settled(second, SettledAs::Forwarded));
+    assert_eq!(broken(&events), [4]);
+}
+
+#[test]
+fn a_hand_off_may_be_told_after_many_others_were_settled() {
+    let name = first(255);
+    let checker = Checker::new(Scope::InHand);
+    let tell = |event: &Event| assert_eq!(checker.judge(event), vec![], "{event:?}");
+    tell(&started(name));
+    tell(&ended(name, OutcomeKind::Done));
+    landed(name.handed_on()).iter().for_each(tell);
+    settle_others(&checker, 0..2 * Checker::RECENT_MAX);
+    tell(&settled(name, SettledAs::Forwarded));
+    settle_others(&checker, 2 * Checker::RECENT_MAX..3 * Checker::RECENT_MAX);
+    assert_eq!(checker.book().hands.len(), Checker::RECENT_MAX);
+}
+
+fn settle_others(checker: &Checker, others: Range<usize>) {
+    for n in others {
+        let name = Name::first(TicketId::from_bytes((n as u128).to_be_bytes()));
+        for event in landed(name) {
+            checker.observe(Timestamp::EPOCH, &event);
+        }
+    }
+}
+
+#[test]
 fn what_a_dead_process_left_unsaid_is_no_violation() {
     let (name, next) = (first(1), first(1).handed_on());
     let checker = tell(
@@ -543,12 +581,7 @@ fn in_production_memory_is_bounded_by_the_window() {
     let checker = Checker::new(Scope::InHand);
     let live = Name::first(TicketId::from_bytes([255; 16]));
     checker.observe(Timestamp::EPOCH, &started(live));
-    for n in 0..2 * Checker::RECENT_MAX as u128 {
-        let name = Name::first(TicketId::from_bytes(n.to_be_bytes()));
-        for event in landed(name) {
-            checker.observe(Timestamp::EPOCH, &event);
-        }
-    }
+    settle_others(&checker, 0..2 * Checker::RECENT_MAX);
     assert_eq!(checker.book().hands.len(), Checker::RECENT_MAX + 1);
     checker.observe(Timestamp::EPOCH, &ended(live, OutcomeKind::Done));
     checker.observe(Timestamp::EPOCH, &settled(live, SettledAs::Finished));

@@ -2,6 +2,7 @@
 //! place and what would be right.
 
 mod arrows;
+mod deny;
 mod docs;
 mod source;
 mod sources;
