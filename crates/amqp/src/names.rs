@@ -13,10 +13,15 @@ pub struct Names {
 impl Names {
     /// The prefix unless another is configured.
     pub const PREFIX: &str = "goaround";
-    /// The exchange that other programs publish their reports to, unless another is configured.
+    /// The exchange that other programs publish their reports to. It has the name that they know;
+    /// only another prefix renames it.
     pub const OOPSES: &str = "oopses";
-    /// The longest prefix: a queue's name may have 255 bytes, and a stage takes 64 of them.
-    pub const PREFIX_BYTES_MAX: usize = 100;
+    /// The longest prefix, as long as the longest name of a stage: a queue's name, which may have
+    /// 255 bytes, has room for both.
+    pub const PREFIX_BYTES_MAX: usize = 64;
+    /// What a prefix may be.
+    pub const PREFIX_IS: &str =
+        "1 to 64 of the characters a-z A-Z 0-9 _ - ., not amq and not beginning with amq.";
 
     /// Names that begin with this prefix.
     ///
@@ -28,23 +33,15 @@ impl Names {
         let is_reserved = prefix == "amq" || prefix.starts_with("amq.");
         let is_short = (1..=Self::PREFIX_BYTES_MAX).contains(&prefix.len());
         if !is_short || is_reserved || !prefix.chars().all(fits) {
-            return Err(BadConfig::new(
-                "broker.prefix",
-                "1 to 100 of the characters a-z A-Z 0-9 _ - ., not beginning with amq.",
-                prefix,
-            ));
+            let expected = Self::PREFIX_IS;
+            return Err(BadConfig::new("broker.prefix", expected, prefix));
         }
-        Ok(Self {
-            prefix: prefix.to_owned(),
-            oopses: Self::OOPSES.to_owned(),
-        })
-    }
-
-    /// The same, with another exchange for reports of other programs.
-    #[must_use]
-    pub fn with_oopses(mut self, exchange: &str) -> Self {
-        self.oopses = exchange.to_owned();
-        self
+        let prefix = prefix.to_owned();
+        let oopses = match prefix == Self::PREFIX {
+            true => Self::OOPSES.to_owned(),
+            false => format!("{prefix}.{}", Self::OOPSES),
+        };
+        Ok(Self { prefix, oopses })
     }
 
     /// What every name begins with.
@@ -133,9 +130,18 @@ mod tests {
 
     #[test]
     fn a_prefix_that_the_broker_keeps_for_itself_is_refused() {
-        for prefix in ["", "amq", "amq.x", "a b", "ü", &"a".repeat(101)] {
+        for prefix in ["", "amq", "amq.x", "a b", "ü"] {
             assert!(Names::new(prefix).is_err(), "{prefix}");
         }
+    }
+
+    #[test]
+    fn the_longest_prefix_is_the_one_that_is_told() {
+        let longest = "a".repeat(Names::PREFIX_BYTES_MAX);
+        assert!(Names::new(&longest).is_ok());
+        assert!(Names::new(&format!("{longest}a")).is_err());
+        let told = format!("1 to {} of", Names::PREFIX_BYTES_MAX);
+        assert!(Names::PREFIX_IS.starts_with(&told), "{}", Names::PREFIX_IS);
     }
 
     #[test]
@@ -145,7 +151,13 @@ mod tests {
         assert_eq!(names.stage(&build), "shop.stage.build");
         assert_eq!(names.exchange(), "shop");
         assert_eq!(names.quarantine(), "shop.quarantine");
-        assert_eq!(names.oopses(), "oopses");
+        assert_eq!(names.oopses(), "shop.oopses");
+    }
+
+    #[test]
+    fn other_programs_find_their_exchange_under_the_name_that_they_know() {
+        assert_eq!(Names::default().oopses(), "oopses");
+        assert_eq!(Names::new(Names::PREFIX).unwrap(), Names::default());
     }
 
     #[test]

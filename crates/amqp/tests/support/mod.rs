@@ -41,8 +41,6 @@ impl Place {
 pub(crate) fn config(url: &str) -> Config {
     let mut config = Config::new(url).unwrap();
     config.names = Names::new(&format!("t{}", uuid::Uuid::now_v7().simple())).unwrap();
-    let oopses = format!("{}.oopses", config.names.prefix());
-    config.names = config.names.with_oopses(&oopses);
     config
 }
 

@@ -72,9 +72,7 @@ impl Stand {
         let clock = Arc::new(TestClock::new(u64::from(std::process::id())));
         let mut config = Config::new(url).unwrap();
         let prefix = format!("t{}", uuid::Uuid::now_v7().simple());
-        config.names = Names::new(&prefix)
-            .unwrap()
-            .with_oopses(&format!("{prefix}.oopses"));
+        config.names = Names::new(&prefix).unwrap();
         config.publish_timeout = Duration::from_secs(2);
         let holder = Holder::new("controller").unwrap();
         let stages = [stage("build"), stage("test")];

@@ -63,8 +63,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Prefix,
         preset: Preset::Is("goaround"),
         example: "\"goaround\"",
-        doc: "What the names of exchanges and queues begin with, so that several installations \
-              can share a virtual host.",
+        doc: "What the names of exchanges and queues begin with, that of `oopses` only if it is not \
+              `goaround`. Several installations can share a virtual host.",
     },
     Key {
         path: "broker.ack_timeout",

@@ -194,6 +194,18 @@ fn servers_are_named_by_urls_whose_passwords_never_show() {
 }
 
 #[test]
+fn a_prefix_that_the_broker_would_refuse_is_refused_when_the_file_is_read() {
+    let with = |prefix: &str| Around::new(&format!("[broker]\nprefix = \"{prefix}\"\n{GOOD}"));
+    let longest = "a".repeat(amqp::Names::PREFIX_BYTES_MAX);
+    assert!(with(&longest).read().is_ok());
+    for prefix in ["amq", "amq.x", "a b", &format!("{longest}a")] {
+        let said = with(prefix).problems();
+        let expected = "goaround.toml:2: broker.prefix: expected 1 to 64 of";
+        assert!(said.starts_with(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_store_on_a_server_beside_an_embedded_broker_is_refused() {
     let text =
         format!("[store]\nurl = \"postgres://books/ci\"\n[broker.tls]\nca_file = \"x\"\n{GOOD}");

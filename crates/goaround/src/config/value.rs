@@ -195,7 +195,7 @@ impl Kind {
                 format!("embedded or {}", urls.collect::<Vec<_>>().join(" or "))
             }
             Self::Url(schemes) => format!("a URL that begins with {}://", schemes.join(":// or ")),
-            Self::Prefix => "1 to 64 of the characters a-z A-Z 0-9 _ - .".into(),
+            Self::Prefix => amqp::Names::PREFIX_IS.into(),
             Self::Secret => "no secret in the file; name a file that holds it".into(),
         }
     }
@@ -259,9 +259,8 @@ impl Kind {
                 Some(Value::Text(url.reveal().trim_end_matches('/').into()))
             }
             Self::Prefix => {
-                // The same rule as for a stage: both become parts of queue names.
-                let prefix = names::StageName::new(text).ok()?;
-                Some(Value::Text(prefix.as_str().into()))
+                let names = amqp::Names::new(text).ok()?;
+                Some(Value::Text(names.prefix().into()))
             }
             Self::Path => (!text.is_empty()).then(|| Value::Path(text.into())),
             Self::Secret => match raw {
