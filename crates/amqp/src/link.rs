@@ -25,8 +25,9 @@ use tokio::task::JoinSet;
 
 /// The shortest wait before the next attempt.
 const RETRY_MIN: Duration = Duration::from_millis(100);
-/// The longest wait before the next attempt.
-const RETRY_MAX: Duration = Duration::from_secs(10);
+/// The longest wait before the next attempt: half of the time in which a worker is to consume again
+/// once it can.
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// A connection that held so long was a good one: the next attempt comes quickly again.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
 /// How long connecting may take, from name resolution to the open connection.
@@ -111,6 +112,11 @@ impl Link {
     /// Whether this connection is still the one in use.
     pub fn is_current(&self, generation: u64) -> bool {
         self.shared.state.borrow().generation() == Some(generation)
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        self.shared.purpose
     }
 
     /// How often connections ended, by reason.

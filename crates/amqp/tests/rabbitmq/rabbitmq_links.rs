@@ -373,6 +373,11 @@ async fn blocked_and_free_again(
             .await,
         Sent::Unsent
     );
+    // Nobody hears from us meanwhile, and nobody takes that for death.
+    let mut state = link.state();
+    let lost = state.wait_for(|state| matches!(state, State::Down { .. }));
+    let lost = tokio::time::timeout(Config::HEARTBEAT * 4, lost).await;
+    assert!(lost.is_err(), "{lost:?}");
     broker.clear_alarm();
     until(link, |state| matches!(state, State::Connected { .. })).await;
     assert_eq!(

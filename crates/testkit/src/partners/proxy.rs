@@ -37,6 +37,19 @@ struct State {
     is_over: bool,
     open: Vec<TcpStream>,
     accepted: usize,
+    /// The connections up to this one are dead: see [`Proxy::half_open`].
+    dead_upto: usize,
+}
+
+impl State {
+    /// Whether nothing of this connection passes now; `connection` counts from 1.
+    fn holds(&self, connection: usize) -> bool {
+        self.mode == Mode::Stall || self.is_dead(connection)
+    }
+
+    fn is_dead(&self, connection: usize) -> bool {
+        connection <= self.dead_upto
+    }
 }
 
 const PIECE_BYTES: usize = 64 * 1024;
@@ -58,6 +71,7 @@ impl Proxy {
             is_over,
             open,
             accepted,
+            dead_upto: 0,
         });
         let shared = Arc::new(Shared {
             state,
@@ -82,6 +96,13 @@ impl Proxy {
     pub fn set(&self, mode: Mode) {
         self.shared.lock().mode = mode;
         self.shared.changed.notify_all();
+    }
+
+    /// Leaves what is connected now half open for good: not a byte passes in either direction, and
+    /// neither side hears that the other has hung up. New connections are as the mode says.
+    pub fn half_open(&self) {
+        let mut state = self.shared.lock();
+        state.dead_upto = state.accepted;
     }
 
     /// Closes every open connection, in the middle of whatever it was saying.
@@ -129,15 +150,16 @@ impl Shared {
             if state.mode == Mode::Refuse {
                 continue;
             }
+            let connection = state.accepted;
             drop(state);
             // A server that is not there looks to the client like a connection that is closed.
             if let Ok(server) = TcpStream::connect(("127.0.0.1", self.target)) {
-                self.join(client, server);
+                self.join(connection, client, server);
             }
         }
     }
 
-    fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+    fn join(self: &Arc<Self>, connection: usize, client: TcpStream, server: TcpStream) {
         for (from, to) in [(&client, &server), (&server, &client)] {
             let ends = (from.try_clone(), to.try_clone(), from.try_clone());
             let (Ok(from), Ok(to), Ok(held)) = ends else {
@@ -146,25 +168,30 @@ impl Shared {
             self.lock().open.push(held);
             let shared = Arc::clone(self);
             // Both ends are shut down when either thread or the proxy ends.
-            std::thread::spawn(move || shared.copy(from, to));
+            std::thread::spawn(move || shared.copy(connection, from, to));
         }
     }
 
-    fn copy(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn copy(&self, connection: usize, mut from: TcpStream, mut to: TcpStream) {
         let mut piece = vec![0; PIECE_BYTES];
         while let Ok(length) = from.read(&mut piece) {
-            if length == 0 || !self.let_pass() || to.write_all(&piece[..length]).is_err() {
+            if length == 0 || !self.let_pass(connection) || to.write_all(&piece[..length]).is_err()
+            {
                 break;
             }
+        }
+        if self.lock().is_dead(connection) {
+            // Then no farewell passes either.
+            self.let_pass(connection);
         }
         from.shutdown(Shutdown::Both).ok();
         to.shutdown(Shutdown::Both).ok();
     }
 
     /// Waits until a piece may pass; `false` once nothing passes any more.
-    fn let_pass(&self) -> bool {
+    fn let_pass(&self, connection: usize) -> bool {
         let mut state = self.lock();
-        while state.mode == Mode::Stall && !state.is_over {
+        while state.holds(connection) && !state.is_over {
             state = self
                 .changed
                 .wait(state)
@@ -231,5 +258,22 @@ mod tests {
         let mut heard = [0; 2];
         stream.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"hi");
+    }
+
+    #[test]
+    fn what_is_half_open_hears_nothing_not_even_a_farewell_and_new_connections_pass() {
+        let proxy = Proxy::start(echo());
+        let mut first = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        assert_eq!(&say(&mut first).unwrap(), b"hi");
+        proxy.half_open();
+        let mut second = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        assert_eq!(&say(&mut second).unwrap(), b"hi");
+        // The server is told of no end, so it does not hang up either.
+        first.shutdown(Shutdown::Write).unwrap();
+        let limit = Some(Duration::from_millis(100));
+        first.set_read_timeout(limit).unwrap();
+        let heard = first.read(&mut [0; 2]);
+        assert!(heard.is_err(), "{heard:?}");
+        assert_eq!(&say(&mut second).unwrap(), b"hi");
     }
 }
