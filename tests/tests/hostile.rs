@@ -235,6 +235,12 @@ fn rabbitmq_and_pika_headers_of_wrong_types_are_no_reason_to_lose_a_ticket() {
     assert_unharmed(&field, &mut controller, &mut worker, done);
 }
 
+fn assert_counts_quarantined(process: &Process, reason: &str, count: usize) {
+    let counted = format!("goaround_broker_quarantined_total{{reason=\"{reason}\"}} {count}\n");
+    let seen = eventually(|| process.metrics().contains(&counted).then_some(()));
+    assert!(seen.is_some(), "{counted} is not on\n{}", process.metrics());
+}
+
 #[test]
 fn rabbitmq_and_pika_body_that_is_too_large_is_kept_and_told() {
     let Some((field, mut controller, mut worker, mut foreign)) = start(CONFIG) else {
@@ -246,6 +252,7 @@ fn rabbitmq_and_pika_body_that_is_too_large_is_kept_and_told() {
     foreign.must(&json!({"exchange": prefix, "key": "build", "bare": true, "size": size}));
     await_depth(&field, "quarantine", 2);
     await_depth(&field, "stage.build", 0);
+    assert_counts_quarantined(&worker, "too_large", 2);
     let ticket = eventually(|| field.ask(&controller).get(&format!("tickets/{id}")));
     let ticket = ticket.unwrap_or_else(|| panic!("it is nowhere:\n{}", field.logs()));
     assert!(ticket.to_string().contains("bytes"), "{ticket}");
@@ -284,6 +291,7 @@ fn rabbitmq_and_pika_garbage_in_every_queue_of_ours_is_put_aside() {
     }
     put(&named("vitals"), "");
     await_depth(&field, "quarantine", 2 * garbage.len() as u64);
+    assert_counts_quarantined(&controller, "unreadable", 2 * garbage.len());
     for what in ["journal", "oops"] {
         await_depth(&field, what, 0);
     }
@@ -310,6 +318,9 @@ fn rabbitmq_and_pika_garbage_in_every_queue_of_ours_is_put_aside() {
     assert_unharmed(&field, &mut controller, &mut worker, 0);
     std::thread::sleep(Duration::from_secs(1));
     assert!(watchdog.is_running(), "{}", watchdog.log());
+    let page = watchdog.metrics();
+    let connected = "goaround_amqp_connected{role=\"consume\"} 1\n";
+    assert!(page.contains(connected), "{page}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use crate::settler::Door;
 use crate::station::{OfferedSlots, Room, SETTLING_WINDOW, Station, lock};
 use crate::turn;
 use domain::delivery::{Delivery, Incoming, Received, Start, Suspected, Unreadable};
-use domain::event::Event;
+use domain::event::{Ending, Event};
+use domain::ports::StreamEnded;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::future::poll_fn;
@@ -33,11 +34,9 @@ pub(crate) async fn run(station: Arc<Station>) {
     let mut quiet = Quiet::of(&station);
     // This intake's own: what hangs on a frozen thread must not keep its successor waiting.
     let starting = Arc::new(Semaphore::new(STARTS_IN_FLIGHT_MAX));
-    while let Some(why) = consume(&station, &starting, &mut quiet).await {
-        station.observe(&Event::SubscriptionEnded {
-            stage: station.rules.name.clone(),
-            why,
-        });
+    while let Some(ended) = consume(&station, &starting, &mut quiet).await {
+        let StreamEnded { stage, reason, why } = ended;
+        station.observe(&Event::SubscriptionEnded { stage, reason, why });
         if quiet.or(sleep(DURABLE_RETRY)).await.is_none() {
             return;
         }
@@ -67,14 +66,20 @@ async fn consume(
     station: &Arc<Station>,
     starting: &Arc<Semaphore>,
     quiet: &mut Quiet,
-) -> Option<String> {
+) -> Option<StreamEnded> {
     let stage = &station.rules.name;
     // Slots plus the settling window: no slot idles while its last outcome is made durable.
     let prefetch = station.rules.concurrency.saturating_add(SETTLING_WINDOW);
     let consuming = station.setup.broker.consume(stage, prefetch);
     let mut consumer = match quiet.or(consuming).await? {
         Ok(consumer) => consumer,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => {
+            return Some(StreamEnded {
+                stage: stage.clone(),
+                reason: Ending::Unavailable,
+                why: error.to_string(),
+            });
+        }
     };
     loop {
         quiet.or(station.unheld()).await?;
@@ -88,7 +93,7 @@ async fn consume(
         };
         let group = match next {
             Ok(group) => group,
-            Err(ended) => return Some(ended.why),
+            Err(ended) => return Some(ended),
         };
         match offered.take() {
             Some(slots) => {

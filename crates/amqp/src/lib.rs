@@ -20,6 +20,7 @@ pub mod topology;
 pub mod control;
 pub mod publisher;
 
+mod ended;
 mod envelope;
 mod journal;
 mod kept;

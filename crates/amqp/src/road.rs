@@ -50,7 +50,7 @@ pub struct Controller {
     clock: Arc<dyn Clock>,
     holder: Holder,
     quarantined: Arc<AtomicU64>,
-    _control: Link,
+    control: Link,
 }
 
 impl Controller {
@@ -75,7 +75,7 @@ impl Controller {
             clock,
             holder,
             quarantined: Arc::default(),
-            _control: Link::start(&config, Purpose::Control),
+            control: Link::start(&config, Purpose::Control),
             config,
         }))
     }
@@ -83,6 +83,11 @@ impl Controller {
     /// How many messages could not be read and are kept in the quarantine, since the start.
     pub fn quarantined(&self) -> u64 {
         self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Its connections, one for each purpose.
+    pub fn links(&self) -> [&Link; 3] {
+        [&self.link, self.publisher.link(), &self.control]
     }
 
     /// How the connection for everything that is read is.

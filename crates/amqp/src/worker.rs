@@ -83,6 +83,7 @@ pub struct WorkerSettings {
 /// A worker's side of the broker. It lives on the runtime that it was started on.
 pub struct Worker {
     shared: Arc<Shared>,
+    control: Arc<Link>,
     handle: Handle,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -109,10 +110,11 @@ impl Worker {
         let first = vitals::begin(&shared).await;
         first
             .map_err(|error| Error::Broken(format!("the first heartbeat is not heard: {error}")))?;
-        let tasks = Mutex::new(at_work(&shared, control));
+        let tasks = Mutex::new(at_work(&shared, Arc::clone(&control)));
         let handle = Handle::current();
         Ok(Arc::new(Self {
             shared,
+            control,
             handle,
             tasks,
         }))
@@ -121,6 +123,12 @@ impl Worker {
     /// What happened at the broker, counted since the start.
     pub fn tally(&self) -> Tally {
         self.shared.counts.tally()
+    }
+
+    /// Its connections, one for each purpose.
+    pub fn links(&self) -> [&Link; 3] {
+        let shared = &self.shared;
+        [&shared.link, shared.publisher.link(), &self.control]
     }
 
     /// How many copies are in hand: prefetched, running, or not settled yet.

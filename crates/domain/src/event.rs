@@ -126,7 +126,9 @@ pub enum Event {
     SubscriptionEnded {
         /// To which stage.
         stage: StageName,
-        /// Why.
+        /// In which way.
+        reason: Ending,
+        /// Why, in words.
         why: String,
     },
     /// Something durable could not be done; it is tried again and nothing has moved.
@@ -170,6 +172,47 @@ impl Loss {
             Self::Panicked => "panicked",
             Self::Stopped => "stopped",
             Self::Frozen => "frozen",
+        }
+    }
+}
+
+/// How a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// It was cancelled, and what it went over still stands: its queue was deleted or moved.
+    Cancelled,
+    /// Its channel was closed: a delivery was not acknowledged in time, or a permission is missing.
+    ChannelClosed,
+    /// Its connection was closed or broke.
+    ConnectionClosed,
+    /// Nothing came from the other side for too long: it hangs, or the way to it is cut.
+    HeartbeatMissed,
+    /// It could not be begun or gone on with: the broker or the store could not do what was asked.
+    Unavailable,
+    /// In no way that is known here; perhaps a bug.
+    Unknown,
+}
+
+impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Cancelled,
+        Self::ChannelClosed,
+        Self::ConnectionClosed,
+        Self::HeartbeatMissed,
+        Self::Unavailable,
+        Self::Unknown,
+    ];
+
+    /// The word that users see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::ChannelClosed => "channel_closed",
+            Self::ConnectionClosed => "connection_closed",
+            Self::HeartbeatMissed => "heartbeat_missed",
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
         }
     }
 }

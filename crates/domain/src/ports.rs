@@ -14,7 +14,7 @@ pub use plans::{PLANS_MAX, PlanError, PlanOrder, Plans, Tripped};
 use crate::books::{Balance, Entry, Line, StageCounts};
 use crate::control::{Change, Snapshot};
 use crate::delivery::{Delivery, Incoming, Received, Settlement, Start, Started};
-use crate::event::Event;
+use crate::event::{Ending, Event};
 use crate::filter::Query;
 use crate::names::{Holder, Kind, StageName, Version};
 use crate::oops::{OopsPrefix, Report};
@@ -63,7 +63,9 @@ pub enum StoreError {
 pub struct StreamEnded {
     /// To which stage.
     pub stage: StageName,
-    /// Why.
+    /// In which way.
+    pub reason: Ending,
+    /// Why, in words.
     pub why: String,
 }
 

@@ -19,6 +19,7 @@
 //! ```
 
 mod announce;
+pub(crate) mod broker;
 mod clock;
 mod controller;
 mod ears;

@@ -6,6 +6,7 @@ use crate::queue::Taken;
 use async_trait::async_trait;
 use domain::control::Snapshot;
 use domain::delivery::Incoming;
+use domain::event::Ending;
 use domain::ports::{Consumer, Follower, StoreError, StreamEnded};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ impl Consumer for StageConsumer {
                 Taken::Nothing => changed.await,
                 Taken::Ended(why) => {
                     let stage = queue.stage.clone();
-                    return Err(StreamEnded { stage, why });
+                    let reason = Ending::Unavailable;
+                    return Err(StreamEnded { stage, reason, why });
                 }
             }
         }

@@ -136,8 +136,8 @@ fn tell_rare(event: &Event) {
         Event::SupervisorLost { stage, why } => {
             error!(%stage, why = why.as_str(), "the supervisor of stage {stage} was lost ({}) and is started again; its attempts go on", why.as_str());
         }
-        Event::SubscriptionEnded { stage, why } => {
-            warn!(%stage, "the subscription to stage {stage} ended and is taken up again: {why}");
+        Event::SubscriptionEnded { stage, reason, why } => {
+            warn!(%stage, reason = reason.as_str(), "the subscription to stage {stage} ended and is taken up again: {why}");
         }
         Event::StoreFailed { what, why } => {
             error!(

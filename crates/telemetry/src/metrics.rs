@@ -1,7 +1,11 @@
 //! Metrics for Prometheus. Labels come from closed enums and from the configuration only.
 
+mod broker;
 mod stage;
 
+pub use broker::{BrokerCounts, BrokerSource, LinkCounts};
+
+use broker::Broker;
 use domain::books::{Balance, StageCounts};
 use domain::event::Event;
 use domain::names::StageName;
@@ -13,6 +17,7 @@ use prometheus::{
 };
 use stage::{Families, StageMetrics};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What could not be made durable, as a label; see [`Event::StoreFailed`].
 const OPERATIONS: [&str; 15] = [
@@ -47,6 +52,8 @@ pub struct Metrics {
     tickets: IntGaugeVec,
     books_balanced: IntGauge,
     gauges: Gauges,
+    /// None as long as there is nothing but the embedded broker.
+    broker: Mutex<Option<Broker>>,
 }
 
 struct Gauges {
@@ -105,6 +112,7 @@ impl Metrics {
                 "1 when every accepted ticket is in exactly one place.",
             )?,
             gauges: Gauges::register(&registry)?,
+            broker: Mutex::default(),
             registry,
         };
         metrics.register_process(version)?;
@@ -166,14 +174,37 @@ impl Metrics {
         }
     }
 
+    /// Shows what this side of the broker counts, from now on; what several of them count is added
+    /// up.
+    ///
+    /// # Errors
+    /// When a metric is defined twice, which is a bug.
+    pub fn add_broker(&self, read: BrokerSource) -> Result<(), prometheus::Error> {
+        let mut broker = self.broker();
+        let broker = match &mut *broker {
+            Some(broker) => broker,
+            none => none.insert(Broker::register(&self.registry)?),
+        };
+        broker.add(read);
+        Ok(())
+    }
+
     /// The page that Prometheus reads.
     ///
     /// # Errors
     /// When the text cannot be made, which is a bug.
     pub fn render(&self) -> Result<String, prometheus::Error> {
+        if let Some(broker) = &mut *self.broker() {
+            broker.take_over();
+        }
         let mut page = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
         Ok(String::from_utf8_lossy(&page).into_owned())
+    }
+
+    /// Each step under the lock leaves whole values behind.
+    fn broker(&self) -> MutexGuard<'_, Option<Broker>> {
+        self.broker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of(&self, stage: &StageName) -> Option<&StageMetrics> {
@@ -317,6 +348,7 @@ fn gauges(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::event::Ending;
     use domain::outcome::OutcomeKind;
     use domain::ticket::{Name, TicketId};
     use std::time::Duration;
@@ -332,6 +364,8 @@ mod tests {
             r#"goaround_tickets_settled_total{outcome="finished",stage="build"} 0"#,
             r#"goaround_attempts_total{outcome="crashed",stage="build"} 0"#,
             r#"goaround_supervisor_restarts_total{reason="frozen",stage="build"} 0"#,
+            r#"goaround_consumer_stream_ended_total{reason="cancelled",stage="build"} 0"#,
+            r#"goaround_consumer_stream_ended_total{reason="unknown",stage="build"} 0"#,
             r#"goaround_store_failures_total{operation="settle"} 0"#,
             r#"goaround_invariant_violations_total{invariant="1"} 0"#,
             r#"goaround_build_info{version="0.0.0"} 1"#,
@@ -352,6 +386,26 @@ mod tests {
         metrics.observe(Timestamp::EPOCH, &event);
         let page = metrics.render().unwrap();
         assert!(page.contains(r#"goaround_attempts_total{outcome="crashed",stage="build"} 1"#));
+    }
+
+    #[test]
+    fn each_end_of_a_subscription_is_counted_by_its_reason() {
+        let metrics = metrics();
+        for reason in Ending::ALL {
+            let event = Event::SubscriptionEnded {
+                stage: "build".parse().unwrap(),
+                reason,
+                why: "anything that a broker says".to_owned(),
+            };
+            metrics.observe(Timestamp::EPOCH, &event);
+        }
+        let page = metrics.render().unwrap();
+        for reason in Ending::ALL {
+            let labels = format!(r#"{{reason="{}",stage="build"}}"#, reason.as_str());
+            let line = format!("goaround_consumer_stream_ended_total{labels} 1\n");
+            assert!(page.contains(&line), "{line} is missing from\n{page}");
+        }
+        assert!(!page.contains("anything"), "{page}");
     }
 
     #[test]

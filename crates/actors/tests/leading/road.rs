@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::control::Snapshot;
+use domain::event::Ending;
 use domain::fleet::Heartbeat;
 use domain::names::StageName;
 use domain::oops::Report;
@@ -129,6 +130,7 @@ impl<T: Clone + Send> Inbox<T> for FakeInbox<T> {
                 if tray.epoch != self.epoch {
                     return Err(StreamEnded {
                         stage: "journal".parse().unwrap(),
+                        reason: Ending::Unknown,
                         why: "the script ended it".into(),
                     });
                 }

@@ -31,13 +31,20 @@ impl Purpose {
     }
 }
 
-impl fmt::Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Purpose {
+    /// The word that users see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Consume => "consume",
             Self::Publish => "publish",
             Self::Control => "control",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -94,6 +101,19 @@ pub struct Ends {
     pub silent: u64,
     /// The connection broke.
     pub broken: u64,
+}
+
+impl Ends {
+    /// Each reason, and how often.
+    pub const fn by_reason(&self) -> [(&'static str, u64); 5] {
+        [
+            ("unreachable", self.unreachable),
+            ("refused", self.refused),
+            ("closed_by_broker", self.closed_by_broker),
+            ("heartbeat_missed", self.silent),
+            ("broken", self.broken),
+        ]
+    }
 }
 
 /// Why one connection ended or did not come about.

@@ -1,6 +1,7 @@
 //! [`Inbox`]: reads a queue in order and in groups, and acks what is durable elsewhere.
 
 use crate::config::Config;
+use crate::ended::Ended;
 use crate::error::Error;
 use crate::link::Link;
 use crate::publisher::{Message, Publisher};
@@ -56,7 +57,7 @@ pub(crate) struct QueueInbox<T> {
     returned: u64,
     /// Everything up to this was acked.
     acked: u64,
-    ended: Option<String>,
+    ended: Option<Ended>,
 }
 
 /// Which queue, and what goes around it.
@@ -78,9 +79,9 @@ impl<T: Send> QueueInbox<T> {
         Self::open_on(channel, queue, read).await
     }
 
-    /// The same, if nobody else reads the queue. A broker may need half a minute to notice that a
-    /// reader is gone with its host, and gives it its share until then: what is read beside it has
-    /// holes.
+    /// The same, if nobody else reads the queue. A broker needs up to three heartbeats to notice
+    /// that a reader is gone with its host, and gives it its share until then: what is read beside
+    /// it has holes.
     pub(crate) async fn open_alone(
         link: &Link,
         queue: Queue,
@@ -127,7 +128,7 @@ impl<T: Send> QueueInbox<T> {
     }
 
     /// Waits for messages, and takes whatever else is here already.
-    async fn gather(&mut self, max: usize) -> Result<(), String> {
+    async fn gather(&mut self, max: usize) -> Result<(), Ended> {
         let mut next = match self.raw.is_empty() {
             true => Some(self.consumer.next().await),
             false => self.consumer.next().now_or_never(),
@@ -135,8 +136,8 @@ impl<T: Send> QueueInbox<T> {
         while let Some(delivery) = next {
             match delivery {
                 Some(Ok(delivery)) => self.raw.push_back(delivery),
-                Some(Err(error)) => return Err(error.to_string()),
-                None => return Err(ENDED.to_owned()),
+                Some(Err(error)) => return Err(Ended::of(&error)),
+                None => return Err(Ended::without_a_word(&self.channel)),
             }
             if self.raw.len() >= max {
                 break;
@@ -148,7 +149,7 @@ impl<T: Send> QueueInbox<T> {
 
     /// Reads what came in. Everything stays where it is until it is dealt with, so that nothing is
     /// lost when this is dropped in the middle.
-    async fn read(&mut self, max: usize) -> Result<(), String> {
+    async fn read(&mut self, max: usize) -> Result<(), Ended> {
         let mut count: usize = self.ready.iter().map(|(_, entries)| entries.len()).sum();
         let mut bytes = 0;
         while let Some(delivery) = self.raw.front() {
@@ -174,7 +175,7 @@ impl<T: Send> QueueInbox<T> {
         Ok(())
     }
 
-    async fn fill(&mut self, max: usize) -> Result<(), String> {
+    async fn fill(&mut self, max: usize) -> Result<(), Ended> {
         while self.ready.iter().all(|(_, entries)| entries.is_empty()) {
             // Nothing for the caller, so nobody will say that it is done.
             self.forget_empty().await;
@@ -219,13 +220,13 @@ impl<T: Send> QueueInbox<T> {
 #[async_trait]
 impl<T: Send> Inbox<T> for QueueInbox<T> {
     async fn next(&mut self, max: NonZeroUsize) -> Result<Vec<T>, StreamEnded> {
-        if let Some(why) = &self.ended {
-            return Err(self.queue.ended(why));
+        if let Some(ended) = &self.ended {
+            return Err(self.queue.ended(ended));
         }
-        if let Err(why) = self.fill(max.get()).await {
-            let ended = self.queue.ended(&why);
-            self.ended = Some(why);
-            return Err(ended);
+        if let Err(ended) = self.fill(max.get()).await {
+            let told = self.queue.ended(&ended);
+            self.ended = Some(ended);
+            return Err(told);
         }
         let mut group = Vec::new();
         while group.len() < max.get()
@@ -243,17 +244,18 @@ impl<T: Send> Inbox<T> for QueueInbox<T> {
 }
 
 impl Queue {
-    async fn publish(&self, message: Message) -> Result<(), String> {
+    async fn publish(&self, message: Message) -> Result<(), Ended> {
         match self.publisher.publish(message).await {
             Sent::Confirmed => Ok(()),
             Sent::Begun | Sent::Doubtful | Sent::Unsent => {
-                Err("what is to go elsewhere was not confirmed".to_owned())
+                let why = "what is to go elsewhere was not confirmed";
+                Err(Ended::unavailable(why))
             }
         }
     }
 
     /// Keeps a message aside as it came, with the reason.
-    async fn quarantine(&self, delivery: &Delivery, why: &str) -> Result<(), String> {
+    async fn quarantine(&self, delivery: &Delivery, why: &str) -> Result<(), Ended> {
         tracing::error!(
             queue = self.name,
             "a message cannot be read and is kept in {}: {why}",
@@ -266,12 +268,13 @@ impl Queue {
     }
 
     /// The port says of which stage; what reads a queue of ours has its name there instead.
-    fn ended(&self, why: &str) -> StreamEnded {
+    fn ended(&self, ended: &Ended) -> StreamEnded {
         let short: String = self.name.chars().take(64).collect();
         let stage = StageName::new(&short).expect("names of queues are checked like a stage's");
         StreamEnded {
             stage,
-            why: why.to_owned(),
+            reason: ended.reason,
+            why: ended.why.clone(),
         }
     }
 
@@ -329,5 +332,3 @@ async fn subscribe(channel: &Channel, queue: &Queue) -> Result<Consumer, Error> 
         Err(_) => Err(Error::Broken(format!("the broker did not {doing} in time"))),
     }
 }
-
-const ENDED: &str = "the broker ended it without a word: its queue was deleted or moved";

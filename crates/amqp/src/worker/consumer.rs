@@ -1,5 +1,6 @@
 //! [`Consumer`]: hands out what the subscription has put on the stage's shelf.
 
+use crate::ended::Ended;
 use crate::error::Error;
 use crate::worker::feed::Feed;
 use crate::worker::lane::Lane;
@@ -73,11 +74,9 @@ impl Consumer for StageConsumer {
             if !taken.is_empty() {
                 return Ok(taken);
             }
-            if let Some(why) = self.ticker.why() {
-                return Err(StreamEnded {
-                    stage: stage.clone(),
-                    why,
-                });
+            if let Some(Ended { reason, why }) = self.ticker.ended() {
+                let stage = stage.clone();
+                return Err(StreamEnded { stage, reason, why });
             }
             self.shelf.hungry().notify_one();
             changed.await;

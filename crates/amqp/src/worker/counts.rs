@@ -59,6 +59,21 @@ pub struct Tally {
     pub beats_failed: u64,
 }
 
+impl Tally {
+    /// Deliveries that did not become an attempt of their own, by what they were.
+    pub const fn diverted(&self) -> [(&'static str, u64); 7] {
+        [
+            ("adopted", self.adopted),
+            ("again", self.again),
+            ("suspect", self.suspects),
+            ("fenced", self.fenced),
+            ("avoided", self.avoided),
+            ("unclaimed", self.unclaimed),
+            ("nameless", self.nameless),
+        ]
+    }
+}
+
 impl Counts {
     pub(crate) fn tally(&self) -> Tally {
         Tally {

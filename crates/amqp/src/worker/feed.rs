@@ -2,7 +2,7 @@
 //! window is made wider, since a window cannot be changed and a consumer not be taken back without
 //! harm.
 
-use crate::error::Error;
+use crate::ended::Ended;
 use crate::worker::lane::Lane;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
@@ -17,8 +17,6 @@ use tokio::time::timeout;
 const GROUP_MAX: usize = 256;
 /// How long the broker may take to answer.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(10);
-const ENDED: &str = "the broker ended it without a word: its queue was deleted, moved, or a \
-    delivery was not acked in time";
 
 /// The consumers of one queue on one channel.
 ///
@@ -45,7 +43,7 @@ impl Feed {
     }
 
     /// Lets so many more be out at once.
-    pub(crate) async fn widen(&mut self, by: u16) -> Result<(), Error> {
+    pub(crate) async fn widen(&mut self, by: u16) -> Result<(), Ended> {
         let channel = self.lane.channel();
         let queue = self.queue.as_str();
         let doing = format!("consume from queue {queue:?}");
@@ -63,8 +61,11 @@ impl Feed {
                 self.consumers.push(consumer);
                 Ok(())
             }
-            Ok(Err(error)) => Err(Error::of_channel(&error, &doing)),
-            Err(_) => Err(Error::Broken(format!("the broker did not {doing} in time"))),
+            Ok(Err(error)) => Err(Ended::of_doing(&error, &doing)),
+            Err(_) => {
+                let why = format!("the broker did not {doing} in time");
+                Err(Ended::unavailable(why))
+            }
         }
     }
 
@@ -75,7 +76,7 @@ impl Feed {
     ///
     /// # Cancel safety
     /// Safe.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Delivery>, String> {
+    pub(crate) async fn next(&mut self) -> Result<Vec<Delivery>, Ended> {
         let mut group = vec![std::future::poll_fn(|context| self.poll(context)).await?];
         while group.len() < GROUP_MAX {
             match std::future::poll_fn(|context| self.poll(context)).now_or_never() {
@@ -86,7 +87,7 @@ impl Feed {
         Ok(group)
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery, String>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery, Ended>> {
         let count = self.consumers.len();
         for step in 0..count {
             let at = (self.turn + step) % count;
@@ -96,26 +97,31 @@ impl Feed {
                     self.turn = at;
                     return Poll::Ready(Ok(delivery));
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.to_string())),
-                Poll::Ready(None) => return Poll::Ready(Err(ENDED.to_owned())),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Ended::of(&error))),
+                Poll::Ready(None) => {
+                    return Poll::Ready(Err(Ended::without_a_word(self.lane.channel())));
+                }
             }
         }
         Poll::Pending
     }
 
     /// Asks for no more; returns what was on its way here.
-    pub(crate) async fn end(&mut self) -> Result<Vec<Delivery>, String> {
+    pub(crate) async fn end(&mut self) -> Result<Vec<Delivery>, Ended> {
         let mut rest = Vec::new();
         for consumer in &mut self.consumers {
             let options = BasicCancelOptions::default();
             let cancelled = self.lane.channel().basic_cancel(consumer.tag(), options);
             match timeout(ANSWER_MAX, cancelled).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(error.to_string()),
-                Err(_) => return Err("the broker did not end the subscription".to_owned()),
+                Ok(Err(error)) => return Err(Ended::of(&error)),
+                Err(_) => {
+                    let why = "the broker did not end the subscription";
+                    return Err(Ended::unavailable(why));
+                }
             }
             while let Some(Some(delivery)) = consumer.next().now_or_never() {
-                rest.push(delivery.map_err(|error| error.to_string())?);
+                rest.push(delivery.map_err(|error| Ended::of(&error))?);
             }
         }
         self.consumers.clear();

@@ -1,6 +1,7 @@
 //! One subscription to a stage: takes in what the broker sends, for as long as it may, and ends
 //! with a reason whatever that is. Nobody revives it; whoever wants more subscribes again.
 
+use crate::ended::Ended;
 use crate::kept;
 use crate::worker::feed::{ANSWER_MAX, Feed};
 use crate::worker::intake::{self, TakenIn};
@@ -10,6 +11,7 @@ use crate::worker::prefetch::{Prefetch, Seen};
 use crate::worker::shared::Shared;
 use crate::worker::shelf::Shelf;
 use domain::control::Admission;
+use domain::event::Ending;
 use lapin::message::Delivery;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -17,8 +19,8 @@ use tokio::time::timeout;
 
 /// What a subscription and whoever reads from it share.
 pub(crate) struct Ticker {
-    /// Why it ended, once it has.
-    why: Mutex<Option<String>>,
+    /// How it ended, once it has.
+    ended: Mutex<Option<Ended>>,
     /// Whether nobody wants it any more.
     quit: watch::Sender<bool>,
 }
@@ -27,13 +29,13 @@ impl Ticker {
     pub(crate) fn new() -> Arc<Self> {
         let quit = watch::Sender::new(false);
         Arc::new(Self {
-            why: Mutex::default(),
+            ended: Mutex::default(),
             quit,
         })
     }
 
-    pub(crate) fn why(&self) -> Option<String> {
-        lock(&self.why).clone()
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        lock(&self.ended).clone()
     }
 
     pub(crate) fn quit(&self) {
@@ -73,17 +75,17 @@ impl Subscription {
     /// Takes in deliveries until it ends.
     pub(crate) async fn run(mut self) {
         let doing = format!("the subscription to stage {}", self.shelf.stage());
-        let ended = kept::caught(&doing, self.consume()).await;
+        let consumed = kept::caught(&doing, self.consume()).await;
         self.shelf.leave();
-        let why = match ended.unwrap_or_else(|why| Err(format!("a bug in goaround: {why}"))) {
+        let ended = match consumed.unwrap_or_else(|why| Err(bug(&why))) {
             // What is still out stays so, and is acked on this lane.
-            Ok(()) => "it was given up".to_owned(),
-            Err(why) => {
+            Ok(()) => given_up(),
+            Err(ended) => {
                 self.close().await;
-                why
+                ended
             }
         };
-        *lock(&self.ticker.why) = Some(why);
+        *lock(&self.ticker.ended) = Some(ended);
         self.shelf.changed().notify_waiters();
     }
 
@@ -98,7 +100,7 @@ impl Subscription {
     }
 
     /// Takes in deliveries until nobody wants them any more, or something is wrong.
-    async fn consume(&mut self) -> Result<(), String> {
+    async fn consume(&mut self) -> Result<(), Ended> {
         while let Some(window) = self.opens().await {
             match self.take_in(window).await? {
                 Stop::Held => {}
@@ -139,28 +141,23 @@ impl Subscription {
         }
     }
 
-    async fn take_in(&mut self, window: Window) -> Result<Stop, String> {
+    async fn take_in(&mut self, window: Window) -> Result<Stop, Ended> {
         let count = match window {
             Window::Whole => self.prefetch.count(),
             Window::One => 1,
         };
-        self.widen(count).await?;
+        self.feed.widen(count).await?;
         let stop = self.deliveries(window).await?;
         let rest = self.feed.end().await?;
         let TakenIn { incoming, fault } = self.receive(rest).await;
         // To drop it is to hand it back.
         drop(incoming);
         drop(self.shelf.clear());
-        fault.map_or(Ok(stop), Err)
-    }
-
-    async fn widen(&mut self, by: u16) -> Result<(), String> {
-        let widened = self.feed.widen(by).await;
-        widened.map_err(|error| error.to_string())
+        fault.map_or(Ok(stop), |why| Err(Ended::unavailable(why)))
     }
 
     /// Takes in what comes, until it is to stop.
-    async fn deliveries(&mut self, mut window: Window) -> Result<Stop, String> {
+    async fn deliveries(&mut self, mut window: Window) -> Result<Stop, Ended> {
         let mut quit = self.ticker.quit.subscribe();
         let mut desired = self.shared.desired.subscribe();
         let mut closing = self.shared.closing.subscribe();
@@ -171,7 +168,7 @@ impl Subscription {
                 (Window::One, Some(Window::Whole)) => {
                     window = Window::Whole;
                     let more = self.prefetch.count();
-                    self.widen(more).await?;
+                    self.feed.widen(more).await?;
                 }
                 (Window::Whole, Some(Window::One)) | (_, None) => return Ok(Stop::Held),
             }
@@ -190,7 +187,7 @@ impl Subscription {
             let TakenIn { incoming, fault } = self.receive(group).await;
             shelf.put(incoming);
             if let Some(why) = fault {
-                return Err(why);
+                return Err(Ended::unavailable(why));
             }
             let (out, handed_out) = (self.lane.len(), shelf.handed_out());
             let seen = Seen {
@@ -201,12 +198,27 @@ impl Subscription {
             if window == Window::Whole
                 && let Some(more) = self.prefetch.grows(seen)
             {
-                self.widen(more).await?;
+                self.feed.widen(more).await?;
             }
         }
     }
 
     async fn receive(&self, group: Vec<Delivery>) -> TakenIn {
         intake::receive(&self.shared, (self.shelf.stage(), &self.lane), group).await
+    }
+}
+
+/// Whoever read from it does not want it any more, or this worker is about to end.
+fn given_up() -> Ended {
+    Ended {
+        reason: Ending::Cancelled,
+        why: "it was given up".to_owned(),
+    }
+}
+
+fn bug(why: &str) -> Ended {
+    Ended {
+        reason: Ending::Unknown,
+        why: format!("a bug in goaround: {why}"),
     }
 }

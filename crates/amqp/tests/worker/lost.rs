@@ -3,6 +3,7 @@
 use crate::life::worker_settles;
 use crate::stand::{Stand, consume, end_of, fresh, next, nothing, settle, stage, until};
 use domain::delivery::Incoming;
+use domain::event::Ending;
 use domain::outcome::{Done, Outcome};
 use domain::ports::Broker;
 use domain::record::Said;
@@ -23,7 +24,8 @@ async fn rabbitmq_a_cut_in_the_middle_of_the_work_is_adopted() {
     let delivery = fresh(&mut build).await;
     let started = stand.begin(&worker, delivery).await;
     stand.proxy.cut();
-    end_of(&mut build).await;
+    let (ended, _) = end_of(&mut build).await;
+    assert_eq!(ended.reason, Ending::ConnectionClosed, "{ended}");
     let mut build = consume(&worker, "build").await;
     until("it is adopted", || worker.tally().adopted == 1).await;
     nothing(&mut build).await;
@@ -42,6 +44,56 @@ async fn rabbitmq_a_cut_in_the_middle_of_the_work_is_adopted() {
         !said.iter().any(|said| matches!(said, Said::Suspect(_))),
         "{said:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_a_line_that_is_dead_without_a_word_is_replaced_within_ten_seconds() {
+    let Some(mut stand) = Stand::open().await else {
+        return;
+    };
+    let worker = stand.worker().await;
+    let mut build = consume(&worker, "build").await;
+    // Once something comes, it is subscribed.
+    stand.publish(&[stand.ticket()]).await;
+    let delivery = fresh(&mut build).await;
+    let settlement = stand.work(&worker, delivery).await;
+    worker_settles(&worker, settlement).await;
+    stand.proxy.half_open();
+    let dead = Instant::now();
+    let (ended, _) = end_of(&mut build).await;
+    assert_eq!(ended.reason, Ending::HeartbeatMissed, "{ended}");
+    let mut build = consume(&worker, "build").await;
+    // The broker may share them out between this line and the dead one.
+    let tickets: Vec<_> = (0..4).map(|_| stand.ticket()).collect();
+    stand.publish(&tickets).await;
+    drop(next(&mut build).await);
+    let took = dead.elapsed();
+    println!("a dead line is replaced after {took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_a_broker_that_takes_its_leave_closes_the_connection_and_cancels_nothing() {
+    let Some(rabbit) = testkit::partners::or_skip(Rabbit::start(Rmq::V310)) else {
+        return;
+    };
+    let mut stand = Stand::at(&rabbit.url(), rabbit.port()).await;
+    let worker = stand.worker().await;
+    let mut build = consume(&worker, "build").await;
+    stand.publish(&[stand.ticket()]).await;
+    let delivery = fresh(&mut build).await;
+    let settlement = stand.work(&worker, delivery).await;
+    worker_settles(&worker, settlement).await;
+    rabbit.ctl(&["close_all_connections", "a test"]);
+    let (ended, _) = end_of(&mut build).await;
+    assert_eq!(ended.reason, Ending::ConnectionClosed, "{ended}");
+    // The broker says farewell and hangs up; which of the two lapin notices first is chance.
+    until("each connection has ended once", || {
+        let ends = worker.links().map(amqp::Link::ends);
+        ends.iter()
+            .all(|ends| ends.closed_by_broker + ends.broken == 1)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,6 +240,7 @@ async fn rabbitmq_a_queue_that_is_deleted_ends_the_subscription_once_and_is_decl
         .unwrap();
     let (ended, _) = end_of(&mut build).await;
     assert_eq!(ended.stage, stage("build"));
+    assert_eq!(ended.reason, Ending::Cancelled, "{ended}");
     assert!(ended.why.contains("its queue was deleted"), "{}", ended.why);
     let mut build = consume(&worker, "build").await;
     let ticket = stand.ticket();
@@ -211,7 +264,8 @@ async fn rabbitmq_a_delivery_that_is_not_acked_in_time_ends_the_subscription_and
     stand.publish(std::slice::from_ref(&ticket)).await;
     let delivery = fresh(&mut build).await;
     let started = stand.begin(&worker, delivery).await;
-    end_of(&mut build).await;
+    let (ended, _) = end_of(&mut build).await;
+    assert_eq!(ended.reason, Ending::ChannelClosed, "{ended}");
     let _build = consume(&worker, "build").await;
     until("it is adopted", || worker.tally().adopted == 1).await;
     settle(&worker, stand.end(started, Outcome::Done(Done::default()))).await;

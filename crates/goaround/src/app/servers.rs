@@ -5,6 +5,7 @@ use super::serve::{Page, Ready, Serving, all_ready, page_of_books, page_without_
 use super::stages::{Stages, go_down};
 use super::{Launch, UpOptions, greet, wait_for_the_end};
 use crate::config::{Backend, Config};
+use crate::line::broker::of_controller;
 use crate::line::{ControllerLine, Ground, RunningController, WorkerLine};
 use actors::{Running, Watchdog};
 use anyhow::Context as _;
@@ -135,6 +136,8 @@ impl Site<'_> {
         let vitals = amqp::Controller::start(broker, &[], Arc::clone(&clock), holder)
             .await
             .with_context(|| format!("the broker at {place} cannot be used"))?;
+        let metrics = &self.ground.metrics;
+        metrics.add_broker(of_controller(&vitals))?;
         let watchdog = Watchdog::start(vitals, clock, self.ground.observer());
         Ok(Some(watchdog))
     }

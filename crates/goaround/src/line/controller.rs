@@ -2,6 +2,7 @@
 
 mod checked;
 
+use super::broker::of_controller;
 use super::{Announced, Ears, Ground};
 use actors::controller::{AtLead, Collector, ControllerSetup, Keeping, Leading, LeadingParts};
 use actors::{Controller, controller::Scenes};
@@ -52,6 +53,7 @@ impl ControllerLine {
         let road = amqp::Controller::start(broker.clone(), &stages, clock(), ground.holder.clone())
             .await
             .with_context(|| format!("the broker at {place} cannot be used"))?;
+        ground.metrics.add_broker(of_controller(&road))?;
         let ears = Ears::new(vec![ground.observer(), Arc::clone(&listener)]);
         let desk = Announced::new(postgres.clone(), clock(), Arc::new(ears));
         let catalog = Checked::new(postgres.clone(), broker, stages);

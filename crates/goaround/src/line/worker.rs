@@ -1,6 +1,7 @@
 //! A worker: stages at work on tickets that a broker somewhere else carries.
 
 use super::Ground;
+use super::broker::of_worker;
 use actors::root::{Arbiters, versions};
 use actors::{Root, Running, Setup};
 use anyhow::Context as _;
@@ -39,6 +40,7 @@ impl WorkerLine {
         let worker = amqp::Worker::start(broker, settings)
             .await
             .with_context(|| format!("the broker at {place} cannot be used"))?;
+        ground.metrics.add_broker(of_worker(&worker))?;
         Ok(Self {
             worker,
             ground: ground.clone(),

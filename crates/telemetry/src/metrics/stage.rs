@@ -1,6 +1,6 @@
 //! The series of one stage, looked up once so that the hot path only adds.
 
-use domain::event::{Event, Loss, SettledAs};
+use domain::event::{Ending, Event, Loss, SettledAs};
 use domain::names::StageName;
 use domain::outcome::OutcomeKind;
 use domain::wait::Reason;
@@ -72,8 +72,8 @@ impl Families {
             )?,
             streams_ended: counters(
                 "goaround_consumer_stream_ended_total",
-                "Subscriptions that ended while the process lives.",
-                &["stage"],
+                "Subscriptions that ended or could not be begun while the process lives.",
+                &["stage", "reason"],
             )?,
             process: histograms(
                 "goaround_ticket_process_duration_seconds",
@@ -110,7 +110,9 @@ impl Families {
             restarts: Loss::ALL
                 .map(|why| (why.as_str(), by(&self.restarts, why.as_str())))
                 .into(),
-            streams_ended: self.streams_ended.with_label_values(&[stage]),
+            streams_ended: Ending::ALL
+                .map(|reason| (reason.as_str(), by(&self.streams_ended, reason.as_str())))
+                .into(),
             process: self.process.with_label_values(&[stage]),
             queue_wait: self.queue_wait.with_label_values(&[stage]),
         }
@@ -145,7 +147,7 @@ pub(super) struct StageMetrics {
     stale: IntCounter,
     oopses: IntCounter,
     restarts: BTreeMap<&'static str, IntCounter>,
-    streams_ended: IntCounter,
+    streams_ended: BTreeMap<&'static str, IntCounter>,
     process: Histogram,
     queue_wait: Histogram,
 }
@@ -171,7 +173,9 @@ impl StageMetrics {
                 self.oopses.inc();
             }
             Event::SupervisorLost { why, .. } => add(self.restarts.get(why.as_str())),
-            Event::SubscriptionEnded { .. } => self.streams_ended.inc(),
+            Event::SubscriptionEnded { reason, .. } => {
+                add(self.streams_ended.get(reason.as_str()));
+            }
             Event::TicketJudged { oops: None, .. }
             | Event::SupervisorStarted { .. }
             | Event::TicketsReleased { .. }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use domain::books::{Balance, Entry, Line, StageCounts};
 use domain::control::{Change, Hold, Snapshot};
 use domain::delivery::{Delivery, Incoming, Received, Settlement, Start, Started};
+use domain::event::Ending;
 use domain::names::{Holder, StageName};
 use domain::oops::{OopsId, OopsPrefix, Report};
 use domain::ports::{
@@ -100,6 +101,7 @@ impl Consumer for Shaky {
     async fn next(&mut self, max: NonZeroUsize) -> Result<Vec<Incoming>, StreamEnded> {
         let ended = |why: String| StreamEnded {
             stage: self.stage.clone(),
+            reason: Ending::Unknown,
             why,
         };
         if self.faulty.chaos.strikes(Fault::EndStream) {

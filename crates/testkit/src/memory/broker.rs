@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use domain::books::Place;
 use domain::control::Snapshot;
 use domain::delivery::{Delivery, Incoming, Lender, Receipt, Received, Settlement, Start, Started};
+use domain::event::Ending;
 use domain::names::StageName;
 use domain::ports::{
     Broker, Consumer, Follower, NotStarted, Settled, StoreError, StreamEnded, Unsettled,
@@ -194,6 +195,7 @@ impl Consumer for Subscription {
             changed.as_mut().enable();
             let incoming = self.take(max).map_err(|error| StreamEnded {
                 stage: self.stage.clone(),
+                reason: Ending::Unavailable,
                 why: error.to_string(),
             })?;
             if !incoming.is_empty() {
