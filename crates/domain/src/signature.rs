@@ -103,6 +103,37 @@ pub fn last_error(log: &str) -> Option<String> {
     Some(said).filter(|said| !said.trim().is_empty())
 }
 
+/// Whether the failure is a panic, of this process or of what the handler ran.
+pub fn is_panic(failure: &Failure) -> bool {
+    let is_it = |class: &str| matches!(class, "Panic" | "panic");
+    is_it(&failure.error_type) || causes(failure).iter().any(|cause| is_it(cause.class))
+}
+
+/// The functions that the traces of the failure name, each as it is written there and in the form
+/// that outlives a build: `app::work`, without hash, generic arguments and closures.
+pub fn functions(failure: &Failure) -> Vec<Cow<'_, str>> {
+    let mut found: Vec<Cow<'_, str>> = Vec::new();
+    for frame in causes(failure).iter().flat_map(|cause| &cause.frames) {
+        if !frame.function.is_empty() {
+            found.push(frame.function.into());
+            found.push(frame.plain_function().into());
+        }
+    }
+    found
+}
+
+/// The files that the traces of the failure name, each with its folders and without.
+pub fn files(failure: &Failure) -> Vec<Cow<'_, str>> {
+    let mut found: Vec<Cow<'_, str>> = Vec::new();
+    for frame in causes(failure).iter().flat_map(|cause| &cause.frames) {
+        if !frame.file.is_empty() {
+            found.push(frame.file.into());
+            found.push(frame.file_name().into());
+        }
+    }
+    found
+}
+
 struct Parts {
     class: String,
     value: String,

@@ -14,9 +14,12 @@ use domain::ticket::TicketId;
 use domain::wait::Reason;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, params_from_iter};
+use std::time::{Duration, Instant};
 
 /// The most rows that are looked at for one list.
 const LOOKED_AT_MAX: usize = 100_000;
+/// How long they are looked at: what is left to `matches` costs SQLite no steps.
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(5);
 /// Up to this many tickets in hand are found through their index; more are dense enough to be met
 /// soon on the way through all tickets.
 const IN_HAND_MAX: usize = 20_000;
@@ -44,6 +47,7 @@ struct Gathered<'a> {
     running: &'a [InHand],
     shared: Shared,
     looked_at: usize,
+    began: Instant,
     page: Page<(i64, Entry)>,
 }
 
@@ -54,6 +58,7 @@ impl<'a> Gathered<'a> {
             running,
             shared: Shared::default(),
             looked_at: 0,
+            began: Instant::now(),
             page: Page {
                 rows: Vec::new(),
                 more: false,
@@ -68,7 +73,8 @@ impl<'a> Gathered<'a> {
         mark_running(seq, &mut entry, self.running);
         let matches = self.listing.query.matches(&entry, self.listing.now);
         let limit = self.listing.limit.clamp(1, Listing::LIMIT_MAX);
-        if self.looked_at > LOOKED_AT_MAX || (matches && self.page.rows.len() == limit) {
+        let is_enough = self.looked_at > LOOKED_AT_MAX || self.began.elapsed() > TIME_MAX;
+        if is_enough || (matches && self.page.rows.len() == limit) {
             self.page.more = true;
             return Ok(false);
         }
@@ -168,6 +174,9 @@ impl Dialect for Tickets {
             Field::Flow => is_text("t.flow ="),
             Field::Kind => is_text("t.kind ="),
             Field::Key => is_text("t.key ="),
+            Field::By => {
+                Exactly::Between("(p.state = 4 AND p.detail =", Bound::Text(text.into()), ")")
+            }
             _ => return None,
         })
     }
@@ -178,6 +187,12 @@ impl Dialect for Tickets {
             // Since when a ticket runs is in memory, so a runnable one may be later than it says.
             Field::Since | Field::Seen => {
                 Some(format!("(p.state = 0 OR p.since BETWEEN {low} AND {high})"))
+            }
+            Field::Parked => {
+                let parked = codes::of_reason(Reason::Parked);
+                Some(format!(
+                    "(p.state = 2 AND p.reason = {parked} AND p.since BETWEEN {low} AND {high})"
+                ))
             }
             _ => None,
         }
@@ -197,7 +212,8 @@ impl ToSql for Bound {
 /// Tickets that a query names by what can be found through a small index.
 #[derive(Default)]
 struct Named {
-    /// The words of the first `is:`, if it is about tickets in hand only.
+    /// The words of the first `is:`, or what another key says of it, if it is about tickets in hand
+    /// only.
     in_hand: Option<Vec<InHandWord>>,
     ids: Option<Vec<TicketId>>,
 }
@@ -223,8 +239,19 @@ impl Named {
     fn remember(&mut self, field: Field, values: &[Pattern]) {
         let exact = |pattern: &Pattern| match pattern {
             Pattern::Exact(text) => Some(text.clone()),
-            Pattern::Prefix(_) | Pattern::Range(..) => None,
+            Pattern::Prefix(_) | Pattern::Range(..) | Pattern::Regex(_) => None,
         };
+        // Whatever is asked of them, it is only these that can answer.
+        let implied = match field {
+            Field::Parked => Some(Reason::Parked),
+            Field::Group => Some(Reason::Held),
+            _ => None,
+        };
+        if let Some(reason) = implied {
+            let words = || vec![InHandWord::Reason(reason)];
+            self.in_hand.get_or_insert_with(words);
+            return;
+        }
         let Some(words) = values.iter().map(exact).collect::<Option<Vec<_>>>() else {
             return;
         };

@@ -2,7 +2,7 @@
 //! fulfil them do not match; the domain's own `matches` decides. So every store answers the same
 //! query alike, whatever its SQL can say.
 
-use domain::filter::{Field, Op, Pattern, Query, Term};
+use domain::filter::{Field, Op, Pattern, Query, Scale, Term};
 use domain::time::Timestamp;
 
 /// What is bound to a parameter. No value of a query is ever written into the SQL itself.
@@ -84,8 +84,9 @@ impl Narrow {
                 .iter()
                 .map(|query| self.group(query, now, dialect))
                 .collect::<Option<_>>()?,
-            // What is only narrowed must not be negated, and texts are looked for by `matches`.
-            Term::Not(_) | Term::Free(_) => return None,
+            // What is only narrowed must not be negated; texts, and what a ticket carries, are
+            // looked at by `matches`.
+            Term::Not(_) | Term::Free(_) | Term::Data { .. } => return None,
         };
         (!any.is_empty()).then(|| format!("({})", any.join(" OR ")))
     }
@@ -102,7 +103,7 @@ impl Narrow {
         now: Timestamp,
         dialect: &dyn Dialect,
     ) -> Option<String> {
-        if matches!(field, Field::Created | Field::Since | Field::Seen) {
+        if field.scale() == Scale::Times {
             let period = pattern.period(op, now)?;
             let low = self.bind(Bound::Number(period.start().as_micros()), dialect);
             let high = self.bind(Bound::Number(period.end().as_micros()), dialect);
@@ -161,7 +162,16 @@ mod tests {
 
     #[test]
     fn what_sql_cannot_say_leaves_no_condition_and_no_value_behind() {
-        for query in ["", "-stage:a", "text", "flow:x", "stage:a*", "stage:a,b*"] {
+        for query in [
+            "",
+            "-stage:a",
+            "text",
+            "flow:x",
+            "stage:a*",
+            "stage:a,b*",
+            "stage:a,~\"b\"",
+            "data.a:x",
+        ] {
             assert_eq!(narrowed(query), ("TRUE".into(), 0), "{query}");
         }
         assert_eq!(narrowed("(stage:a OR flow:x)"), ("TRUE".into(), 0));

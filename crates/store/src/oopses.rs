@@ -4,6 +4,7 @@ use crate::codes;
 use crate::config::Config;
 use crate::error::{Fault, OpenError, closed};
 use crate::health;
+use crate::listing::TIME_MAX;
 use crate::narrowing::{Bound, Dialect, Exactly, Narrow};
 use crate::oops_rows::{self, nearness};
 use crate::readers::{Readers, is_broken_off};
@@ -19,6 +20,7 @@ use domain::ports::{
 use domain::ticket::TicketId;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// The most reports that are looked at for one list.
 const LOOKED_AT_MAX: usize = 50_000;
@@ -253,7 +255,11 @@ fn list(db: &Connection, listing: &Listing) -> Result<Page<Report>, Fault> {
         rows: Vec::new(),
         more: false,
     };
+    let began = Instant::now();
     for _ in 0..LOOKED_AT_MAX {
+        if began.elapsed() > TIME_MAX {
+            break;
+        }
         let row = match rows.next() {
             Ok(Some(row)) => row,
             Ok(None) => return Ok(page),

@@ -9,6 +9,7 @@ pub mod broker;
 pub mod catalog;
 pub mod crash;
 pub mod desk;
+pub mod filters;
 pub mod gates;
 pub mod oopses;
 pub mod orders;
@@ -138,6 +139,9 @@ macro_rules! contract_tests {
         }
         mod oopses {
             $crate::oopses_contract!($open, $($($attributes)*)?);
+        }
+        mod filters {
+            $crate::filters_contract!($open, $($($attributes)*)?);
         }
     };
 }

@@ -3,7 +3,7 @@
 use crate::problem::{Kind, Problem};
 use actix_web::HttpRequest;
 use actix_web::web::Query as UrlQuery;
-use domain::filter::{Field, Query, Rows};
+use domain::filter::{Query, Rows};
 use domain::ports::{Listing, Sort};
 use domain::time::Timestamp;
 use serde::Deserialize;
@@ -61,13 +61,7 @@ pub(crate) fn query(text: &str, rows: Rows) -> Result<Query, Problem> {
     })?;
     match query.unfit(rows) {
         None => Ok(query),
-        Some(field) => {
-            let keys = Field::ALL.into_iter().filter(|field| rows.have(*field));
-            let keys: Vec<&str> = keys.map(Field::key).collect();
-            let (rows, key, keys) = (rows.as_str(), field.key(), keys.join(", "));
-            let said = format!("filter: {rows} have no {key}; expected one of {keys}");
-            Err(Problem::new(Kind::BadFilter, said))
-        }
+        Some(unfit) => Err(Problem::new(Kind::BadFilter, unfit.to_string())),
     }
 }
 

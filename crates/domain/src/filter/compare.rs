@@ -27,6 +27,14 @@ impl Term {
             Self::Field { field, op, values } => values
                 .iter()
                 .any(|pattern| pattern.matches(*field, *op, facts, now)),
+            Self::Data { path, op, values } => {
+                let found = facts.data(path);
+                let holds = |pattern: &Pattern| {
+                    let mut found = found.iter();
+                    found.any(|value| pattern.admits_data(*op, value))
+                };
+                values.iter().any(holds)
+            }
             Self::Free(text) => facts.has_text(&text.to_lowercase()),
         }
     }
@@ -39,7 +47,9 @@ impl Pattern {
             values.iter().any(|value| holds(value))
         };
         match field.scale() {
-            Scale::Words | Scale::Ids | Scale::Text => any_value(&|value| self.is_like(value)),
+            Scale::Words | Scale::Ids | Scale::Text | Scale::Data => {
+                any_value(&|value| self.is_like(value))
+            }
             Scale::Versions => any_value(&|value| self.admits_version(op, value)),
             Scale::Numbers => facts
                 .number(field)
@@ -56,6 +66,7 @@ impl Pattern {
             Self::Exact(text) => value == text,
             Self::Prefix(start) => value.starts_with(start.as_str()),
             Self::Range(low, high) => low.as_str() <= value && value <= high.as_str(),
+            Self::Regex(regex) => regex.finds(value),
         }
     }
 
@@ -66,7 +77,14 @@ impl Pattern {
                 Op::AtLeast.admits(version_order(value, low))
                     && Op::AtMost.admits(version_order(value, high))
             }
-            Self::Exact(_) | Self::Prefix(_) => self.is_like(value),
+            Self::Exact(_) | Self::Prefix(_) | Self::Regex(_) => self.is_like(value),
+        }
+    }
+
+    fn admits_data(&self, op: Op, value: &str) -> bool {
+        match (op, self) {
+            (Op::Is, Self::Exact(_) | Self::Prefix(_) | Self::Regex(_)) => self.is_like(value),
+            _ => number(value).is_some_and(|value| self.admits_number(op, value)),
         }
     }
 
@@ -77,7 +95,7 @@ impl Pattern {
         };
         match self {
             Self::Exact(text) => holds(op, text),
-            Self::Prefix(_) => false,
+            Self::Prefix(_) | Self::Regex(_) => false,
             Self::Range(low, high) => holds(Op::AtLeast, low) && holds(Op::AtMost, high),
         }
     }
@@ -101,7 +119,7 @@ impl Pattern {
                     Op::AtMost => (FIRST, to),
                 }
             }
-            Self::Prefix(_) => return None,
+            Self::Prefix(_) | Self::Regex(_) => return None,
             Self::Range(low, high) => {
                 let (from, _) = Moment::parse(low)?.bounds(now);
                 let (_, to) = Moment::parse(high)?.bounds(now);
@@ -130,26 +148,49 @@ pub(super) fn number(text: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// How two versions compare: number by number if both are dotted numbers, else as text.
+/// How two versions compare: number by number if both are dotted numbers, else as text. What
+/// follows a hyphen comes before the numbers alone, as semantic versions have it: 1.4.0-rc.2 is
+/// after 1.4.0-rc.1 and before 1.4.0. What follows a plus sign does not count.
 pub fn version_order(a: &str, b: &str) -> Ordering {
-    match (dotted(a), dotted(b)) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        _ => a.cmp(b),
-    }
+    let (Some((one, before)), Some((other, before_other))) = (dotted(a), dotted(b)) else {
+        return a.cmp(b);
+    };
+    one.cmp(&other).then_with(|| match (before, before_other) {
+        (None, None) => Ordering::Equal,
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(one), Some(other)) => part_by_part(one, other),
+    })
 }
 
-/// The numbers of `1.4.2` or `v1.4.2`; zeros at the end are left out, so that 1.4 equals 1.4.0.
-fn dotted(text: &str) -> Option<Vec<u64>> {
+/// The numbers of `1.4.2` or `v1.4.2`, and what follows a hyphen; zeros at the end are left out, so
+/// that 1.4 equals 1.4.0.
+fn dotted(text: &str) -> Option<(Vec<u64>, Option<&str>)> {
     let bare = text.strip_prefix('v').unwrap_or(text);
-    let is_numeric = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    let mut numbers: Vec<u64> = bare
-        .split('.')
-        .map(|part| is_numeric(part).then(|| part.parse().ok()).flatten())
-        .collect::<Option<_>>()?;
+    let bare = bare.split_once('+').map_or(bare, |(version, _)| version);
+    let (release, before) = match bare.split_once('-') {
+        Some((release, before)) => (release, Some(before)),
+        None => (bare, None),
+    };
+    let mut numbers: Vec<u64> = release.split('.').map(digits).collect::<Option<_>>()?;
     while numbers.last() == Some(&0) {
         numbers.pop();
     }
-    Some(numbers)
+    Some((numbers, before))
+}
+
+fn digits(part: &str) -> Option<u64> {
+    let is_numeric = part.bytes().all(|b| b.is_ascii_digit());
+    is_numeric.then(|| part.parse().ok()).flatten()
+}
+
+/// Numbers by their size and before words, words as text; what has more parts is later.
+fn part_by_part(a: &str, b: &str) -> Ordering {
+    let key = |part: &str| match digits(part) {
+        Some(number) => (0, number, String::new()),
+        None => (1, 0, part.to_owned()),
+    };
+    a.split('.').map(key).cmp(b.split('.').map(key))
 }
 
 /// A point in time as users write it.

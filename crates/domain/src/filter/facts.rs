@@ -1,9 +1,11 @@
 //! What a query can ask a ticket or a report.
 
-use super::Field;
+use super::{DataPath, Field};
 use crate::books::{Entry, Place};
 use crate::names::Holder;
 use crate::oops::Report;
+use crate::outcome::OutcomeKind;
+use crate::signature;
 use crate::time::Timestamp;
 use crate::wait::Condition;
 use std::borrow::Cow;
@@ -16,37 +18,12 @@ pub trait Facts {
     fn number(&self, field: Field) -> Option<f64>;
     /// The value of a field that holds a point in time.
     fn time(&self, field: Field) -> Option<Timestamp>;
+    /// The values at this place of what a ticket carries.
+    fn data(&self, _path: &DataPath) -> Vec<Cow<'_, str>> {
+        Vec::new()
+    }
     /// Whether the text, which is in lower case, occurs somewhere; case does not matter.
     fn has_text(&self, needle_lowercase: &str) -> bool;
-}
-
-/// What a list has rows of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    /// Tickets.
-    Tickets,
-    /// Reports.
-    Reports,
-}
-
-impl Rows {
-    /// The word for them.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tickets => "tickets",
-            Self::Reports => "reports",
-        }
-    }
-
-    /// Whether they can have a value of this field at all.
-    pub const fn have(self, field: Field) -> bool {
-        match self {
-            Self::Tickets => {
-                !matches!(field, Field::Type | Field::Value | Field::Host | Field::Src)
-            }
-            Self::Reports => !matches!(field, Field::Key | Field::Created),
-        }
-    }
 }
 
 impl Facts for Entry {
@@ -62,14 +39,22 @@ impl Facts for Entry {
             Field::Version => self.version.as_ref().map_or_else(none, |v| one(v.as_str())),
             Field::Worker => holder(&self.place).map_or_else(none, |h| one(h.as_str())),
             Field::Trace => trace_values(ticket.trace.as_deref()),
+            Field::Group => group(&self.place),
+            Field::By => match &self.place {
+                Place::Dropped { by, .. } => one(by.as_str()),
+                _ => none(),
+            },
             Field::Type
             | Field::Value
+            | Field::Frame
+            | Field::File
             | Field::Host
             | Field::Src
             | Field::Attempts
             | Field::Created
             | Field::Since
-            | Field::Seen => none(),
+            | Field::Seen
+            | Field::Parked => none(),
         }
     }
 
@@ -81,8 +66,16 @@ impl Facts for Entry {
         match field {
             Field::Created => Some(self.ticket.created_at),
             Field::Since | Field::Seen => Some(self.place.since()),
+            Field::Parked => match &self.place {
+                Place::Waiting(wait) if wait.condition == Condition::Parked => Some(wait.since),
+                _ => None,
+            },
             _ => None,
         }
+    }
+
+    fn data(&self, path: &DataPath) -> Vec<Cow<'_, str>> {
+        path.values_in(&self.ticket.payload.bytes)
     }
 
     fn has_text(&self, needle_lowercase: &str) -> bool {
@@ -98,20 +91,29 @@ impl Facts for Entry {
 impl Facts for Report {
     fn values(&self, field: Field) -> Vec<Cow<'_, str>> {
         match field {
-            Field::Is => one(self.outcome.as_str()),
+            Field::Is => is_words_of_report(self),
             Field::Id => one(self.id.to_string()),
             Field::Ticket => one(self.name.ticket.to_string()),
             Field::Stage => one(self.stage.as_str()),
             Field::Flow => self.flow.as_ref().map_or_else(none, |f| one(f.as_str())),
             Field::Kind => one(self.kind.as_str()),
             Field::Type => one(self.failure.error_type.as_str()),
+            Field::Group => one(self.signature().id.to_string()),
             Field::Value => one(self.failure.message.as_str()),
+            Field::Frame => signature::functions(&self.failure),
+            Field::File => signature::files(&self.failure),
             Field::Version => one(self.version.as_str()),
             Field::Host => one(self.hostname.as_str()),
             Field::Worker => one(self.holder.as_str()),
             Field::Trace => trace_values(self.trace.as_deref()),
             Field::Src => one(self.source.as_str()),
-            Field::Key | Field::Attempts | Field::Created | Field::Since | Field::Seen => none(),
+            Field::Key
+            | Field::Attempts
+            | Field::Created
+            | Field::Since
+            | Field::Seen
+            | Field::Parked
+            | Field::By => none(),
         }
     }
 
@@ -152,6 +154,29 @@ fn is_words(place: &Place) -> Vec<Cow<'_, str>> {
         words.push(wait.condition.reason().as_str().into());
     }
     words
+}
+
+/// The handler said that it failed or that the ticket is wrong: it was there to say so.
+fn is_words_of_report(report: &Report) -> Vec<Cow<'_, str>> {
+    let mut words = one(report.outcome.as_str());
+    let is_said = matches!(report.outcome, OutcomeKind::Failed | OutcomeKind::Rejected);
+    match signature::is_panic(&report.failure) {
+        true => words.push("panic".into()),
+        false if is_said => words.push("handled".into()),
+        false => {}
+    }
+    words
+}
+
+/// The problem whose repair the ticket waits for.
+fn group<'a>(place: &Place) -> Vec<Cow<'a, str>> {
+    match place {
+        Place::Waiting(wait) => match &wait.condition {
+            Condition::Repair { signature } => one(signature.to_string()),
+            _ => none(),
+        },
+        _ => none(),
+    }
 }
 
 fn holder(place: &Place) -> Option<&Holder> {

@@ -1,7 +1,9 @@
 //! Reads a query, or says where it stopped making sense and what would have.
 
-use super::check::{check, nearest};
-use super::{Field, Op, Pattern, Query, Term};
+mod value;
+
+use super::check::{Asked, check, nearest};
+use super::{DataPath, Field, Op, Pattern, Query, Term};
 use std::fmt;
 use std::str::FromStr;
 
@@ -55,6 +57,7 @@ impl FromStr for Query {
             text,
             at: 0,
             conditions: 0,
+            regexes: 0,
             depth: 0,
         };
         let query = parser.query()?;
@@ -70,6 +73,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     conditions: usize,
+    regexes: usize,
     depth: usize,
 }
 
@@ -199,7 +203,9 @@ impl<'a> Parser<'a> {
 
     fn word_term(&mut self) -> Result<Term, BadQuery> {
         let start = self.at;
-        self.refuse_regex()?;
+        if self.rest().starts_with("~\"") {
+            return Err(self.bad("a key before a regular expression, as in value:~\"timed? out\""));
+        }
         let word = self.take_until(|c| c == ':' || ends_free(c));
         if self.eat(":") {
             return self.field(start, word);
@@ -219,29 +225,49 @@ impl<'a> Parser<'a> {
     }
 
     fn field(&mut self, start: usize, key: &str) -> Result<Term, BadQuery> {
-        let field = Field::parse(key).ok_or_else(|| self.unknown_key(start, key))?;
+        let asked = self.asked(start, key)?;
         let op = self.op();
-        let is_ordered = field.scale().is_ordered();
-        if op != Op::Is && !is_ordered {
+        if op != Op::Is && !asked.scale().is_ordered() {
             let expected = format!("{key}:value; < and > are for numbers, times and versions");
             let got = &self.text[start..self.at];
             return Err(self.bad_at(start, expected, got));
         }
-        let mut values = vec![self.value(field, op)?];
+        let mut values = vec![self.value(&asked, op)?];
         while self.eat(",") {
-            values.push(self.value(field, op)?);
+            values.push(self.value(&asked, op)?);
         }
-        Ok(Term::Field { field, op, values })
+        Ok(match asked {
+            Asked::Field(field) => Term::Field { field, op, values },
+            Asked::Data(path) => Term::Data { path, op, values },
+        })
+    }
+
+    fn asked(&self, start: usize, key: &str) -> Result<Asked, BadQuery> {
+        let Some(path) = key.strip_prefix("data.") else {
+            let field = Field::parse(key).ok_or_else(|| self.unknown_key(start, key))?;
+            return Ok(Asked::Field(field));
+        };
+        DataPath::parse(path).map(Asked::Data).ok_or_else(|| {
+            let expected = format!(
+                "data. and at most {} names with full stops between them",
+                DataPath::PARTS_MAX
+            );
+            self.bad_at(start, expected, &format!("{key}:"))
+        })
     }
 
     fn unknown_key(&self, start: usize, key: &str) -> BadQuery {
         let keys = Field::ALL.map(Field::key);
         let expected = format!(
-            "one of the keys {}, or quotes around text with a colon",
+            "one of the keys {}, data.<path>, or quotes around text with a colon",
             keys.join(", ")
         );
         let nearest = match key {
             "state" | "reason" => Some(self.as_is()),
+            "pod" | "node" => Some("host".into()),
+            "revision" => Some("version".into()),
+            "first" | "last" => Some("seen".into()),
+            "data" => Some("data.<path>".into()),
             _ => nearest(key, &keys),
         };
         BadQuery {
@@ -254,94 +280,14 @@ impl<'a> Parser<'a> {
     fn as_is(&self) -> String {
         let value = self.rest().split(|c| c == ',' || ends_free(c)).next();
         let value = value.unwrap_or_default();
-        match check(Field::Is, Op::Is, Pattern::Exact(value.into())) {
+        match check(
+            &Asked::Field(Field::Is),
+            Op::Is,
+            Pattern::Exact(value.into()),
+        ) {
             Ok(_) => format!("is:{value}"),
             Err(_) => "is:waiting".into(),
         }
-    }
-
-    fn op(&mut self) -> Op {
-        // The longer ones first, since they begin like the shorter ones.
-        for (token, op) in [
-            (">=", Op::AtLeast),
-            ("<=", Op::AtMost),
-            (">", Op::Over),
-            ("<", Op::Under),
-        ] {
-            if self.eat(token) {
-                return op;
-            }
-        }
-        Op::Is
-    }
-
-    fn value(&mut self, field: Field, op: Op) -> Result<Pattern, BadQuery> {
-        let start = self.at;
-        self.count(start)?;
-        self.refuse_regex()?;
-        let pattern = if self.peek() == Some('"') {
-            let text = self.quoted()?;
-            match self.eat("*") {
-                true => Pattern::Prefix(text),
-                false => Pattern::Exact(text),
-            }
-        } else {
-            self.word_value(field)?
-        };
-        let shown = &self.text[start..self.at];
-        check(field, op, pattern).map_err(|mistake| BadQuery {
-            nearest: mistake.nearest,
-            ..self.bad_at(start, mistake.expected, shown)
-        })
-    }
-
-    fn word_value(&mut self, field: Field) -> Result<Pattern, BadQuery> {
-        let start = self.at;
-        let word = self.take_until(|c| c == ',' || ends_free(c));
-        if word.is_empty() {
-            return Err(self.bad(format!("a value for {}", field.key())));
-        }
-        let is_ordered = field.scale().is_ordered();
-        let pattern = match (word.strip_suffix('*'), word.split_once("..")) {
-            (Some(start), _) => Pattern::Prefix(start.into()),
-            (None, Some((low, high))) if is_ordered => Pattern::Range(low.into(), high.into()),
-            (None, _) => Pattern::Exact(word.into()),
-        };
-        if word.trim_end_matches('*').contains('*') || word.ends_with("**") {
-            let expected = "* only at the end of a value, or in quotes to stand for itself";
-            return Err(self.bad_at(start, expected, word));
-        }
-        Ok(pattern)
-    }
-
-    fn quoted(&mut self) -> Result<String, BadQuery> {
-        let start = self.at;
-        self.eat("\"");
-        let mut text = String::new();
-        loop {
-            text.push_str(self.take_until(|c| c == '"' || c == '\\'));
-            if self.eat("\\\"") {
-                text.push('"');
-            } else if self.eat("\\\\") || self.eat("\\") {
-                text.push('\\');
-            } else if self.eat("\"") {
-                break;
-            } else {
-                let opened = &self.text[start..];
-                return Err(self.bad_at(start, "a closing quote for this one", opened));
-            }
-        }
-        if text.is_empty() {
-            return Err(self.bad_at(start, "text between the quotes", "\"\""));
-        }
-        Ok(text)
-    }
-
-    fn refuse_regex(&self) -> Result<(), BadQuery> {
-        if !self.rest().starts_with("~\"") {
-            return Ok(());
-        }
-        Err(self.bad("a word, quoted text or word*; regular expressions are not supported"))
     }
 
     fn count(&mut self, position: usize) -> Result<(), BadQuery> {

@@ -22,6 +22,10 @@ impl fmt::Display for Term {
                 write!(f, "{}{}", field.key(), op.as_str())?;
                 write_between(f, ",", values)
             }
+            Self::Data { path, op, values } => {
+                write!(f, "data.{path}{}", op.as_str())?;
+                write_between(f, ",", values)
+            }
             Self::Free(text) if is_plain_free(text) => f.write_str(text),
             Self::Free(text) => write_quoted(f, text),
         }
@@ -38,6 +42,10 @@ impl fmt::Display for Pattern {
                 f.write_str("*")
             }
             Self::Range(low, high) => write!(f, "{low}..{high}"),
+            Self::Regex(regex) => {
+                f.write_str("~")?;
+                write_quoted(f, regex.as_str())
+            }
         }
     }
 }
@@ -64,9 +72,19 @@ fn write_value(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     }
 }
 
+/// A backslash is doubled only where it would be read with what follows: an expression has many,
+/// and what is printed must not outgrow [`Query::BYTES_MAX`].
 fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-    write!(f, "\"{escaped}\"")
+    f.write_str("\"")?;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => f.write_str("\\\"")?,
+            '\\' if matches!(rest.peek(), None | Some('"' | '\\')) => f.write_str("\\\\")?,
+            c => write!(f, "{c}")?,
+        }
+    }
+    f.write_str("\"")
 }
 
 /// Whether a value needs no quotes. Some texts get quotes that they could do without; none lacks

@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 use crate::wait::{Condition, Wait};
 use proptest::prelude::*;
 
+mod keys;
 mod meant;
 
 const ID: &str = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e0f";
@@ -83,7 +84,22 @@ fn a_good_query_is_printed_in_its_one_spelling() {
         ("--x", "--x"),
         ("type:sqlx::*", "type:sqlx::*"),
         ("value:\"a b\"* key:*", "value:\"a b\"* key:*"),
-        (r#"value:"a \"b\" \\ \c""#, r#"value:"a \"b\" \\ \\c""#),
+        (r#"value:"a \"b\" \\ \c""#, r#"value:"a \"b\" \ \c""#),
+        (r#"value:"a\\" key:"\\\"""#, r#"value:"a\\" key:"\\\"""#),
+        (r#"value:"a\\\\b""#, r#"value:"a\\\b""#),
+        (
+            r#"value:~"^\d+ \"x\"$",b -frame:~"a|b""#,
+            r#"value:~"^\d+ \"x\"$",b -frame:~"a|b""#,
+        ),
+        ("pipeline:ci queue:build", "flow:ci stage:build"),
+        (
+            "signature:V1-0F3A9C5E77B2D104 group:V1*",
+            "group:v1-0f3a9c5e77b2d104 group:v1*",
+        ),
+        (
+            "data.a.0.b:x,y* -data.size:>=10 data.n:1..2",
+            "data.a.0.b:x,y* -data.size:>=10 data.n:1..2",
+        ),
         ("\"is:done\"", "\"is:done\""),
         ("\"plain\"", "plain"),
         ("or \"OR\" ORB", "or \"OR\" ORB"),
@@ -113,9 +129,10 @@ fn a_good_query_is_printed_in_its_one_spelling() {
 const BAD: &[(&str, &str)] = &[
     (
         "is:done stgae:build",
-        "byte 8: expected one of the keys is, id, ticket, stage, flow, kind, key, type, value, \
-             version, host, worker, trace, attempts, created, since, seen, src, or quotes around \
-             text with a colon, got \"stgae:\"; did you mean \"stage\"?",
+        "byte 8: expected one of the keys is, id, ticket, group, stage, flow, kind, key, type, \
+             value, frame, file, version, host, worker, trace, attempts, created, since, seen, \
+             parked, by, src, data.<path>, or quotes around text with a colon, got \"stgae:\"; \
+             did you mean \"stage\"?",
     ),
     (
         "src:wroker",
@@ -158,9 +175,48 @@ const BAD: &[(&str, &str)] = &[
         "byte 1: expected a condition right after -, got \"a\"",
     ),
     (
-        "type:~\"a.*\"",
-        "byte 5: expected a word, quoted text or word*; regular expressions are not supported, \
-             got \"~\\\"a.*\\\"\"",
+        "a ~\"a.*\"",
+        "byte 2: expected a key before a regular expression, as in value:~\"timed? out\", got \
+             \"~\\\"a.*\\\"\"",
+    ),
+    (
+        "type:~a.*",
+        "byte 5: expected quotes around a regular expression, as in ~\"timed? out\", or around \
+             text that begins with ~, got \"~a.*\"",
+    ),
+    (
+        "type:a,~\"a(b\"",
+        "byte 7: expected a regular expression that can be read (unclosed group), got \
+             \"~\\\"a(b\\\"\"",
+    ),
+    (
+        "value:~\"(a)\\1\"",
+        "byte 6: expected a regular expression that can be read (backreferences are not \
+             supported), got \"~\\\"(a)\\\\1\\\"\"",
+    ),
+    (
+        "value:~\"\\w{50}\"",
+        "byte 6: expected a smaller regular expression: compiled, this one takes more than 256 \
+             KiB, most of it for repeats such as {50} and for \\w and \\d, got \
+             \"~\\\"\\\\w{50}\\\"\"",
+    ),
+    (
+        "attempts:~\"1\"",
+        "byte 9: expected a number such as 3, or a range such as 2..5, got \"~\\\"1\\\"\"",
+    ),
+    (
+        "group:v1",
+        "byte 6: expected a whole signature such as v1-0f3a9c5e77b2d104, or its beginning and \
+             *, got \"v1\"",
+    ),
+    (
+        "data.a..b:x",
+        "byte 0: expected data. and at most 8 names with full stops between them, got \
+             \"data.a..b:\"",
+    ),
+    (
+        "data.size:>many",
+        "byte 11: expected a number such as 3, or a range such as 2..5, got \"many\"",
     ),
     (
         "stage:>build",
@@ -227,7 +283,7 @@ fn an_unknown_state_names_the_nearest_one() {
         error.expected,
         "one of runnable, running, waiting, done, dropped, live, ended, backoff, not_now, pending, \
          parked, held, unclaimed, suspect, unique, trial, rejected, failed, crashed, timed_out, \
-         unstartable, abandoned"
+         unstartable, panic, handled"
     );
     let error = "is:xyzzy".parse::<Query>().unwrap_err();
     assert_eq!(error.nearest, None);
@@ -363,7 +419,14 @@ fn versions_compare_by_their_numbers_where_both_have_them() {
         ("1.9", "1.10", Less),
         ("v2", "1.10.3", Greater),
         ("1.4", "1.4.0", Equal),
-        ("1.4.0-rc1", "1.4.0", Greater),
+        ("1.4.0-rc1", "1.4.0", Less),
+        ("1.4.0-rc.2", "1.4.0-rc.10", Less),
+        ("1.4.0-2", "1.4.0-rc", Less),
+        ("1.4.0-rc", "1.4-rc.1", Less),
+        ("1.4.1-rc", "1.4.0", Greater),
+        ("1.4.0+a", "1.4.0+b", Equal),
+        ("1.4.0-rc+a", "1.4-rc", Equal),
+        ("nightly-1", "1.4.0-1", Greater),
         ("sha256:aa", "1.4.0", Greater),
     ] {
         assert_eq!(version_order(a, b), expected, "{a} {b}");
@@ -390,11 +453,16 @@ fn patterns(field: Field, op: Op) -> BoxedStrategy<Pattern> {
             .boxed()
     };
     let range = |low: &str, high: &str| Just(Pattern::Range(low.into(), high.into()));
+    let text = match field.scale() {
+        Scale::Text | Scale::Versions => prop_oneof![4 => text, 1 => regexes()].boxed(),
+        _ => text.boxed(),
+    };
     match (field.scale(), op) {
         (Scale::Words, _) if field == Field::Src => exact(&["worker", "controller"]),
         (Scale::Words, _) => exact(&["done", "not_now", "live", "timed_out"]),
+        (Scale::Ids, _) if field == Field::Group => exact(&["v1-0f3a9c5e77b2d104"]),
         (Scale::Ids, _) => prop_oneof![exact(&[ID]), Just(Pattern::Prefix("0192f".into()))].boxed(),
-        (Scale::Text, _) => text.boxed(),
+        (Scale::Text | Scale::Data, _) => text,
         (Scale::Versions, Op::Is) => prop_oneof![text, range("1.0", "v2.x")].boxed(),
         (Scale::Versions, _) => texts().prop_map(Pattern::Exact).boxed(),
         (Scale::Numbers, Op::Is) => prop_oneof![exact(&["3", "1.5"]), range("1", "2")].boxed(),
@@ -404,6 +472,40 @@ fn patterns(field: Field, op: Op) -> BoxedStrategy<Pattern> {
         }
         (Scale::Times, _) => exact(&["-1h", "2026-11-01T10:00:00Z"]),
     }
+}
+
+fn regexes() -> impl Strategy<Value = Pattern> {
+    let texts = [
+        "a",
+        "\\",
+        "\\\\\"",
+        "^\"\\d+\\\\$",
+        "(?i)a|b,c \\",
+        "a\\.b\\",
+    ];
+    let good = texts.map(|text| match Regex::new(text) {
+        Ok(regex) => Pattern::Regex(regex),
+        Err(_) => Pattern::Exact(text.into()),
+    });
+    prop::sample::select(good.to_vec())
+}
+
+fn data() -> impl Strategy<Value = Term> {
+    let path = prop::sample::select(vec!["a", "a.0", "size.é-_"]);
+    let path = path.prop_map(|path| DataPath::parse(path).unwrap());
+    let pattern = prop_oneof![texts().prop_map(Pattern::Exact), regexes()];
+    let is = (path.clone(), prop::collection::vec(pattern, 1..3));
+    let is = is.prop_map(|(path, values)| Term::Data {
+        path,
+        op: Op::Is,
+        values,
+    });
+    let over = path.prop_map(|path| Term::Data {
+        path,
+        op: Op::Over,
+        values: vec![Pattern::Exact("-1.5".into())],
+    });
+    prop_oneof![is, over]
 }
 
 fn fields() -> impl Strategy<Value = Term> {
@@ -417,7 +519,7 @@ fn fields() -> impl Strategy<Value = Term> {
 }
 
 fn queries() -> impl Strategy<Value = Query> {
-    let leaf = prop_oneof![fields(), texts().prop_map(Term::Free)];
+    let leaf = prop_oneof![fields(), data(), texts().prop_map(Term::Free)];
     let term = leaf.prop_recursive(3, 12, 3, |inner| {
         let query = prop::collection::vec(inner.clone(), 1..3).prop_map(|all| Query { all });
         prop_oneof![

@@ -15,7 +15,17 @@ pub(super) struct Frame<'a> {
     pub(super) file: &'a str,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// The function without its hash, its generic arguments, its closures and its arguments.
+    pub(super) fn plain_function(&self) -> String {
+        function(self.function)
+    }
+
+    /// The file without its folders.
+    pub(super) fn file_name(&self) -> &'a str {
+        file_name(self.file)
+    }
+
     /// Whether the handler's own code is here, as far as names tell.
     pub(super) fn is_own(&self) -> bool {
         let name = subject(self.function);
@@ -137,9 +147,13 @@ fn is_foreign(file: &str) -> bool {
         })
 }
 
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
 /// The name of the file, with marks for what is drawn anew each time.
 fn file(path: &str) -> Cow<'_, str> {
-    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let name = file_name(path);
     match name.bytes().any(|byte| byte.is_ascii_digit()) {
         true => shape::of(name).into(),
         false => shape::visible(name),

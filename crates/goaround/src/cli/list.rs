@@ -5,6 +5,7 @@ use super::output::{Column, Format, items, print_list};
 use super::terminal::Terminal;
 use crate::client::{Client, encode};
 use clap::{Args, ValueEnum};
+use domain::filter::{Field, Rows};
 use domain::ports::Listing;
 use serde_json::Value as Json;
 
@@ -18,7 +19,13 @@ pub(super) struct List {
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
     pub(super) output: Format,
     /// Only what matches, for example 'is:waiting stage:build created:-1h'
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
+    #[arg(
+        long,
+        value_name = "QUERY",
+        allow_hyphen_values = true,
+        value_parser = filter,
+        long_help = filter_help()
+    )]
     filter: Option<String>,
     /// How many at most
     #[arg(
@@ -71,6 +78,25 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// The grammar in a few lines, for `--help`.
+pub(super) fn filter_help() -> String {
+    let keys = |rows: Rows| {
+        let keys = Field::ALL.into_iter().filter(|field| rows.have(*field));
+        keys.map(Field::key).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "Only what matches, for example 'is:waiting stage:build created:-1h'\n\n\
+         All conditions must hold; - before one that must not; (a OR b) for one of several; a \
+         word without a key is text that occurs somewhere. Values: key:a,b for either; key:a* for \
+         a beginning; key:~\"…\" for a regular expression; attempts:>3, created:-1h and \
+         version:1.4..1.6 for what has an order.\n\n\
+         Keys of tickets: {}, data.<path> (a value in the JSON that it carries)\n\n\
+         Keys of reports: {}",
+        keys(Rows::Tickets),
+        keys(Rows::Reports)
+    )
 }
 
 /// Looks whether a filter can be read, so that a mistake is told without a server.

@@ -41,7 +41,20 @@ impl Terms {
             spoken.push_str(&rest[..taken]);
             rest = &rest[taken..];
         }
-        spoken.parse::<Query>().map_err(|bad| bad.to_string())
+        let query = spoken.parse::<Query>().map_err(|bad| bad.to_string())?;
+        match query.data_path() {
+            Some(path) => Err(self.lack(&format!("data.{path}"))),
+            None => Ok(query),
+        }
+    }
+
+    fn lack(&self, key: &str) -> String {
+        let keys: Vec<&str> = self.keys.iter().map(|field| field.key()).collect();
+        format!(
+            "filter: {} have no {key}; expected one of is, {}",
+            self.noun,
+            keys.join(", ")
+        )
     }
 
     /// The key as the grammar is to read it, with its colon.
@@ -52,14 +65,7 @@ impl Terms {
             return Ok("trace:");
         }
         match Field::parse(name) {
-            Some(field) if !self.keys.contains(&field) => {
-                let keys: Vec<&str> = self.keys.iter().map(|field| field.key()).collect();
-                Err(format!(
-                    "filter: {} have no {name}; expected one of is, {}",
-                    self.noun,
-                    keys.join(", ")
-                ))
-            }
+            Some(field) if !self.keys.contains(&field) => Err(self.lack(name)),
             // One that nobody knows is refused with the nearest one, as everywhere.
             Some(_) | None => Ok(key),
         }
@@ -107,6 +113,8 @@ mod tests {
                 "plans have no kind; expected one of is, id, stage",
             ),
             ("trace:ready", "plans have no trace"),
+            ("-data.a.b:x", "plans have no data.a.b"),
+            ("parked:-1h", "plans have no parked"),
             ("stge:a", "did you mean \"stage\"?"),
             ("is:ready OR is:done", "(a OR b)"),
         ] {

@@ -38,6 +38,19 @@ pub(super) fn alone(line: &[&str]) -> Ran {
 }
 
 #[test]
+fn the_help_of_a_list_has_every_key() {
+    for noun in ["ticket", "oops"] {
+        let ran = alone(&[noun, "list", "--help"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        for field in domain::filter::Field::ALL {
+            let key = field.key();
+            assert!(ran.stdout.contains(key), "{key}: {ran:?}");
+        }
+        assert!(ran.stdout.contains("data.<path>"), "{ran:?}");
+    }
+}
+
+#[test]
 fn nobody_there_is_five_and_says_where_and_what_to_do() {
     let ran = alone(&["books", "--url", "http://127.0.0.1:1"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (5, ""));
@@ -51,6 +64,8 @@ fn a_wrong_line_is_two_without_a_server() {
         &["ticket", "show", "42"][..],
         &["oops", "show", "42"],
         &["ticket", "list", "--filter", "stge:build"],
+        &["ticket", "list", "--filter", "key:~\"(\""],
+        &["plan", "list", "--filter", "data.arch:s390x"],
         &["ticket", "list", "--limit", "0"],
         &["stage", "list", "--limit", "0"],
         &["plan", "list", "--limit", "0"],

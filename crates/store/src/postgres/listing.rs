@@ -43,6 +43,7 @@ pub(super) trait Slices {
 struct Gathered<T> {
     page: Page<T>,
     looked_at: usize,
+    began: Instant,
     /// Where the last row that was looked at stands.
     last: Vec<i64>,
 }
@@ -57,7 +58,6 @@ where
     S::Fact: Send,
 {
     let narrow = Narrow::of(&listing.query, listing.now, S::DIALECT);
-    let started = Instant::now();
     let moment = client.build_transaction().read_only(true);
     let moment = moment.isolation_level(IsolationLevel::RepeatableRead);
     let moment = moment.start().await?;
@@ -69,6 +69,7 @@ where
             more: false,
         },
         looked_at: 0,
+        began: Instant::now(),
         last: Vec::new(),
     };
     loop {
@@ -86,10 +87,6 @@ where
         };
         let is_last = rows.len() < SLICE;
         if !gathered.take(&mut slices, &rows, listing)? || is_last {
-            return Ok(gathered.page);
-        }
-        if started.elapsed() > TIME_MAX {
-            gathered.page.more = true;
             return Ok(gathered.page);
         }
     }
@@ -140,7 +137,8 @@ impl<T: domain::filter::Facts> Gathered<T> {
             self.last = place;
             self.looked_at += 1;
             let matches = listing.query.matches(&fact, listing.now);
-            if self.looked_at > LOOKED_AT_MAX || (matches && self.page.rows.len() == limit) {
+            let is_enough = self.looked_at > LOOKED_AT_MAX || self.began.elapsed() > TIME_MAX;
+            if is_enough || (matches && self.page.rows.len() == limit) {
                 self.page.more = true;
                 return Ok(false);
             }
@@ -204,6 +202,14 @@ impl Dialect for Places {
             Field::Kind => is_text("t.kind ="),
             Field::Key => is_text("t.key ="),
             Field::Version => is_text("p.version ="),
+            Field::By => {
+                Exactly::Between("(p.state = 4 AND p.detail =", Bound::Text(text.into()), ")")
+            }
+            Field::Group => Exactly::Between(
+                "(p.state = 2 AND p.mark = 1 AND p.detail =",
+                Bound::Text(text.into()),
+                ")",
+            ),
             Field::Worker => is_one(" IN (p.holder, p.detail)"),
             Field::Trace => is_one(" IN (t.trace, split_part(t.trace, '-', 2))"),
             _ => return None,
@@ -214,6 +220,12 @@ impl Dialect for Places {
         let column = match field {
             Field::Created => "t.created_at",
             Field::Since | Field::Seen => "p.since",
+            Field::Parked => {
+                let parked = codes::of_reason(Reason::Parked);
+                return Some(format!(
+                    "(p.state = 2 AND p.reason = {parked} AND p.since BETWEEN {low} AND {high})"
+                ));
+            }
             _ => return None,
         };
         Some(format!("{column} BETWEEN {low} AND {high}"))

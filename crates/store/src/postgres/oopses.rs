@@ -274,6 +274,18 @@ impl Slices for Reports {
     }
 }
 
+/// `None` for what follows from the trace, which no column has.
+fn is_word(word: &str) -> Option<String> {
+    let code = codes::of_outcome;
+    let said = (code(OutcomeKind::Failed), code(OutcomeKind::Rejected));
+    match (word, OutcomeKind::parse(word)) {
+        ("panic", _) => None,
+        ("handled", _) => Some(format!("outcome IN ({}, {})", said.0, said.1)),
+        (_, Some(outcome)) => Some(format!("outcome = {}", code(outcome))),
+        (_, None) => Some("FALSE".into()),
+    }
+}
+
 /// The table of the reports, as it is asked.
 struct Table;
 
@@ -287,9 +299,7 @@ impl Dialect for Table {
             return None;
         }
         if field == Field::Is {
-            let outcome = OutcomeKind::parse(text).map(codes::of_outcome);
-            let is = outcome.map_or_else(|| "FALSE".into(), |code| format!("outcome = {code}"));
-            return Some(Exactly::Plain(is));
+            return is_word(text).map(Exactly::Plain);
         }
         let (column, bound) = match field {
             Field::Ticket => {

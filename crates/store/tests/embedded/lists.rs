@@ -46,6 +46,10 @@ async fn a_list_of_what_is_in_hand_does_not_look_at_what_has_ended() {
         ("is:parked", 0),
         ("created:-1h", 33),
         ("is:crashed", 0),
+        ("parked:-1h", 0),
+        ("group:*", 0),
+        ("key:~\"^r.st$\"", 1),
+        ("is:live key:~\"x\"", 0),
     ] {
         assert_eq!(found(&bench, query).await, count, "{query}");
     }

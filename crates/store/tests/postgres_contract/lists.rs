@@ -58,6 +58,19 @@ const QUERIES: &[&str] = &[
     "(stage:build is:waiting OR flow:ci -is:waiting)",
     "(stage:build OR key:rust*) -(is:runnable OR is:dropped)",
     "id:0*",
+    "by:op*",
+    "by:ada",
+    "-by:*",
+    "parked:-1h",
+    "parked:<-10s",
+    "-parked:-1h",
+    "group:*",
+    "group:v1-0f3a9c5e77b2d104",
+    "key:~\"^rust \\d\"",
+    "kind:nut,~\"^$\"",
+    "-key:~\"\\d$\"",
+    "data.arch:s390x",
+    "-data.arch:*",
 ];
 
 /// Tickets of every sort, at every place.

@@ -85,6 +85,16 @@ fn every_link_between_pages_leads_somewhere() {
 }
 
 /// The targets of `[text](target)` that are not addresses in the web.
+#[test]
+fn every_key_of_a_filter_is_described() {
+    let files = text_files();
+    let page = files.iter().find(|file| file.path == "docs/filters.md");
+    let page = page.map_or("", |file| &file.text);
+    let keys = domain::filter::Field::ALL.map(|field| format!("`{}:`", field.key()));
+    let missing = keys.into_iter().filter(|key| !page.contains(key));
+    expect_none("docs/filters.md describes these keys", missing.collect());
+}
+
 fn links(text: &str) -> Vec<&str> {
     let after = text.split("](").skip(1);
     let targets = after.filter_map(|rest| rest.split_once(')').map(|(target, _)| target));

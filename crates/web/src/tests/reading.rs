@@ -85,6 +85,47 @@ async fn what_cannot_be_read_is_a_400_that_says_where() {
 }
 
 #[tokio::test]
+async fn a_filter_that_cannot_be_answered_is_refused_with_what_can_be() {
+    for (path, says) in [
+        (
+            "oopses?filter=parked:-1h",
+            "reports have no parked; expected one of is, id",
+        ),
+        (
+            "oopses?filter=data.arch:x",
+            "reports have no data.arch; expected one of is, id",
+        ),
+        (
+            "oopses?filter=is:parked",
+            "reports are one of rejected, failed",
+        ),
+        (
+            "tickets?filter=frame:x",
+            "tickets have no frame; expected one of is, id",
+        ),
+        (
+            "tickets?filter=is:panic",
+            "tickets are one of runnable, running",
+        ),
+        (
+            "tickets?filter=owner:me",
+            "one of the keys is, id, ticket, group",
+        ),
+        (
+            "tickets?filter=key:~%22(%22",
+            "byte 4: expected a regular expression that can be read",
+        ),
+        (
+            "tickets?filter=key:~%22.%7B9999%7D%22",
+            "byte 4: expected a smaller regular expression",
+        ),
+    ] {
+        let answered = Web::new().get(&format!("/api/v1/{path}")).await;
+        check_problem(&answered, 400, "bad-filter", says);
+    }
+}
+
+#[tokio::test]
 async fn every_reading_passes_on_that_the_store_does_not_answer() {
     for path in [
         "tickets",

@@ -41,19 +41,6 @@ fn a_range_that_runs_backwards_holds_for_nothing_and_is_refused() {
     }
 }
 
-#[test]
-fn a_field_that_rows_never_have_is_found_wherever_it_stands() {
-    let unfit = |text: &str, rows| text.parse::<Query>().unwrap().unfit(rows);
-    assert_eq!(unfit("is:waiting stage:a", Rows::Tickets), None);
-    assert_eq!(unfit("-host:vm kind:x", Rows::Tickets), Some(Field::Host));
-    assert_eq!(
-        unfit("(kind:x OR type:Signal)", Rows::Tickets),
-        Some(Field::Type)
-    );
-    assert_eq!(unfit("type:Signal since:-1h", Rows::Reports), None);
-    assert_eq!(unfit("key:rust", Rows::Reports), Some(Field::Key));
-}
-
 /// So that the list of what rows have does not lag behind what they answer.
 #[test]
 fn what_rows_have_is_what_they_answer_for() {

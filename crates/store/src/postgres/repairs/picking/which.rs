@@ -137,7 +137,8 @@ impl Which {
         self.query.is_none()
     }
 
-    /// What [`Which::read`] reads: without what tickets carry, unless a text is looked for in it.
+    /// What [`Which::read`] reads: without what tickets carry, unless something is looked for in
+    /// it.
     pub(super) fn select(&self) -> &'static str {
         match self.is_loaded() {
             true => ENTRIES,
@@ -204,11 +205,11 @@ fn is_said(term: &Term, selection: &Selection) -> bool {
     }
 }
 
-/// Whether the query looks for text, which may be in what a ticket carries.
+/// Whether the query looks into what a ticket carries: for text, or for a value in it.
 fn looks_for_text(query: &Query) -> bool {
     fn looks(term: &Term) -> bool {
         match term {
-            Term::Free(_) => true,
+            Term::Free(_) | Term::Data { .. } => true,
             Term::Not(term) => looks(term),
             Term::Any(queries) => queries.iter().any(looks_for_text),
             Term::Field { .. } => false,
@@ -237,6 +238,8 @@ mod tests {
             ("is:parked,held", false),
             ("-kind:a", false),
             ("kind:a*", false),
+            ("kind:~\"a\"", false),
+            ("data.a:b", false),
             ("is:parked attempts:>3", false),
             ("(kind:a OR kind:b)", false),
         ] {
@@ -245,12 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_read_only_where_a_text_is_looked_for() {
+    fn payloads_are_read_only_where_something_is_looked_for_in_them() {
         for (query, is_loaded) in [
             ("is:parked -kind:a", false),
             ("is:parked kind:a*", false),
             ("text", true),
             ("-text", true),
+            ("data.arch:s390x", true),
+            ("kind:~\"a|b\"", false),
             ("(kind:a OR (kind:b -text))", true),
         ] {
             assert_eq!(which(query).is_loaded(), is_loaded, "{query}");
