@@ -1,7 +1,7 @@
 //! The environment's layer (`GOAROUND__SECTION__KEY`) and the flags' layer above it.
 
 use super::path::{Path, Target};
-use super::problem::{Problem, Source, got};
+use super::problem::{Problem, Source, got, shown};
 use super::settings::Settings;
 use super::value::{Kind, Raw};
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ pub(super) fn set(
                 settings.misread(path.clone(), source.clone());
                 match key.kind {
                     Kind::Secret => format!("{path}: expected a text, got none"),
-                    _ => format!("{path}: expected {expected}, got {:?}", got(text)),
+                    _ => format!("{path}: expected {expected}, got {}", quoted(path, text)),
                 }
             }
         },
@@ -57,18 +57,32 @@ pub(super) fn set(
             let expected = path.children().join(", ");
             format!("{path}: expected one key of this section, {expected}; got the whole section")
         }
-        Target::Nowhere => unknown(path),
+        Target::Nowhere => unknown(path, text),
     };
     Err(Problem { source, what })
 }
 
-fn unknown(path: &Path) -> String {
-    let expected = path.siblings().join(", ");
-    let meant = match path.nearest() {
+/// Says of the first name that nobody knows what it could have been.
+fn unknown(path: &Path, text: &str) -> String {
+    let first = path.first_unknown();
+    let expected = match first.siblings().join(", ") {
+        none if none.is_empty() => "no key below another".into(),
+        names => format!("one of {names}"),
+    };
+    let meant = match first.nearest() {
         Some(name) => format!("; did you mean {}?", name.to_uppercase()),
         None => String::new(),
     };
-    format!("{path}: unknown key, expected one of {expected}{meant}")
+    let got = quoted(path, text);
+    format!("{first}: unknown key, expected {expected}; got {got}{meant}")
+}
+
+/// The value in quotes, unless it could be a secret.
+fn quoted(path: &Path, text: &str) -> String {
+    match shown(path, text) {
+        hidden if hidden != got(text) => hidden,
+        text => format!("{text:?}"),
+    }
 }
 
 /// `STAGE__BUILD__STOP_GRACE` is `stage.build.stop_grace`. A name that the user chose is found

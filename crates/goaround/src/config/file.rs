@@ -2,7 +2,7 @@
 
 use super::key::Key;
 use super::path::{Path, Target};
-use super::problem::{Problem, Source, got};
+use super::problem::{Problem, Source, got, shown};
 use super::settings::Settings;
 use super::value::{Kind, Raw};
 use domain::names::{FlowName, StageName};
@@ -127,12 +127,7 @@ impl Reader<'_> {
 
     /// The value as it stands in the file, unless that could be a secret.
     fn got(&self, path: &Path, value: &Spanned<DeValue<'_>>) -> String {
-        let text = self.text.get(value.span()).unwrap_or_default();
-        if may_be_secret(path, text) {
-            "(hidden)".into()
-        } else {
-            got(text)
-        }
+        shown(path, self.text.get(value.span()).unwrap_or_default())
     }
 
     fn source(&self, span: Range<usize>) -> Source {
@@ -190,15 +185,6 @@ fn place_at(text: &str, at: usize, key: &str) -> String {
 fn section_of(line: &str) -> Option<&str> {
     let name = line.trim().strip_prefix('[')?;
     Some(name.trim_start_matches('[').split(']').next()?.trim())
-}
-
-/// Whether the value is, or has in it, what must not be repeated in a message or a log.
-fn may_be_secret(path: &Path, text: &str) -> bool {
-    const WORDS: [&str; 3] = ["token", "password", "secret"];
-    let path = path.to_string().to_lowercase();
-    let names_a_secret = WORDS.iter().any(|word| path.contains(word));
-    let is_url_with_password = text.contains("://") && text.contains('@');
-    names_a_secret || is_url_with_password
 }
 
 /// Why the name that the user chose for a stage or flow cannot be one.

@@ -63,6 +63,14 @@ impl Path {
         }
     }
 
+    /// As much of it as is needed to lead nowhere; all of it, if it leads somewhere.
+    pub(super) fn first_unknown(&self) -> Self {
+        let lengths = 1..self.0.len();
+        let mut parts = lengths.map(|length| Self(self.0[..length].to_vec()));
+        let unknown = parts.find(|part| matches!(part.target(), Target::Nowhere));
+        unknown.unwrap_or_else(|| self.clone())
+    }
+
     /// The names that could stand in its last place, in the order of the table.
     pub(super) fn siblings(&self) -> Vec<&'static str> {
         let parent = self.segments();

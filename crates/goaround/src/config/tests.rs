@@ -272,7 +272,7 @@ fn mistakes_in_the_environment_name_the_variable() {
     GOAROUND__STAGE__BUILD__CONCURENCY: stage.build.concurency: unknown key, expected one of
         run, env, concurrency, deadline, stop_grace, version, kinds, unique, journal,
         memory_bytes_max, stdout_bytes_max, stderr_bytes_max, result_bytes_max, retry,
-        breaker; did you mean CONCURRENCY?
+        breaker; got "2"; did you mean CONCURRENCY?
     GOAROUND__STAGE__BUILD__CONCURRENCY: stage.build.concurrency: expected 1..=4096, got
         "many"
     GOAROUND__STORE: store: expected one key of this section, url, password_file,
@@ -280,6 +280,27 @@ fn mistakes_in_the_environment_name_the_variable() {
         section
     GOAROUND__SURGE__THRESHOLD: surge.threshold: not available in this version; unset it
     "#);
+}
+
+#[test]
+fn a_mistake_in_the_environment_shows_its_value_but_never_a_secret() {
+    let around = Around::new(GOOD)
+        .with("GOAROUND__BROKR__PREFIX", "mine")
+        .with("GOAROUND__BROKER__ULR", "amqp//ana:s3cret@rabbit")
+        .with("GOAROUND__BROKER__URL", "amqp:/ana:s3cret@rabbit")
+        .with("GOAROUND__HTTP__TOKN", "s3cret");
+    let said = around.read().unwrap_err().to_string();
+    for part in [
+        "GOAROUND__BROKR__PREFIX: brokr: unknown key, expected one of broker, store, http, limits, \
+         shutdown, flow, stage; got \"mine\"; did you mean BROKER?",
+        "GOAROUND__BROKER__URL: broker.url: expected embedded or amqp://… or amqps://…, got \
+         (hidden)",
+        "got (hidden); did you mean TOKEN?",
+        "GOAROUND__BROKER__ULR: broker.ulr: unknown key, expected one of url, ",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("s3cret"), "{said}");
 }
 
 #[test]
