@@ -6,6 +6,11 @@ use domain::wait::Reason;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The key of what a stage's backlog has in the store. No reason is called so: stages cannot be
+/// paused in this version, so no backlog is ever taken there, and none waits. It is told all the
+/// same, so that nobody who reads the books need ask whether it is there.
+const BACKLOG: &str = "backlog";
+
 /// The books: every accepted ticket is in exactly one place, and the sums say whether it is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BalanceJson {
@@ -18,7 +23,7 @@ pub struct BalanceJson {
     pub runnable: u64,
     /// With workers.
     pub running: u64,
-    /// In the store, by reason; every reason is listed, from 0.
+    /// In the store, by reason; every reason is listed, from 0, and the [`BACKLOG`].
     pub waiting: BTreeMap<String, u64>,
     /// Done for good.
     pub done: u64,
@@ -36,12 +41,18 @@ impl BalanceJson {
             accepted: balance.accepted,
             runnable: balance.runnable,
             running: balance.running,
-            waiting: by_reason(&balance.waiting),
+            waiting: waiting(balance),
             done: balance.done,
             dropped: balance.dropped,
             balanced: balance.is_balanced(),
         }
     }
+}
+
+fn waiting(balance: &Balance) -> BTreeMap<String, u64> {
+    let mut waiting = by_reason(&balance.waiting);
+    waiting.entry(BACKLOG.into()).or_insert(0);
+    waiting
 }
 
 /// Every reason with its count, those that nothing waits for at 0.
@@ -64,7 +75,10 @@ mod tests {
             ..Balance::default()
         };
         let json = BalanceJson::new(&balance, None);
-        assert_eq!(json.waiting.len(), Reason::ALL.len());
+        let reasons = Reason::ALL.map(Reason::as_str);
+        for key in reasons.into_iter().chain(["backlog"]) {
+            assert!(json.waiting.contains_key(key), "{key}");
+        }
         assert!(json.waiting.values().all(|count| *count == 0));
         assert!(!json.balanced);
     }

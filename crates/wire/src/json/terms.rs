@@ -3,6 +3,7 @@
 use super::object;
 use super::order::BadOrder;
 use domain::plan::{Order, Ramp, StopRule, Terms};
+use domain::signature::SignatureId;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// On which terms tickets are released. In a request each may be missing: then it is as the plan
@@ -21,49 +22,53 @@ pub struct TermsJson {
     pub stop: Option<StopJson>,
 }
 
-/// What stops a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What stops a release. In a request each may be missing, as in [`TermsJson`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopJson {
     /// More than so many percent of the last 100 have failed; 100 never stops.
-    pub percent_max: u8,
+    pub percent_max: Option<u8>,
     /// The share is not judged before so many have ended.
-    pub sample_min: u32,
-    /// A ticket has failed in this very way again.
-    #[serde(with = "signature")]
-    pub same: Option<domain::signature::SignatureId>,
-}
-
-impl Default for StopJson {
-    fn default() -> Self {
-        Self::new(&StopRule::default())
-    }
+    pub sample_min: Option<u32>,
+    /// A ticket has failed in this very way again: a signature; `null` is none. In a request that
+    /// is `none`.
+    pub same: Option<String>,
 }
 
 impl StopJson {
-    const fn new(rule: &StopRule) -> Self {
+    fn new(rule: &StopRule) -> Self {
         Self {
-            percent_max: rule.percent_max,
-            sample_min: rule.sample_min,
-            same: rule.same,
+            percent_max: Some(rule.percent_max),
+            sample_min: Some(rule.sample_min),
+            same: rule.same.map(|same| same.to_string()),
         }
     }
 
-    fn checked(self) -> Result<StopRule, BadOrder> {
-        if self.percent_max > 100 {
-            let got = self.percent_max;
-            let said = format!("stop.percent_max: expected 0..=100, got {got}");
+    /// This rule, and the `others` where nothing is said.
+    fn rule(&self, others: &StopRule) -> Result<StopRule, BadOrder> {
+        let percent_max = self.percent_max.unwrap_or(others.percent_max);
+        if percent_max > 100 {
+            let said = format!("stop.percent_max: expected 0..=100, got {percent_max}");
             return Err(BadOrder(said));
         }
-        if !(1..=StopRule::SAMPLE).contains(&self.sample_min) {
-            let (max, got) = (StopRule::SAMPLE, self.sample_min);
-            let said = format!("stop.sample_min: expected 1..={max}, got {got}");
+        let sample_min = self.sample_min.unwrap_or(others.sample_min);
+        if !(1..=StopRule::SAMPLE).contains(&sample_min) {
+            let max = StopRule::SAMPLE;
+            let said = format!("stop.sample_min: expected 1..={max}, got {sample_min}");
             return Err(BadOrder(said));
         }
+        let same = match self.same.as_deref() {
+            None => others.same,
+            Some("none") => None,
+            Some(text) => {
+                let same = text.parse::<SignatureId>();
+                Some(same.map_err(|bad| BadOrder(format!("stop.same: {bad}")))?)
+            }
+        };
         Ok(StopRule {
-            percent_max: self.percent_max,
-            sample_min: self.sample_min,
-            same: self.same,
+            percent_max,
+            sample_min,
+            same,
         })
     }
 }
@@ -113,9 +118,9 @@ impl TermsJson {
                     .parse::<Ramp>()
                     .map_err(|e: domain::plan::BadRamp| bad(&e))?,
             },
-            stop: match self.stop {
+            stop: match &self.stop {
                 None => others.stop,
-                Some(stop) => stop.checked()?,
+                Some(stop) => stop.rule(&others.stop)?,
             },
         })
     }
@@ -137,31 +142,6 @@ struct Stop(StopJson);
 impl<'de> Deserialize<'de> for Stop {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::within(deserializer, "an object with a stop rule").map(Self)
-    }
-}
-
-/// A signature by its name.
-mod signature {
-    use domain::signature::SignatureId;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
-    pub(super) fn serialize<S: Serializer>(
-        signature: &Option<SignatureId>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match signature {
-            Some(signature) => serializer.collect_str(signature),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<SignatureId>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(serde::de::Error::custom))
-            .transpose()
     }
 }
 
@@ -203,7 +183,7 @@ mod tests {
             ),
             (
                 r#"{"stop":{"same":"x"}}"#,
-                "signature: expected v, a number",
+                "stop.same: signature: expected v, a number",
             ),
             (r#"{"speed":"10/s"}"#, "unknown field `speed`"),
         ] {
@@ -231,6 +211,37 @@ mod tests {
             ..TermsJson::default()
         };
         assert_eq!(free.terms(others, 0).unwrap().rate, None);
+    }
+
+    #[test]
+    fn a_stop_rule_is_changed_only_where_something_is_said() {
+        let same: SignatureId = "v1-0f3a9c5e77b2d104".parse().unwrap();
+        let others = Terms {
+            stop: StopRule {
+                percent_max: 7,
+                sample_min: 30,
+                same: Some(same),
+            },
+            ..Terms::default()
+        };
+        let stop = |json: &str| {
+            let said: TermsJson = serde_json::from_str(json).unwrap();
+            said.terms(others.clone(), 0).unwrap().stop
+        };
+        let rule = |percent_max, sample_min, same| StopRule {
+            percent_max,
+            sample_min,
+            same,
+        };
+        for (json, expected) in [
+            (r#"{"stop":{}}"#, rule(7, 30, Some(same))),
+            (r#"{"stop":{"percent_max":50}}"#, rule(50, 30, Some(same))),
+            (r#"{"stop":{"sample_min":5}}"#, rule(7, 5, Some(same))),
+            (r#"{"stop":{"same":null}}"#, rule(7, 30, Some(same))),
+            (r#"{"stop":{"same":"none"}}"#, rule(7, 30, None)),
+        ] {
+            assert_eq!(stop(json), expected, "{json}");
+        }
     }
 
     #[test]
