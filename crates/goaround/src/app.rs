@@ -13,7 +13,6 @@ pub use launcher::{Restart, launch};
 pub use role::{Role, Unfit};
 
 use crate::config::{Backend, Config};
-use anyhow::Context as _;
 use domain::names::Holder;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -62,9 +61,7 @@ pub fn run(role: Role, config: Config, options: UpOptions) -> anyhow::Result<Exi
         .map_err(anyhow::Error::msg)?;
     actors::listen_to_panics();
     let listen = config.http.listen;
-    let listener = TcpListener::bind(listen).with_context(|| {
-        format!("cannot listen on {listen}: is another goaround running there? Stop it, or choose another address with --listen")
-    })?;
+    let listener = TcpListener::bind(listen).map_err(|error| role.cannot_listen(listen, &error))?;
     let system = actix_rt::System::new();
     match &config.broker.at {
         Backend::Embedded => system.block_on(embedded::run(config, options, listener)),

@@ -2,6 +2,8 @@
 
 use crate::config::{Backend, Config};
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 
 /// A configuration with which a role cannot do its work; says which key, what was expected, and
 /// what to do.
@@ -48,6 +50,50 @@ impl Role {
             (_, Backend::Server(_), _) => Ok(()),
         }
     }
+
+    /// Why there is no listening on this address, and what to do.
+    pub(super) fn cannot_listen(self, listen: SocketAddr, why: &io::Error) -> anyhow::Error {
+        let remedy = match (why.kind(), self) {
+            (io::ErrorKind::AddrInUse, Self::Worker | Self::Watchdog) => format!(
+                "another process, most likely goaround, listens there; the {self} has only probes \
+                 and metrics to show: start it with --listen {ANY_PORT} for any free port, or with \
+                 another port"
+            ),
+            (io::ErrorKind::AddrInUse, Self::All | Self::Controller) => format!(
+                "is another goaround running there? Stop it, or choose another port with --listen, \
+                 for example --listen {}",
+                beside(listen)
+            ),
+            (io::ErrorKind::AddrNotAvailable, _) => {
+                "expected an address of this machine; choose one with --listen".into()
+            }
+            _ => "choose another address with --listen".into(),
+        };
+        anyhow::anyhow!("cannot listen on {listen}: {why}; {remedy}")
+    }
+
+    /// What handlers of this role do without with this configuration, and what to do about it.
+    pub fn lacks(self, config: &Config) -> Option<&'static str> {
+        let is_told = self.controls() || config.http.url.is_some();
+        let is_lacking = self.works() && !is_told && !config.handlers.is_empty();
+        is_lacking.then_some(
+            "http.url is not set, and a worker alone does not know where the API is: its handlers \
+             get no GOAROUND_CALLBACK_URL, so nobody can call back for a ticket that ends as \
+             pending, and it times out; set http.url (GOAROUND__HTTP__URL) to where a controller \
+             is reached, for example http://controller.example:7878",
+        )
+    }
+}
+
+/// Any free port of this machine.
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// The same address with the next port.
+fn beside(listen: SocketAddr) -> SocketAddr {
+    SocketAddr::new(
+        listen.ip(),
+        listen.port().checked_add(1).unwrap_or_default(),
+    )
 }
 
 impl fmt::Display for Role {
@@ -58,5 +104,60 @@ impl fmt::Display for Role {
             Self::Controller => "controller",
             Self::Watchdog => "watchdog",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Loaded, Surroundings};
+    use std::collections::BTreeMap;
+
+    const ALL: [Role; 4] = [Role::All, Role::Worker, Role::Controller, Role::Watchdog];
+
+    fn config(variables: &[(&str, &str)]) -> Config {
+        let variables = variables.iter();
+        let variables = variables.map(|(name, text)| ((*name).into(), (*text).into()));
+        let loaded = Loaded::read(&Surroundings {
+            file: None,
+            variables: &variables.collect::<BTreeMap<String, String>>(),
+            flags: &[],
+        });
+        loaded.unwrap().config
+    }
+
+    #[test]
+    fn only_a_worker_that_is_not_told_where_the_api_is_lacks_call_backs() {
+        let stage = ("GOAROUND__STAGE__BUILD__RUN", "true");
+        let lacking = |config: &Config| ALL.map(|role| role.lacks(config).is_some());
+        let untold = config(&[stage]);
+        assert_eq!(lacking(&untold), [false, true, false, false]);
+        let said = Role::Worker.lacks(&untold).unwrap();
+        assert!(said.contains("http.url") && said.contains("GOAROUND_CALLBACK_URL"));
+        let told = config(&[stage, ("GOAROUND__HTTP__URL", "http://books.example:7878")]);
+        assert_eq!(lacking(&told), [false; 4]);
+        assert_eq!(
+            lacking(&config(&[])),
+            [false; 4],
+            "no handler lacks anything"
+        );
+    }
+
+    #[test]
+    fn a_port_that_is_taken_comes_with_what_to_type() {
+        let said = |role: Role, kind: io::ErrorKind| {
+            let listen = "127.0.0.1:7878".parse().unwrap();
+            role.cannot_listen(listen, &kind.into()).to_string()
+        };
+        for role in ALL {
+            let taken = said(role, io::ErrorKind::AddrInUse);
+            let expected = match role {
+                Role::Worker | Role::Watchdog => "--listen 127.0.0.1:0",
+                Role::All | Role::Controller => "--listen 127.0.0.1:7879",
+            };
+            assert!(taken.contains(expected), "{role}: {taken}");
+            let other = said(role, io::ErrorKind::PermissionDenied);
+            assert!(!other.contains("another goaround"), "{role}: {other}");
+        }
     }
 }

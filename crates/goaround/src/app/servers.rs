@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use store::PostgresConfig;
-use tracing::info;
+use tracing::{info, warn};
 use web::{Live, Parts, Probes};
 
 pub(super) async fn run(
@@ -35,6 +35,9 @@ pub(super) async fn run(
         options: &options,
         ground: &ground,
     };
+    if let Some(lack) = role.lacks(&config) {
+        warn!("{lack}");
+    }
     let control = site.control(&live).await?;
     let work = site.work(site.api(address).as_deref()).await?;
     let watchdog = site.watch().await?;

@@ -4,7 +4,8 @@ use super::failure::Failure;
 use super::output::Form;
 use super::table::Table;
 use super::terminal::Terminal;
-use crate::config::{BadConfig, Loaded, Settings, Surroundings, schema};
+use crate::app::Role;
+use crate::config::{Backend, BadConfig, Loaded, Settings, Surroundings, schema};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
@@ -80,6 +81,12 @@ fn check(which: &Which, terminal: &Terminal<'_>) -> Result<(), Failure> {
     let flows = &loaded.config.flows;
     let (stages, flows) = (flows.stages().len(), flows.flows().len());
     let file = which.config.display().to_string();
+    // With servers there are workers apart; which role is meant, the file does not say.
+    if let (Backend::Server(_), Some(lack)) =
+        (&loaded.config.broker.at, Role::Worker.lacks(&loaded.config))
+    {
+        terminal.note(&format!("{file}: as a worker: {lack}"));
+    }
     terminal.print(&match which.output {
         Form::Table => format!("{file}: fine, {stages} stages, {flows} flows"),
         Form::Json => {

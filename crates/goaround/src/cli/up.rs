@@ -19,7 +19,7 @@ pub(super) struct Up {
 
 /// Run handlers only, for tickets that a broker carries; needs nothing but the broker
 #[derive(Args)]
-#[command(before_help = "Example:\n  goaround worker --config goaround.toml --data worker-1")]
+#[command(before_help = "Example:\n  goaround worker --data worker-1 --listen 127.0.0.1:7881")]
 pub(super) struct Worker {
     #[command(flatten)]
     how: How,

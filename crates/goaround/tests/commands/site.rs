@@ -5,6 +5,7 @@ use super::fake::Ran;
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::io::Write;
+use std::net::TcpListener;
 use std::process::Stdio;
 
 #[test]
@@ -41,6 +42,59 @@ fn a_configuration_that_does_not_fit_the_role_is_two() {
             assert!(ran.stderr.contains(says), "{line:?}: {ran:?}");
         }
     }
+}
+
+#[test]
+fn a_port_that_is_taken_comes_with_what_to_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("goaround.toml");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "[broker]\nurl = \"amqp://127.0.0.1:1\"\n[store]\nurl = \"postgres://127.0.0.1:1/x\"\n\
+         [http]\nlisten = \"{}\"\n[stage.work]\nrun = [\"true\"]\n",
+        taken.local_addr().unwrap()
+    );
+    fs::write(&file, text).unwrap();
+    let (config, data) = (file.display().to_string(), folder.path().join("data"));
+    let data = data.display().to_string();
+    for role in ["worker", "watchdog"] {
+        let line = [role, "--no-launcher", "--config", &config, "--data", &data];
+        let ran = alone(&line);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.stderr.contains("--listen 127.0.0.1:0"), "{ran:?}");
+        let ran = alone(&[&line[..], &["--log-format", "json"]].concat());
+        for said in ran.stderr.lines() {
+            assert!(serde_json::from_str::<Json>(said).is_ok(), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_configuration_with_which_nobody_can_call_back_is_fine_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("goaround.toml");
+    let site = |more: &str| {
+        let text = "[broker]\nurl = \"amqp://127.0.0.1:1\"\n[stage.work]\nrun = [\"true\"]\n";
+        fs::write(&file, format!("{text}{more}")).unwrap();
+        alone(&[
+            "config",
+            "check",
+            "-o",
+            "json",
+            "--config",
+            &file.display().to_string(),
+        ])
+    };
+    let ran = site("");
+    let note: Json = serde_json::from_str(&ran.stderr).unwrap();
+    let said = note["note"].as_str().unwrap();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        said.contains("http.url") && said.contains("GOAROUND_CALLBACK_URL"),
+        "{said}"
+    );
+    let ran = site("[http]\nurl = \"http://127.0.0.1:7878\"\n");
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
 }
 
 #[test]
