@@ -12,6 +12,7 @@ mod failure;
 mod feed;
 mod init;
 mod list;
+mod local;
 mod oops;
 mod output;
 mod plan;

@@ -158,7 +158,8 @@ impl Client {
         })
     }
 
-    /// Any call, with the answer as it came.
+    /// Any call, with the answer as it came; a `path` that begins with a slash is the server's own,
+    /// with or without `/api/v1` in it.
     ///
     /// # Errors
     /// [`CallError`] when there is no good answer.
@@ -204,7 +205,10 @@ impl Client {
         body: B,
     ) -> Result<http::Request<B>, CallError> {
         let url = self.connection.url.trim_end_matches('/');
-        let uri = format!("{url}/api/v1/{path}");
+        let uri = match path.starts_with('/') {
+            true => format!("{url}{path}"),
+            false => format!("{url}/api/v1/{path}"),
+        };
         let mut request = http::Request::builder().method(method).uri(&uri);
         request = request.header("Accept", "application/json, application/problem+json");
         request = request.header("Goaround-By", header_text(&self.connection.by));
@@ -245,7 +249,15 @@ impl Client {
         let Some(detail) = detail.or_else(|| member("title")) else {
             return CallError::Foreign {
                 url: self.connection.url.clone(),
-                what: format!("HTTP status {status} without a problem document"),
+                what: format!(
+                    "HTTP status {status} without a problem document, {:?}",
+                    text.lines()
+                        .next()
+                        .unwrap_or_default()
+                        .chars()
+                        .take(120)
+                        .collect::<String>()
+                ),
             };
         };
         CallError::Problem(Problem {

@@ -43,6 +43,7 @@ mod viewer;
 pub use actix_web::dev::{Server, ServerHandle};
 pub use config::{Config, Limits, Token};
 pub use live::Live;
+pub use routes::is_beside_api;
 pub use server::{serve, serve_probes};
 pub use site::{Parts, Probes};
 

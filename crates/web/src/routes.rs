@@ -100,6 +100,12 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
     tables.into_iter().flatten()
 }
 
+/// Whether something is served at this path that is no part of the API: the probes, the metrics,
+/// the API's own description, the first page. What other pages show has better calls in the API.
+pub fn is_beside_api(path: &str) -> bool {
+    all().any(|route| route.path == path && !path.starts_with("/api/"))
+}
+
 /// Puts the whole table into the router.
 pub(crate) fn configure(service: &mut ServiceConfig) {
     put(all(), service);

@@ -1,7 +1,7 @@
 //! Acting on several tickets: by id, or by filter with a count first.
 
 use super::failure::{Code, Failure};
-use super::list::{filter, query};
+use super::list::{filter_of_tickets, query};
 use super::output::{items, member};
 use super::terminal::Terminal;
 use super::ticket::state;
@@ -56,7 +56,7 @@ pub(super) struct Selection {
     )]
     ids: Vec<TicketId>,
     /// All that match and have not ended, for example 'is:parked stage:build'; asks first
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter_of_tickets)]
     filter: Option<String>,
     /// Do not ask
     #[arg(long, requires = "filter")]

@@ -1,22 +1,38 @@
 //! `goaround stage breakers` and `probe`: what keeps failing, and trying one of it now.
 
 use super::failure::Failure;
-use super::output::{Column, Form, Format, items, member, print_list};
+use super::local::{Local, Noun};
+use super::output::{Column, Form, member, texts};
 use super::terminal::Terminal;
+use super::terms::{self, Terms};
 use super::text::visible;
 use crate::client::{Body, Client, encode};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use domain::filter::Field;
 use domain::signature::SignatureId;
 use serde_json::{Value as Json, json};
+use std::cmp::Reverse;
 
 #[derive(Args)]
 pub(super) struct Breakers {
     /// The stage; without it all
     #[arg(value_name = "STAGE")]
     stage: Option<String>,
-    /// The form of the output
-    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
-    output: Format,
+    #[command(flatten)]
+    list: Local<Order>,
+}
+
+/// The order of breakers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// By stage.
+    Stage,
+    /// What holds the most first.
+    Held,
+    /// What began last first.
+    Newest,
+    /// What began first first.
+    Oldest,
 }
 
 #[derive(Args)]
@@ -105,16 +121,59 @@ impl Breakers {
             Some(stage) => format!("breakers?stage={}", encode(stage)),
             None => "breakers".into(),
         };
-        let answer = client.get(&path)?;
-        match self.output {
-            Format::Table if items(&answer).is_empty() => {
-                terminal.note("nothing has failed lately");
-                Ok(())
-            }
-            // So many columns would leave a person columns of syllables.
-            Format::Table if terminal.is_for_person() => print(items(&answer), terminal),
-            _ => print_list(&answer, COLUMNS, self.output, terminal),
+        self.list.run(&path, client, terminal)
+    }
+}
+
+impl Noun for Order {
+    const TERMS: Terms = Terms {
+        noun: "breakers",
+        keys: &[
+            Field::Stage,
+            Field::Ticket,
+            Field::Value,
+            Field::Version,
+            Field::Since,
+        ],
+        words: &["closed", "open", "probing", "releasing"],
+    };
+    const EXAMPLE: &'static str = "is:open since:-1h";
+    const COLUMNS: &'static [Column] = COLUMNS;
+    const FIRST: Self = Self::Stage;
+    const LIMIT: u64 = 1_000;
+    const NONE: &'static str = "nothing has failed lately";
+
+    fn values(breaker: &Json, field: Field) -> Vec<String> {
+        match field {
+            terms::STATE => texts(&breaker["state"]),
+            Field::Stage => texts(&breaker["stage"]),
+            Field::Ticket => texts(&breaker["canary"]["ticket"]),
+            Field::Value => texts(&breaker["value"]),
+            Field::Version => texts(&breaker["failed_versions"]),
+            Field::Since => texts(&breaker["since"]),
+            _ => Vec::new(),
         }
+    }
+
+    fn texts(breaker: &Json) -> Vec<String> {
+        let parts = ["signature", "stage", "value", "plan", "failed_versions"];
+        parts.iter().map(|part| member(breaker, part)).collect()
+    }
+
+    fn sort(self, breakers: &mut [Json]) {
+        // What has not begun, or never, is last.
+        let since = |breaker: &Json| member(breaker, "since");
+        match self {
+            Self::Stage => {}
+            Self::Held => breakers.sort_by_key(|it| Reverse(it["held"].as_u64())),
+            Self::Newest => breakers.sort_by_key(|it| Reverse(since(it))),
+            Self::Oldest => breakers.sort_by_key(|it| (since(it).is_empty(), since(it))),
+        }
+    }
+
+    /// So many columns would leave a person columns of syllables.
+    fn show(breakers: &[Json], terminal: &Terminal<'_>) -> Result<(), Failure> {
+        print(breakers, terminal)
     }
 }
 

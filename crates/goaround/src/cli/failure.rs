@@ -117,7 +117,7 @@ impl Failure {
             if !errors.is_empty() {
                 error["errors"] = errors.clone().into();
             }
-            terminal.note(&json!({ "error": error }).to_string());
+            terminal.object(&json!({ "error": error }));
         } else {
             let message: Vec<String> = message.lines().map(visible).collect();
             terminal.note(&format!("goaround: {}", message.join("\n")));

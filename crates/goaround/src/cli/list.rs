@@ -1,11 +1,11 @@
-//! What all lists have in common: form, filter, limit, order.
+//! Lists whose rows the server picks: tickets and reports, of which there are many.
 
-use super::failure::Failure;
+use super::failure::{Code, Failure};
 use super::output::{Column, Format, items, print_list};
 use super::terminal::Terminal;
 use crate::client::{Client, encode};
 use clap::{Args, ValueEnum};
-use domain::filter::{Field, Rows};
+use domain::filter::{BadQuery, Field, Query, Rows};
 use domain::ports::Listing;
 use serde_json::Value as Json;
 
@@ -53,18 +53,25 @@ impl List {
     /// Gets the list and prints it.
     pub(super) fn run(
         &self,
-        noun: &str,
+        rows: Rows,
         columns: &[Column],
         client: &Client,
         terminal: &Terminal<'_>,
     ) -> Result<(), Failure> {
+        if let Some(text) = &self.filter {
+            fit(text, rows).map_err(|bad| Failure::new(Code::Usage, bad))?;
+        }
+        let noun = match rows {
+            Rows::Tickets => "tickets",
+            Rows::Reports => "oopses",
+        };
         let sort = match self.sort {
             Sort::Newest => "newest",
             Sort::Oldest => "oldest",
         };
         let path = query(noun, self.filter.as_deref(), self.limit, sort);
         let answer = client.get(&path)?;
-        print_list(&answer, columns, self.output, terminal)?;
+        print_list(items(&answer), columns, self.output, terminal)?;
         let is_table = self.output == Format::Table;
         if is_table && items(&answer).is_empty() {
             terminal.note(&format!("no {noun} match"));
@@ -100,8 +107,21 @@ pub(super) fn filter_help() -> String {
 }
 
 /// Looks whether a filter can be read, so that a mistake is told without a server.
-pub(super) fn filter(text: &str) -> Result<String, domain::filter::BadQuery> {
-    text.parse::<domain::filter::Query>().map(|_| text.into())
+fn filter(text: &str) -> Result<String, BadQuery> {
+    text.parse::<Query>().map(|_| text.into())
+}
+
+/// The same, of tickets.
+pub(super) fn filter_of_tickets(text: &str) -> Result<String, String> {
+    fit(text, Rows::Tickets)
+}
+
+fn fit(text: &str, rows: Rows) -> Result<String, String> {
+    let query: Query = text.parse().map_err(|bad: BadQuery| bad.to_string())?;
+    match query.unfit(rows) {
+        None => Ok(text.into()),
+        Some(unfit) => Err(unfit.to_string()),
+    }
 }
 
 /// The path of a list.

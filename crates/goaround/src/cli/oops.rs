@@ -7,6 +7,7 @@ use super::terminal::Terminal;
 use super::text::visible_lines;
 use crate::client::{Client, encode};
 use clap::{Args, Subcommand};
+use domain::filter::Rows;
 use domain::oops::OopsPrefix;
 use serde_json::Value as Json;
 use std::process::ExitCode;
@@ -83,7 +84,7 @@ const COLUMNS: &[Column] = &[
 impl Oopses {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
-            Verb::List(list) => list.run("oopses", COLUMNS, client, terminal)?,
+            Verb::List(list) => list.run(Rows::Reports, COLUMNS, client, terminal)?,
             Verb::Show(show) => {
                 let oops = client.get(&format!("oopses/{}", encode(&show.id)))?;
                 match show.output {

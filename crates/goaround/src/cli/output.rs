@@ -39,17 +39,16 @@ pub(super) struct Column {
     pub(super) cell: fn(&Json, &Terminal<'_>) -> String,
 }
 
-/// Prints a list that the server gave.
+/// Prints a list.
 ///
 /// # Errors
 /// [`Failure::Unread`] when nobody reads it any more.
 pub(super) fn print_list(
-    answer: &Json,
+    items: &[Json],
     columns: &[Column],
     format: Format,
     terminal: &Terminal<'_>,
 ) -> Result<(), Failure> {
-    let items = items(answer);
     match format {
         Format::Json => terminal.print(&Json::from(items).to_string()),
         Format::Jsonl => items
@@ -66,13 +65,7 @@ pub(super) fn print_list(
                 terminal.print(&csv(cells))
             })
         }
-        Format::Table => {
-            let mut table = Table::new(columns.iter().map(|column| column.head));
-            for item in items {
-                table.row(columns.iter().map(|column| (column.cell)(item, terminal)));
-            }
-            terminal.print(&table.render(terminal))
-        }
+        Format::Table => terminal.print(&Table::of(items, columns, terminal).render(terminal)),
     }
 }
 
@@ -93,6 +86,15 @@ pub(super) fn as_text(value: &Json) -> String {
         Json::String(text) => text.clone(),
         Json::Array(values) => values.iter().map(as_text).collect::<Vec<_>>().join(","),
         other => other.to_string(),
+    }
+}
+
+/// A value as the texts that are in it: those of a list, one, or none.
+pub(super) fn texts(value: &Json) -> Vec<String> {
+    match value {
+        Json::Null => Vec::new(),
+        Json::Array(values) => values.iter().map(as_text).collect(),
+        value => vec![as_text(value)],
     }
 }
 

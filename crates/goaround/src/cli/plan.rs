@@ -5,15 +5,18 @@ mod shown;
 
 use super::act::{self, Selection};
 use super::failure::{Code, Failure};
-use super::list::{filter, query};
+use super::list::{filter_of_tickets, query};
+use super::local::Local;
 use super::output::{Form, items, member};
 use super::terminal::Terminal;
 use crate::client::{Body, Client};
 use clap::{Args, Subcommand, ValueEnum};
-use domain::plan::{GroupName, PlanId, Ramp, Rate};
-use list::List;
+use domain::plan::{GroupName, PlanId, Ramp, Rate, StopRule};
+use domain::ports::PLANS_MAX;
+use domain::signature::{BadSignatureId, SignatureId};
 use serde_json::{Map, Value as Json, json};
 use shown::print;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 /// The group that is all of a plan.
@@ -32,7 +35,7 @@ pub(super) struct Plans {
 enum Verb {
     /// Release plans, the newest first
     #[command(before_help = "Example:\n  goaround plan list --filter 'is:live stage:build'")]
-    List(List),
+    List(Local<First>),
     /// One plan: its groups, where it stands, who did what
     #[command(before_help = EXAMPLE_SHOW)]
     Show(Show),
@@ -80,7 +83,7 @@ struct Show {
 #[derive(Args)]
 struct Make {
     /// Which waiting tickets, for example 'is:held stage:build'; an empty text is all
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter_of_tickets)]
     filter: String,
     #[command(flatten)]
     terms: Terms,
@@ -134,7 +137,19 @@ pub(super) struct Terms {
     /// Which first
     #[arg(long, value_enum)]
     order: Option<First>,
+    /// Stop when more than so many percent of the last 100 that ended have failed; 100 never stops
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    stop_above: Option<u8>,
+    /// Do not judge that share before so many have ended
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SAMPLES))]
+    stop_sample: Option<u32>,
+    /// Stop when one fails in this very way, for example v1-0f3a9c5e77b2d104; or none
+    #[arg(long, value_name = "SIGNATURE", value_parser = same)]
+    stop_same: Option<String>,
 }
+
+/// After how many ends a release can be judged.
+const SAMPLES: RangeInclusive<i64> = 1..=StopRule::SAMPLE as i64;
 
 /// Which comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -170,10 +185,25 @@ fn rate(text: &str) -> Result<String, domain::plan::BadRate> {
     }
 }
 
+fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse();
+    let percent = number.ok().filter(|percent| *percent <= 100);
+    percent.ok_or_else(|| "expected a share such as 5%, at most 100%".into())
+}
+
+fn same(text: &str) -> Result<String, BadSignatureId> {
+    match text {
+        "none" => Ok(text.into()),
+        name => name.parse::<SignatureId>().map(|name| name.to_string()),
+    }
+}
+
 impl Plans {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
-            Verb::List(list) => list.run(client, terminal)?,
+            Verb::List(list) => {
+                list.run(&format!("plans?limit={PLANS_MAX}"), client, terminal)?;
+            }
             Verb::Show(show) => {
                 let plan = client.get(&format!("plans/{}", show.id))?;
                 match show.output {
@@ -203,8 +233,8 @@ impl Plans {
 }
 
 impl Terms {
-    pub(super) const fn is_said(&self) -> bool {
-        self.rate.is_some() || self.ramp.is_some() || self.order.is_some()
+    pub(super) fn is_said(&self) -> bool {
+        self.json() != json!({})
     }
 
     /// Only what is said.
@@ -223,7 +253,22 @@ impl Terms {
             };
             terms.insert("order".into(), order.into());
         }
+        let stop = self.stop();
+        if !stop.is_empty() {
+            terms.insert("stop".into(), stop.into());
+        }
         Json::Object(terms)
+    }
+
+    fn stop(&self) -> Map<String, Json> {
+        let said = [
+            ("percent_max", self.stop_above.map(Json::from)),
+            ("sample_min", self.stop_sample.map(Json::from)),
+            ("same", self.stop_same.as_deref().map(Json::from)),
+        ];
+        let said = said.into_iter();
+        said.filter_map(|(name, value)| Some((name.into(), value?)))
+            .collect()
     }
 }
 
@@ -284,7 +329,9 @@ pub(super) fn retry(
     let mut said = terms.json();
     if terms.ramp.is_none() {
         said["ramp"] = "all".into();
-        said["stop"] = json!({ "percent_max": 100 });
+        if terms.stop_above.is_none() {
+            said["stop"]["percent_max"] = 100.into();
+        }
     }
     let body = json!({ "filter": filter, "terms": said });
     let plan = client.post("plans", Body::Json(&body.to_string()))?;
@@ -342,11 +389,16 @@ mod tests {
             rate: rate.map(str::to_owned),
             ramp: None,
             order,
+            stop_above: None,
+            stop_sample: None,
+            stop_same: None,
         };
         assert_eq!(terms(None, None).json(), json!({}));
         let said = terms(Some("10/s"), Some(First::Newest)).json();
         assert_eq!(said, json!({ "rate": "10/s", "order": "newest" }));
         assert!(rate("fast").is_err() && group("f42").is_err());
+        assert_eq!((percent("5%"), percent("100")), (Ok(5), Ok(100)));
+        assert!(percent("101").is_err() && percent("-1").is_err() && same("x").is_err());
         assert_eq!(
             (rate("none"), group("everything")),
             (Ok("none".into()), Ok("everything".into()))

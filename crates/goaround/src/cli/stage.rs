@@ -2,16 +2,16 @@
 
 use super::breaker::{Breakers, Probe};
 use super::failure::Failure;
-use super::output::{Column, Form, Format, as_text, items, member, print_facts, print_list};
+use super::local::{Local, Noun};
+use super::output::{Column, Form, member, print_facts, texts};
 use super::terminal::Terminal;
 use super::terms::{self, Terms};
 use crate::client::{Client, encode};
 use clap::{Args, Subcommand, ValueEnum};
-use domain::filter::{Facts, Field, Query};
+use domain::filter::Field;
 use domain::ports::Listing;
-use domain::time::Timestamp;
 use serde_json::{Value as Json, json};
-use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::process::ExitCode;
 
 /// Look at stages
@@ -27,7 +27,7 @@ pub(super) struct Stages {
 enum Verb {
     /// All stages, in the order of the flows
     #[command(before_help = "Example:\n  goaround stage list -o json")]
-    List(List),
+    List(Local<Order>),
     /// One stage with its rules
     #[command(before_help = "Example:\n  goaround stage show build")]
     Show(Show),
@@ -41,29 +41,8 @@ enum Verb {
     Probe(Probe),
 }
 
-#[derive(Args)]
-struct List {
-    /// The form of the output
-    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
-    output: Format,
-    /// Only what matches, for example 'flow:ci -is:held'
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
-    filter: Option<Query>,
-    /// How many at most
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1_000,
-        value_parser = clap::value_parser!(u64).range(1..=Listing::LIMIT_MAX as u64)
-    )]
-    limit: u64,
-    /// Which first
-    #[arg(long, value_enum, default_value_t = Sort::Flow)]
-    sort: Sort,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Sort {
+enum Order {
     /// In the order of the flows.
     Flow,
     /// By name.
@@ -80,24 +59,6 @@ struct Show {
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Table, value_name = "FORM")]
     output: Form,
-}
-
-/// What may be asked of a stage.
-const TERMS: Terms = Terms {
-    noun: "stages",
-    keys: &[
-        Field::Id,
-        Field::Stage,
-        Field::Flow,
-        Field::Kind,
-        Field::Version,
-        Field::Since,
-    ],
-    words: &["idle", "running", "held", "unclaimed"],
-};
-
-fn filter(text: &str) -> Result<Query, String> {
-    TERMS.read(text)
 }
 
 const COLUMNS: &[Column] = &[
@@ -185,7 +146,8 @@ impl Stages {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
             Verb::List(list) => {
-                list.run(client, terminal)?;
+                let path = format!("stages?limit={}", Listing::LIMIT_MAX);
+                list.run(&path, client, terminal)?;
             }
             Verb::Show(show) => {
                 let stage = client.get(&format!("stages/{}", encode(&show.stage)))?;
@@ -201,83 +163,46 @@ impl Stages {
     }
 }
 
-impl List {
-    fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
-        let mut answer = client.get(&format!("stages?limit={}", Listing::LIMIT_MAX))?;
-        let mut picked = self.pick(items(&answer), terminal.now());
-        let matching = picked.len();
-        picked.truncate(usize::try_from(self.limit).unwrap_or(Listing::LIMIT_MAX));
-        answer["items"] = picked.into();
-        print_list(&answer, COLUMNS, self.output, terminal)?;
-        let shown = items(&answer).len();
-        if matching > shown {
-            terminal.note(&format!(
-                "these are {shown} of {matching}; --limit shows more, --filter fewer"
-            ));
-        }
-        if answer["more"] == Json::Bool(true) {
-            terminal.note(&format!(
-                "only the first {} stages were looked at; there are more",
-                Listing::LIMIT_MAX
-            ));
-        }
-        Ok(())
-    }
+impl Noun for Order {
+    const TERMS: Terms = Terms {
+        noun: "stages",
+        keys: &[
+            Field::Stage,
+            Field::Flow,
+            Field::Kind,
+            Field::Version,
+            Field::Since,
+        ],
+        words: &["idle", "running", "held", "unclaimed"],
+    };
+    const EXAMPLE: &'static str = "flow:ci -is:held";
+    const COLUMNS: &'static [Column] = COLUMNS;
+    const FIRST: Self = Self::Flow;
+    const LIMIT: u64 = 1_000;
+    const NONE: &'static str = "there are no stages: the configuration has none";
 
-    /// There are few stages, so they are filtered here.
-    fn pick(&self, stages: &[Json], now: Timestamp) -> Vec<Json> {
-        let query = self.filter.clone().unwrap_or_default();
-        let matching = stages
-            .iter()
-            .filter(|stage| query.matches(&Asked(stage), now));
-        let mut picked: Vec<Json> = matching.cloned().collect();
-        match self.sort {
-            Sort::Flow => {}
-            Sort::Name => picked.sort_by_key(|stage| member(stage, "stage")),
-            Sort::Ready => picked.sort_by_key(|stage| std::cmp::Reverse(stage["ready"].as_u64())),
-        }
-        picked
-    }
-}
-
-/// A stage that a filter looks at.
-struct Asked<'a>(&'a Json);
-
-impl Facts for Asked<'_> {
-    fn values(&self, field: Field) -> Vec<Cow<'_, str>> {
-        let texts = |values: &Json| match values {
-            Json::Array(values) => values.iter().map(|value| as_text(value).into()).collect(),
-            Json::Null => Vec::new(),
-            value => vec![as_text(value).into()],
-        };
+    fn values(stage: &Json, field: Field) -> Vec<String> {
         match field {
-            terms::STATE => vec![state(self.0).into()],
-            Field::Stage | Field::Id => texts(&self.0["stage"]),
-            Field::Flow => texts(&self.0["flows"]),
-            Field::Kind => texts(&self.0["kinds"]),
-            Field::Version => texts(&self.0["version"]),
+            terms::STATE => vec![state(stage)],
+            Field::Stage => texts(&stage["stage"]),
+            Field::Flow => texts(&stage["flows"]),
+            Field::Kind => texts(&stage["kinds"]),
+            Field::Version => texts(&stage["version"]),
+            Field::Since => texts(&stage["oldest_ready"]),
             _ => Vec::new(),
         }
     }
 
-    fn number(&self, _: Field) -> Option<f64> {
-        None
+    fn texts(stage: &Json) -> Vec<String> {
+        vec![member(stage, "stage"), member(stage, "flows")]
     }
 
-    fn time(&self, field: Field) -> Option<Timestamp> {
-        match field {
-            Field::Since => member(self.0, "oldest_ready").parse().ok(),
-            _ => None,
+    fn sort(self, stages: &mut [Json]) {
+        match self {
+            Self::Flow => {}
+            Self::Name => stages.sort_by_key(|stage| member(stage, "stage")),
+            Self::Ready => stages.sort_by_key(|stage| Reverse(stage["ready"].as_u64())),
         }
-    }
-
-    fn has_text(&self, needle_lowercase: &str) -> bool {
-        let occurs = |name| {
-            member(self.0, name)
-                .to_lowercase()
-                .contains(needle_lowercase)
-        };
-        occurs("stage") || occurs("flows")
     }
 }
 
@@ -369,6 +294,7 @@ fn served(stage: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::local::tests::picked;
     use super::*;
 
     #[test]
@@ -408,22 +334,14 @@ mod tests {
             json!({ "stage": "test", "flows": ["ci"], "ready": 5, "running": 0 }),
             json!({ "stage": "mail", "flows": [], "ready": 0, "running": 0 }),
         ];
-        let names = |filter: &str, sort| {
-            let list = List {
-                output: Format::Name,
-                filter: Some(super::filter(filter).unwrap()),
-                limit: 10,
-                sort,
-            };
-            let picked = list.pick(&stages, Timestamp::EPOCH);
-            picked
-                .iter()
-                .map(|stage| member(stage, "stage"))
-                .collect::<Vec<_>>()
+        let names = |filter: &str, order: Order| {
+            let picked = picked(&stages, filter, order);
+            let names = picked.iter().map(|stage| member(stage, "stage"));
+            names.collect::<Vec<_>>()
         };
-        assert_eq!(names("flow:ci", Sort::Ready), ["test", "build"]);
-        assert_eq!(names("is:running", Sort::Flow), ["build", "test"]);
-        assert_eq!(names("is:idle", Sort::Flow), ["mail"]);
-        assert_eq!(names("mai", Sort::Name), ["mail"]);
+        assert_eq!(names("flow:ci", Order::Ready), ["test", "build"]);
+        assert_eq!(names("is:running", Order::Flow), ["build", "test"]);
+        assert_eq!(names("is:idle", Order::Flow), ["mail"]);
+        assert_eq!(names("mai", Order::Name), ["mail"]);
     }
 }

@@ -1,11 +1,13 @@
 //! Rows and columns: fitted for a person, plain and whole for a program.
 
+use super::output::Column;
 use super::terminal::Terminal;
 use super::text::visible;
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Width, presets};
 use domain::oops::OopsId;
 use domain::signature::SignatureId;
 use domain::ticket::TicketId;
+use serde_json::Value as Json;
 
 /// The longest cell on a terminal, in characters.
 const CELL_CHARS_MAX: usize = 120;
@@ -28,6 +30,15 @@ impl Table {
             heads: heads.into_iter().collect(),
             rows: Vec::new(),
         }
+    }
+
+    /// The table with these columns of these rows.
+    pub(super) fn of(rows: &[Json], columns: &[Column], terminal: &Terminal<'_>) -> Self {
+        let mut table = Self::new(columns.iter().map(|column| column.head));
+        for row in rows {
+            table.row(columns.iter().map(|column| (column.cell)(row, terminal)));
+        }
+        table
     }
 
     /// Adds a row; text from outside is made safe to look at.

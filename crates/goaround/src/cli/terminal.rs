@@ -3,6 +3,7 @@
 use super::World;
 use super::failure::Failure;
 use domain::time::{Timestamp, show_duration};
+use serde_json::{Value as Json, json};
 use std::io::{BufRead, Write};
 
 /// The two streams of output, and what is known about their readers.
@@ -26,10 +27,17 @@ impl<'a> Terminal<'a> {
         Ok(())
     }
 
-    /// Says something beside the data.
+    /// Says something beside the data: a line for a person, to a program an object with `note`.
     pub(super) fn note(&self, text: &str) {
-        // Whoever closed stderr does not want to know.
-        writeln!(std::io::stderr().lock(), "{text}").ok();
+        match self.wants_json() {
+            true => self.object(&json!({ "note": text })),
+            false => aside(text),
+        }
+    }
+
+    /// Says something beside the data to a program.
+    pub(super) fn object(&self, object: &Json) {
+        aside(&object.to_string());
     }
 
     /// A variable of the environment that is set to something.
@@ -70,9 +78,11 @@ impl<'a> Terminal<'a> {
         self.variable("COLUMNS")?.parse().ok()
     }
 
-    /// Whether the user asked for JSON, errors included. The arguments are looked at as they came,
-    /// because the error may be that they cannot be parsed.
+    /// Whether the user asked for JSON, or for a log in JSON: then errors and notes are JSON too.
+    /// The arguments are looked at as they came, because the error may be that they cannot be
+    /// parsed.
     pub(super) fn wants_json(&self) -> bool {
+        const FLAGS: [&str; 3] = ["--output", "-o", "--log-format"];
         let arguments = self.world.arguments.iter().filter_map(|word| word.to_str());
         let mut is_format = false;
         for word in arguments {
@@ -81,13 +91,14 @@ impl<'a> Terminal<'a> {
                 "--output" | "-o" => "",
                 _ => word
                     .strip_prefix("--output=")
+                    .or_else(|| word.strip_prefix("--log-format="))
                     .or_else(|| word.strip_prefix("-o"))
                     .map_or("", |value| value.trim_start_matches('=')),
             };
             if matches!(value, "json" | "jsonl") {
                 return true;
             }
-            is_format = matches!(word, "--output" | "-o");
+            is_format = FLAGS.contains(&word);
         }
         false
     }
@@ -118,6 +129,11 @@ impl<'a> Terminal<'a> {
         std::io::stdin().lock().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
+}
+
+fn aside(line: &str) {
+    // Whoever closed stderr does not want to know.
+    writeln!(std::io::stderr().lock(), "{line}").ok();
 }
 
 fn relative(at: Timestamp, now: Timestamp) -> String {
@@ -156,6 +172,8 @@ pub(super) mod tests {
             "goaround books -ojson",
             "goaround books --output=json",
             "goaround ticket list --output jsonl",
+            "goaround worker --log-format json",
+            "goaround worker --log-format=json",
         ] {
             assert!(Terminal::new(&world(line, false)).wants_json(), "{line}");
         }

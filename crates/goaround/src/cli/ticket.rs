@@ -1,16 +1,20 @@
 //! `goaround ticket`: what tickets there are, why they are where they are, and what may be done.
 
+mod history;
+
 use super::act::{Action, Selection};
 use super::failure::{Code, Failure};
 use super::list::List;
-use super::output::{Column, Form, as_text, items, member, print_facts};
+use super::output::{Column, Form, as_text, member, print_facts};
 use super::plan::{self, Terms};
 use super::table::Table;
 use super::terminal::Terminal;
 use super::text::visible_lines;
 use crate::client::Client;
 use clap::{Args, Subcommand};
+use domain::filter::Rows;
 use domain::ticket::TicketId;
+use history::History;
 use serde_json::Value as Json;
 use std::process::ExitCode;
 
@@ -36,7 +40,7 @@ enum Verb {
     Explain(One),
     /// Everything that happened to a ticket, oldest first
     #[command(before_help = EXAMPLE_HISTORY)]
-    History(One),
+    History(History),
     /// Try again now, whatever the ticket waits for; many at a time by a release plan
     #[command(before_help = EXAMPLE_RETRY)]
     Retry(Retry),
@@ -140,10 +144,10 @@ fn end(ticket: &Json) -> String {
 impl Tickets {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match self.verb {
-            Verb::List(list) => list.run("tickets", COLUMNS, client, terminal)?,
+            Verb::List(list) => list.run(Rows::Tickets, COLUMNS, client, terminal)?,
             Verb::Show(one) => one.print("", show, client, terminal)?,
             Verb::Explain(one) => one.print("/explain", explain, client, terminal)?,
-            Verb::History(one) => one.print("/history", history, client, terminal)?,
+            Verb::History(history) => history.run(client, terminal)?,
             Verb::Retry(retry) => retry.run(client, terminal)?,
             Verb::Cancel(selection) => selection.run(&Action::Cancel, client, terminal)?,
             Verb::Drop(drop) if drop.reason.trim().is_empty() => {
@@ -168,7 +172,8 @@ impl Retry {
         match self.selection.filter() {
             None if self.terms.is_said() => Err(Failure::new(
                 Code::Usage,
-                "--rate, --ramp and --order: expected --filter beside them, got tickets by id",
+                "--rate, --ramp, --order and --stop-…: expected --filter beside them, got tickets \
+                 by id",
             )),
             None => self.selection.run(&Action::Retry, client, terminal),
             Some(filter) => plan::retry((filter, &self.terms), &self.selection, client, terminal),
@@ -188,10 +193,6 @@ impl One {
     ) -> Result<(), Failure> {
         let answer = client.get(&format!("tickets/{}{part}", self.id))?;
         match self.output {
-            // A list is printed as a list, here as everywhere.
-            Form::Json if answer["items"].is_array() => {
-                terminal.print(&answer["items"].to_string())
-            }
             Form::Json => terminal.print(&answer.to_string()),
             Form::Table => print(&answer, terminal),
         }
@@ -251,30 +252,5 @@ fn explain(answer: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     terminal.print("")?;
-    terminal.print(&lines(events, terminal).render(terminal))
-}
-
-fn history(answer: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
-    terminal.print(&lines(items(answer), terminal).render(terminal))
-}
-
-/// The lines of a history: attempts with their outcome, and notes with their reason.
-fn lines(events: &[Json], terminal: &Terminal<'_>) -> Table {
-    let mut table = Table::new(["TIME", "STAGE", "HOP", "ATTEMPT", "WHAT", "VERSION", "WHY"]);
-    for event in events {
-        let either = |first, second| match member(event, first) {
-            text if text.is_empty() => member(event, second),
-            text => text,
-        };
-        table.row([
-            terminal.when(&either("at", "time")),
-            member(event, "stage"),
-            member(event, "hop"),
-            member(event, "attempt"),
-            either("outcome", "what"),
-            member(event, "version"),
-            either("why", "oops"),
-        ]);
-    }
-    table
+    terminal.print(&Table::of(events, history::COLUMNS, terminal).render(terminal))
 }

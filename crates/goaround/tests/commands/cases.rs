@@ -72,6 +72,14 @@ fn a_wrong_line_is_two_without_a_server() {
         &["plan", "list", "--filter", "is:parked"],
         &["plan", "list", "--filter", "kind:f42"],
         &["stage", "list", "--filter", "is:parked"],
+        &["stage", "breakers", "--filter", "is:parked"],
+        &["stage", "breakers", "build", "--limit", "0"],
+        &["stage", "breakers", "--sort", "kind"],
+        &["ticket", "list", "--filter", "host:vm"],
+        &["ticket", "history", ID, "--filter", "key:x"],
+        &["ticket", "history", ID, "--sort", "kind"],
+        &["ticket", "retry", "--filter", "type:Signal"],
+        &["oops", "list", "--filter", "key:rust"],
         &["api", "BOGUS", "books"],
         &["books", "--since", "2h"],
         &["books", "--since", "yesterday"],
@@ -87,6 +95,10 @@ fn a_wrong_line_is_two_without_a_server() {
         &["plan", "make", "--filter", "stge:build"],
         &["plan", "release", ID, "--rate", "fast"],
         &["plan", "release", ID, "--ramp", "1,ten"],
+        &["plan", "release", ID, "--stop-above", "101%"],
+        &["plan", "release", ID, "--stop-sample", "0"],
+        &["plan", "make", "--filter", "", "--stop-same", "x"],
+        &["ticket", "retry", ID, "--stop-above", "5%"],
         &["plan", "release", ID, "--group", "f42"],
         &["plan", "drop", ID, "--reason", "x"],
         &["plan", "drop", ID, "--group", "kind=f42", "--reason", " "],
@@ -126,6 +138,114 @@ fn errors_in_json_mode_are_one_json_object() {
                 .as_str()
                 .is_some_and(|said| !said.is_empty())
         );
+    }
+}
+
+#[test]
+fn notes_in_json_mode_are_json_objects_too() {
+    let fake = Fake::new(|request| {
+        let path = request.line.split([' ', '?']).nth(1).unwrap();
+        let answer = match path {
+            "/api/v1/plans" if request.line.starts_with("POST") => {
+                json!({ "id": ID, "counts": { "total": 0 } })
+            }
+            "/api/v1/plans" | "/api/v1/breakers" => {
+                let rows = [json!({ "id": 1 }), json!({ "id": 2 })];
+                json!({ "items": rows, "more": true })
+            }
+            "/api/v1/doctor" => json!({ "findings": [{ "about": "x", "fine": false }] }),
+            path if path.ends_with("/history") => json!({ "items": [{ "at": 1 }, { "at": 2 }] }),
+            "/api/v1/tickets" | "/api/v1/oopses" | "/api/v1/stages" => {
+                json!({ "items": [ticket("waiting")], "more": true })
+            }
+            _ => ticket("dropped"),
+        };
+        (200, answer)
+    });
+    let filter = ["--filter", "is:parked"];
+    for line in [
+        &["ticket", "list"][..],
+        &["ticket", "history", ID, "--limit", "1"],
+        &["oops", "list"],
+        &["stage", "list"],
+        &["stage", "breakers", "--limit", "1"],
+        &["plan", "list", "--limit", "1"],
+        &["plan", "make", "--filter", "is:parked"],
+        &[&["ticket", "cancel", "--yes"][..], &filter].concat(),
+        &[&["ticket", "drop", "--yes", "--reason", "x"][..], &filter].concat(),
+        &[&["ticket", "retry", "--yes"][..], &filter].concat(),
+        &[&["ticket", "cancel"][..], &filter].concat(),
+        &["doctor"],
+    ] {
+        let ran = fake.run(&[line, &["-o", "json"]].concat());
+        assert!(!ran.stderr.is_empty(), "{line:?}");
+        for said in ran.stderr.lines() {
+            let said: Json = serde_json::from_str(said).unwrap();
+            let is_known = said["note"].is_string() || said["error"].is_object();
+            assert!(is_known, "{line:?}: {ran:?}");
+        }
+        let data = ran.stdout.trim_end();
+        let is_json = serde_json::from_str::<Json>(data).is_ok();
+        assert!(is_json || (data.is_empty() && ran.code == 2), "{ran:?}");
+    }
+}
+
+#[test]
+fn every_list_takes_every_flag_of_a_list() {
+    let row = || ticket("waiting");
+    let fake = Fake::new(move |_| (200, json!({ "items": [row(), row()], "more": false })));
+    for (line, sort) in [
+        (&["ticket", "list"][..], "oldest"),
+        (&["ticket", "history", ID], "newest"),
+        (&["oops", "list"], "oldest"),
+        (&["stage", "list"], "ready"),
+        (&["stage", "breakers"], "held"),
+        (&["plan", "list"], "oldest"),
+    ] {
+        for form in ["table", "json", "jsonl", "csv", "name"] {
+            let flags = [
+                "-o",
+                form,
+                "--filter",
+                "stage:nowhere",
+                "--limit",
+                "1",
+                "--sort",
+                sort,
+            ];
+            let ran = fake.run(&[line, &flags].concat());
+            assert_eq!(ran.code, 0, "{line:?} {form}: {ran:?}");
+        }
+    }
+    let ran = fake.run(&["ticket", "history", ID, "-o", "jsonl"]);
+    assert_eq!(ran.stdout.lines().count(), 2, "{ran:?}");
+    let ran = fake.run(&["ticket", "history", ID, "-o", "jsonl", "--limit", "1"]);
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
+}
+
+#[test]
+fn a_key_that_makes_no_sense_for_a_list_is_told_with_those_that_do() {
+    for (line, says) in [
+        (
+            &["ticket", "list", "--filter", "host:vm"][..],
+            "tickets have no host; expected one of is",
+        ),
+        (
+            &["oops", "list", "--filter", "key:x"],
+            "reports have no key; expected one of is, id",
+        ),
+        (
+            &["ticket", "history", ID, "--filter", "key:x"],
+            "events have no key; expected one of is, id, stage",
+        ),
+        (
+            &["stage", "breakers", "--filter", "kind:x"],
+            "breakers have no kind; expected one of is, stage",
+        ),
+    ] {
+        let ran = alone(line);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(says), "{ran:?}");
     }
 }
 
@@ -189,11 +309,8 @@ fn a_list_is_a_plain_table_in_which_nothing_from_outside_has_power() {
     let ran = fake.run(&["ticket", "list", "-o", "json"]);
     let list: Json = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(list[0]["id"], ID);
-    assert_eq!(
-        ran.stderr.trim_end(),
-        expected,
-        "data on stdout, all else on stderr"
-    );
+    let note: Json = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!(note, json!({ "note": expected }));
 }
 
 #[test]
@@ -385,6 +502,16 @@ fn any_call_can_be_made_and_its_answer_comes_as_it_is() {
     );
     assert_eq!(fake.run(&["api", "GET", "nowhere"]).code, 3);
     assert_eq!(fake.run(&["api", "GET", "books", "--data", "{}"]).code, 2);
+    let before = fake.requests().len();
+    for path in ["/books", "/openapi.json", "/metrics", "/readyz"] {
+        fake.run(&["api", "GET", path]);
+    }
+    let asked: Vec<String> = fake.requests()[before..]
+        .iter()
+        .map(|it| it.line.clone())
+        .collect();
+    let expected = ["/api/v1/books", "/openapi.json", "/metrics", "/readyz"];
+    assert_eq!(asked, expected.map(|path| format!("GET {path}")));
 }
 
 #[test]

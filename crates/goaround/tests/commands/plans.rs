@@ -80,6 +80,25 @@ fn only_what_is_said_is_asked_for() {
         &["plan", "stop", ID],
         &["plan", "drop", ID, "--group", "key=a=b", "--reason", "old"],
         &["plan", "make", "--filter", "is:held", "--ramp", "all"],
+        &[
+            "plan",
+            "release",
+            ID,
+            "--stop-above",
+            "10%",
+            "--stop-sample",
+            "5",
+            "--stop-same",
+            "none",
+        ],
+        &[
+            "plan",
+            "make",
+            "--filter",
+            "",
+            "--stop-same",
+            "V1-0F3A9C5E77B2D104",
+        ],
     ] {
         let ran = fake.run(line);
         assert_eq!(ran.code, 0, "{line:?}: {ran:?}");
@@ -104,6 +123,12 @@ fn only_what_is_said_is_asked_for() {
         .map(|(verb, body)| (format!("POST /api/v1/plans/<id>/{verb}"), body))
         .collect();
     let make = json!({ "filter": "is:held", "terms": { "ramp": "all" } });
+    expected.push(("POST /api/v1/plans".into(), make));
+    let stop = json!({ "percent_max": 10, "sample_min": 5, "same": "none" });
+    let release = json!({ "group": null, "terms": { "stop": stop } });
+    expected.push(("POST /api/v1/plans/<id>/release".into(), release));
+    let stop = json!({ "same": "v1-0f3a9c5e77b2d104" });
+    let make = json!({ "filter": "", "terms": { "stop": stop } });
     expected.push(("POST /api/v1/plans".into(), make));
     assert_eq!(asked, expected);
 }
@@ -150,6 +175,11 @@ fn a_retry_in_bulk_is_a_plan_that_somebody_agrees_to() {
     let slowly = json!({ "rate": "10/s", "ramp": "1,10,all" });
     let make = json!({ "filter": "is:parked", "terms": slowly });
     assert_eq!(asked(), [(plans, make), order("release")]);
+    let ran = fake.run(&[&line[..], &["--yes", "--stop-above", "20%"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let terms = json!({ "ramp": "all", "stop": { "percent_max": 20 } });
+    let make = json!({ "filter": "is:parked", "terms": terms });
+    assert_eq!(asked()[0], (String::from("POST /api/v1/plans"), make));
     let before = fake.requests().len();
     let ran = fake.run(&["ticket", "retry", "--filter", "key:nobody", "--yes"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
@@ -251,6 +281,17 @@ fn breakers_are_shown_and_probed() {
     BREAKER | STAGE | STATE | HELD | FAILURES | SINCE | NEXT | FAILS ON | NEWEST | VALUE
     v1-0f3a9c5e77b2d104 | build | open | 500 | 5 | 2026-11-21T14:03:22.120Z | 2026-11-21T14:04:22.120Z | 1,2 | 2 | Segfault: \x1bx
     ");
+    let held = &[
+        "stage",
+        "breakers",
+        "--filter",
+        "is:open -stage:test",
+        "-o",
+        "name",
+    ];
+    assert_eq!(fake.run(held).stdout, "v1-0f3a9c5e77b2d104\n");
+    let other = fake.run(&["stage", "breakers", "--filter", "is:closed"]);
+    assert_eq!(other.stderr.trim_end(), "no breakers match");
     let probe = [
         "stage",
         "probe",
@@ -262,7 +303,7 @@ fn breakers_are_shown_and_probed() {
     insta::assert_snapshot!(cells(&probed.stdout), @"build | v1-0f3a9c5e77b2d104 | open: one ticket alone is tried then");
     let asked = fake.requests();
     assert_eq!(asked[0].line, "GET /api/v1/breakers?stage=a%20b");
-    let body: Json = serde_json::from_str(&asked[1].body).unwrap();
+    let body: Json = serde_json::from_str(&asked[3].body).unwrap();
     assert_eq!(
         body,
         json!({ "stage": "build", "signature": "v1-0f3a9c5e77b2d104" })

@@ -2,56 +2,13 @@
 
 use super::First;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Column, Format, as_text, items, member, print_list};
+use crate::cli::local::Noun;
+use crate::cli::output::{Column, member, texts};
+use crate::cli::table::Table;
 use crate::cli::terminal::Terminal;
 use crate::cli::terms::{self, Terms};
-use crate::client::Client;
-use clap::Args;
-use domain::filter::{Facts, Field, Query};
-use domain::ports::PLANS_MAX;
-use domain::time::Timestamp;
+use domain::filter::Field;
 use serde_json::Value as Json;
-use std::borrow::Cow;
-
-#[derive(Args)]
-pub(super) struct List {
-    /// The form of the output
-    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
-    output: Format,
-    /// Only what matches, for example 'is:live stage:build created:-1h'
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, value_parser = filter)]
-    filter: Option<Query>,
-    /// How many at most
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 100,
-        value_parser = clap::value_parser!(u64).range(1..=PLANS_MAX as u64)
-    )]
-    limit: u64,
-    /// Which first
-    #[arg(long, value_enum, default_value_t = First::Newest)]
-    sort: First,
-}
-
-/// What may be asked of a plan.
-const TERMS: Terms = Terms {
-    noun: "plans",
-    keys: &[
-        Field::Id,
-        Field::Stage,
-        Field::Created,
-        Field::Since,
-        Field::Seen,
-    ],
-    words: &[
-        "ready", "running", "paused", "stopped", "done", "live", "ended",
-    ],
-};
-
-fn filter(text: &str) -> Result<Query, String> {
-    TERMS.read(text)
-}
 
 const ID: Column = Column {
     head: "ID",
@@ -113,101 +70,70 @@ const FOR_PEOPLE: &[Column] = &[ID, STATE, STAGE, TICKETS, LEFT, MADE];
 const NONE: &str = "there are no plans: one is made by itself when what was held lands again, \
                     or by goaround plan make --filter 'is:parked'";
 
-impl List {
-    pub(super) fn run(&self, client: &Client, terminal: &Terminal<'_>) -> Result<(), Failure> {
-        let mut answer = client.get(&format!("plans?limit={PLANS_MAX}"))?;
-        let is_none = items(&answer).is_empty();
-        let mut picked = self.pick(items(&answer), terminal.now());
-        let matching = picked.len();
-        picked.truncate(usize::try_from(self.limit).unwrap_or(PLANS_MAX));
-        let is_empty = picked.is_empty();
-        let columns = match self.output {
-            Format::Table if terminal.is_for_person() => FOR_PEOPLE,
-            _ => COLUMNS,
-        };
-        answer["items"] = picked.into();
-        print_list(&answer, columns, self.output, terminal)?;
-        if is_empty && self.output == Format::Table {
-            terminal.note(match is_none {
-                true => NONE,
-                false => "no plans match",
-            });
-        }
-        let shown = items(&answer).len();
-        if matching > shown {
-            terminal.note(&format!(
-                "these are {shown} of {matching}; --limit shows more, --filter fewer"
-            ));
-        }
-        Ok(())
-    }
+impl Noun for First {
+    const TERMS: Terms = Terms {
+        noun: "plans",
+        keys: &[
+            Field::Id,
+            Field::Stage,
+            Field::Created,
+            Field::Since,
+            Field::Seen,
+        ],
+        words: &[
+            "ready", "running", "paused", "stopped", "done", "live", "ended",
+        ],
+    };
+    const EXAMPLE: &'static str = "is:live stage:build created:-1h";
+    const COLUMNS: &'static [Column] = COLUMNS;
+    const FIRST: Self = Self::Newest;
+    const LIMIT: u64 = 100;
+    const NONE: &'static str = NONE;
 
-    /// There are few plans, so they are filtered here.
-    fn pick(&self, plans: &[Json], now: Timestamp) -> Vec<Json> {
-        let query = self.filter.clone().unwrap_or_default();
-        let matching = plans.iter().filter(|plan| query.matches(&Asked(plan), now));
-        let mut picked: Vec<Json> = matching.cloned().collect();
-        match self.sort {
-            First::Newest => {}
-            First::Oldest => picked.reverse(),
-        }
-        picked
-    }
-}
-
-/// A plan that a filter looks at.
-struct Asked<'a>(&'a Json);
-
-impl Facts for Asked<'_> {
-    fn values(&self, field: Field) -> Vec<Cow<'_, str>> {
-        let text = |value: &Json| match value {
-            Json::Null => Vec::new(),
-            value => vec![as_text(value).into()],
-        };
+    fn values(plan: &Json, field: Field) -> Vec<String> {
         match field {
             terms::STATE => {
-                let state = member(self.0, "state");
+                let state = member(plan, "state");
                 let is_over = matches!(state.as_str(), "done" | "stopped");
                 let word = if is_over { "ended" } else { "live" };
-                vec![state.into(), word.into()]
+                vec![state, word.into()]
             }
-            Field::Id => text(&self.0["id"]),
-            Field::Stage => text(&self.0["selection"]["stage"]),
+            Field::Id => texts(&plan["id"]),
+            Field::Stage => texts(&plan["selection"]["stage"]),
+            Field::Created => texts(&plan["created_at"]),
+            Field::Since | Field::Seen => texts(&plan["moved_at"]),
             _ => Vec::new(),
         }
     }
 
-    fn number(&self, _: Field) -> Option<f64> {
-        None
-    }
-
-    fn time(&self, field: Field) -> Option<Timestamp> {
-        match field {
-            Field::Created => member(self.0, "created_at").parse().ok(),
-            Field::Since | Field::Seen => member(self.0, "moved_at").parse().ok(),
-            _ => None,
-        }
-    }
-
-    fn has_text(&self, needle_lowercase: &str) -> bool {
-        let selection = &self.0["selection"];
-        let texts = [
-            member(self.0, "id"),
-            member(self.0, "by"),
-            member(self.0, "why"),
+    fn texts(plan: &Json) -> Vec<String> {
+        let selection = &plan["selection"];
+        vec![
+            member(plan, "id"),
+            member(plan, "by"),
+            member(plan, "why"),
             member(selection, "filter"),
             member(selection, "source"),
             member(selection, "signature"),
-        ];
-        texts
-            .iter()
-            .any(|text| text.to_lowercase().contains(needle_lowercase))
+        ]
+    }
+
+    fn sort(self, plans: &mut [Json]) {
+        match self {
+            Self::Newest => {}
+            Self::Oldest => plans.reverse(),
+        }
+    }
+
+    fn show(plans: &[Json], terminal: &Terminal<'_>) -> Result<(), Failure> {
+        terminal.print(&Table::of(plans, FOR_PEOPLE, terminal).render(terminal))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::local::tests::picked;
     use serde_json::json;
 
     #[test]
@@ -223,14 +149,8 @@ mod tests {
             plan("b", "stopped", "build"),
             plan("c", "done", "test"),
         ];
-        let ids = |filter: &str, sort| {
-            let list = List {
-                output: Format::Name,
-                filter: Some(super::filter(filter).unwrap()),
-                limit: 10,
-                sort,
-            };
-            let picked = list.pick(&plans, "2026-11-21T14:15:00Z".parse().unwrap());
+        let ids = |filter: &str, sort: First| {
+            let picked = picked(&plans, filter, sort);
             let ids: Vec<String> = picked.iter().map(|plan| member(plan, "id")).collect();
             ids.join(" ")
         };
@@ -244,7 +164,7 @@ mod tests {
         );
         assert_eq!(ids("created:-1h F42", First::Newest), "a b c");
         assert_eq!(ids("created:-1m", First::Newest), "");
-        let refused = super::filter("is:parked").unwrap_err();
+        let refused = First::TERMS.read("is:parked").unwrap_err();
         assert!(
             refused.contains("one of ready, running, paused"),
             "{refused}"
