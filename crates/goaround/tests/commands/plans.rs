@@ -80,25 +80,6 @@ fn only_what_is_said_is_asked_for() {
         &["plan", "stop", ID],
         &["plan", "drop", ID, "--group", "key=a=b", "--reason", "old"],
         &["plan", "make", "--filter", "is:held", "--ramp", "all"],
-        &[
-            "plan",
-            "release",
-            ID,
-            "--stop-above",
-            "10%",
-            "--stop-sample",
-            "5",
-            "--stop-same",
-            "none",
-        ],
-        &[
-            "plan",
-            "make",
-            "--filter",
-            "",
-            "--stop-same",
-            "V1-0F3A9C5E77B2D104",
-        ],
     ] {
         let ran = fake.run(line);
         assert_eq!(ran.code, 0, "{line:?}: {ran:?}");
@@ -124,13 +105,54 @@ fn only_what_is_said_is_asked_for() {
         .collect();
     let make = json!({ "filter": "is:held", "terms": { "ramp": "all" } });
     expected.push(("POST /api/v1/plans".into(), make));
-    let stop = json!({ "percent_max": 10, "sample_min": 5, "same": "none" });
-    let release = json!({ "group": null, "terms": { "stop": stop } });
-    expected.push(("POST /api/v1/plans/<id>/release".into(), release));
-    let stop = json!({ "same": "v1-0f3a9c5e77b2d104" });
-    let make = json!({ "filter": "", "terms": { "stop": stop } });
-    expected.push(("POST /api/v1/plans".into(), make));
     assert_eq!(asked, expected);
+}
+
+#[test]
+fn a_stop_rule_travels_as_far_as_it_is_said() {
+    let fake = Fake::new(|request| match request.line.contains("/tickets?") {
+        true => (200, json!({ "items": [{ "id": ID }], "more": true })),
+        false => (200, plan("running")),
+    });
+    let asked_by = |line: &[&str]| -> (String, Json) {
+        let before = fake.requests().len();
+        let ran = fake.run(line);
+        assert_eq!(ran.code, 0, "{line:?}: {ran:?}");
+        let requests = fake.requests();
+        let mut orders = requests[before..].iter().filter(|it| !it.body.is_empty());
+        let order = orders.next().unwrap();
+        let body: Json = serde_json::from_str(&order.body).unwrap();
+        (order.line.replace(ID, "<id>"), body["terms"].clone())
+    };
+    let release = ["plan", "release", ID, "--stop-above", "10%"];
+    let rest = ["--stop-sample", "5", "--stop-same", "none"];
+    let stop = json!({ "percent_max": 10, "sample_min": 5, "same": "none" });
+    assert_eq!(
+        asked_by(&[&release[..], &rest].concat()),
+        (
+            "POST /api/v1/plans/<id>/release".into(),
+            json!({ "stop": stop })
+        )
+    );
+    let plans = || String::from("POST /api/v1/plans");
+    let make = ["plan", "make", "--filter", ""];
+    let same = ["--stop-same", "V1-0F3A9C5E77B2D104"];
+    let stop = json!({ "same": "v1-0f3a9c5e77b2d104" });
+    assert_eq!(
+        asked_by(&[&make[..], &same].concat()),
+        (plans(), json!({ "stop": stop }))
+    );
+    let retry = ["ticket", "retry", "--filter", "is:parked", "--yes"];
+    let at_once = json!({ "ramp": "all", "stop": { "percent_max": 20 } });
+    assert_eq!(
+        asked_by(&[&retry[..], &["--stop-above", "20%"]].concat()),
+        (plans(), at_once)
+    );
+    let never = json!({ "ramp": "all", "stop": { "percent_max": 100, "sample_min": 5 } });
+    assert_eq!(
+        asked_by(&[&retry[..], &["--stop-sample", "5"]].concat()),
+        (plans(), never)
+    );
 }
 
 #[test]
@@ -175,11 +197,6 @@ fn a_retry_in_bulk_is_a_plan_that_somebody_agrees_to() {
     let slowly = json!({ "rate": "10/s", "ramp": "1,10,all" });
     let make = json!({ "filter": "is:parked", "terms": slowly });
     assert_eq!(asked(), [(plans, make), order("release")]);
-    let ran = fake.run(&[&line[..], &["--yes", "--stop-above", "20%"]].concat());
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let terms = json!({ "ramp": "all", "stop": { "percent_max": 20 } });
-    let make = json!({ "filter": "is:parked", "terms": terms });
-    assert_eq!(asked()[0], (String::from("POST /api/v1/plans"), make));
     let before = fake.requests().len();
     let ran = fake.run(&["ticket", "retry", "--filter", "key:nobody", "--yes"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
