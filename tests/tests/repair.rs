@@ -191,6 +191,9 @@ fn a_stage_that_fails_in_many_ways_is_held_as_a_whole_and_tries_one_at_a_time() 
     breakers_until(&site, "the stage is held", open);
     let stage = site.json(&words("stage show work -o json"));
     check_says(&stage["gate"]["reason"], "in a row");
+    let applied = &stage["applied"];
+    assert_eq!((&applied["by"], &applied["of"]), (&1.into(), &1.into()));
+    assert!(applied["revision"].as_u64() >= Some(1), "{applied}");
     let told = site.json(&["ticket", "explain", &last, "-o", "json"]);
     assert_eq!(told["state"], "runnable", "{told}");
     check_says(&told["waits_for"], "fails as a whole");

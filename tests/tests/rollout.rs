@@ -166,6 +166,13 @@ fn rabbitmq_a_kind_that_nobody_takes_waits_until_a_worker_announces_it() {
     let kinds: BTreeSet<String> = [0, 1].map(|at| both[at]["kinds"].to_string()).into();
     let expected = [json!(["nut"]), json!(["bolt", "nut"])].map(|kinds| kinds.to_string());
     assert_eq!(kinds, expected.into(), "{both}");
+    let applied = || ask.json(&["stage", "show", "work", "-o", "json"])["applied"].clone();
+    let by_all = |count| move |it: &Value| it["by"] == count && it["of"] == count;
+    let all = eventually(|| Some(applied()).filter(by_all(2)));
+    assert!(all.is_some(), "{}\n{}", applied(), field.logs());
+    old.stop();
+    let rest = eventually(|| Some(applied()).filter(by_all(1)));
+    assert!(rest.is_some(), "{}\n{}", applied(), field.logs());
     assert_eq!(oopses(&ask).len(), 0);
     let listed = ask.json(&["ticket", "list", "--filter", "kind:bolt", "-o", "json"]);
     assert_eq!(listed[0]["attempt"], 1, "nothing is charged: {listed}");

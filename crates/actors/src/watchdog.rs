@@ -1,14 +1,19 @@
 //! The watchdog: hears the workers' heartbeats as they are sent, and tells when one falls silent.
 //!
-//! It needs neither the books nor the one that leads, so it still sees when those are gone.
+//! It needs neither the books nor the one that leads, so it still sees when those are gone. A
+//! controller hears them in the same way, to tell by how many workers the desired state is applied;
+//! that holds for one that does not lead, too.
 
 mod pulses;
 
 use crate::kept::{Ears, keep};
 use crate::station::lock;
+use domain::control::Reach;
 use domain::fleet::{Heartbeat, LAPSE};
+use domain::names::StageName;
 use domain::ports::{Clock, Observer, Vitals};
 use pulses::{Pulses, Turn};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,9 +27,14 @@ const GROUP_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 /// How often it is looked who has fallen silent.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Tells how far a revision of the desired state has come at each stage that a live worker serves;
+/// `None` as long as it is not known who is alive.
+pub type Reaches = Arc<dyn Fn(u64) -> Option<BTreeMap<StageName, Reach>> + Send + Sync>;
+
 /// The watchdog at work; dropped, it ends.
 pub struct Watchdog {
     shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
     _tasks: JoinSet<()>,
 }
 
@@ -35,26 +45,41 @@ struct Shared {
 }
 
 impl Watchdog {
-    /// Begins to listen, on the current arbiter.
+    /// Begins to listen, on the current arbiter, and logs who comes and who falls silent.
     pub fn start(
         vitals: Arc<dyn Vitals>,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Self {
+        Self::listen(vitals, Ears { clock, observer }, tell)
+    }
+
+    /// The same without a word in the log, where somebody else tells who comes and goes.
+    pub fn start_silent(
+        vitals: Arc<dyn Vitals>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self::listen(vitals, Ears { clock, observer }, |_| {})
+    }
+
+    fn listen(vitals: Arc<dyn Vitals>, ears: Ears, tell: fn(&Turn)) -> Self {
         let shared = Arc::new(Shared {
             pulses: Mutex::default(),
             deaf: Mutex::new(Some("it has only begun to listen".into())),
         });
-        let ears = Ears { clock, observer };
         let mut tasks = JoinSet::new();
         let (here, clock) = (Arc::clone(&shared), Arc::clone(&ears.clock));
+        let its_clock = Arc::clone(&clock);
         tasks.spawn_local(keep("watch", ears, async move || {
-            let why = listen(&*vitals, &*clock, &here).await;
+            let why = listen(&*vitals, &*its_clock, &here, tell).await;
             *lock(&here.deaf) = Some(why.clone());
+            lock(&here.pulses).deafen();
             why
         }));
         Self {
             shared,
+            clock,
             _tasks: tasks,
         }
     }
@@ -73,10 +98,21 @@ impl Watchdog {
         let shared = Arc::clone(&self.shared);
         Arc::new(move || lock(&shared.pulses).all())
     }
+
+    /// Answers, from any thread, how far a revision of the desired state has come.
+    pub fn reaches(&self) -> Reaches {
+        let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
+        Arc::new(move |revision| lock(&shared.pulses).reach(revision, clock.now()))
+    }
 }
 
 /// Listens for ever; returns why it could not.
-async fn listen(vitals: &dyn Vitals, clock: &dyn Clock, shared: &Shared) -> String {
+async fn listen(
+    vitals: &dyn Vitals,
+    clock: &dyn Clock,
+    shared: &Shared,
+    tell: fn(&Turn),
+) -> String {
     let mut beats = match vitals.listen().await {
         Ok(beats) => beats,
         Err(error) => return format!("the heartbeats could not be listened to: {error}"),

@@ -106,3 +106,56 @@ pub enum Change {
     /// Nothing but the revision, which always rises: every live worker is to answer it at once.
     RollCall,
 }
+
+/// How far a revision of the desired state has come among the live workers that serve a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Which revision.
+    pub revision: u64,
+    /// How many live workers serve the stage.
+    pub of: usize,
+    /// Those of them that still keep to an older revision, and to which.
+    pub behind: BTreeMap<Holder, u64>,
+}
+
+impl Reach {
+    /// That of this revision, as long as no worker is known.
+    pub const fn new(revision: u64) -> Self {
+        Self {
+            revision,
+            of: 0,
+            behind: BTreeMap::new(),
+        }
+    }
+
+    /// One more worker serves the stage; this revision is in force there. A newer one includes
+    /// every older one.
+    pub fn add(&mut self, holder: &Holder, in_force: u64) {
+        self.of += 1;
+        if in_force < self.revision {
+            self.behind.insert(holder.clone(), in_force);
+        }
+    }
+
+    /// How many of the workers keep to it.
+    pub fn by(&self) -> usize {
+        self.of.saturating_sub(self.behind.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_has_applied_a_revision_when_that_or_a_newer_one_is_in_force() {
+        let mut reach = Reach::new(7);
+        assert_eq!((reach.by(), reach.of), (0, 0));
+        for (holder, in_force) in [("a:1:1", 6), ("b:1:1", 7), ("c:1:1", 8)] {
+            reach.add(&Holder::new(holder).unwrap(), in_force);
+        }
+        assert_eq!((reach.by(), reach.of), (2, 3));
+        let behind = BTreeMap::from([(Holder::new("a:1:1").unwrap(), 6)]);
+        assert_eq!(reach.behind, behind);
+    }
+}

@@ -35,8 +35,10 @@ pub use worker::WorkerLine;
 
 use actors::controller::Keeping;
 use actors::root::Arbiters;
+use actors::watchdog::Reaches;
 use actors::{Controller, ControllerSetup, Deaths, Root, Running, Setup};
-use domain::flow::Flows;
+use domain::control::Reach;
+use domain::flow::{Flows, Stage};
 use domain::names::{Holder, StageName};
 use domain::obituary::Obituary;
 use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses, Plans};
@@ -148,6 +150,20 @@ impl Line {
     /// Counts what happens.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.ground.metrics)
+    }
+
+    /// Tells how far the desired state has come. There is one worker, this process, and the store
+    /// answers whoever changes it only once its own queues keep to that.
+    pub fn reaches(&self) -> Reaches {
+        let (flows, holder) = (Arc::clone(&self.ground.flows), self.ground.holder.clone());
+        Arc::new(move |revision| {
+            let alone = |stage: &Stage| {
+                let mut reach = Reach::new(revision);
+                reach.add(&holder, revision);
+                (stage.name.clone(), reach)
+            };
+            Some(flows.stages().into_iter().map(alone).collect())
+        })
     }
 
     /// Answers, from any thread, whether the files can be written to.

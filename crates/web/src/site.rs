@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::live::Live;
+use domain::control::Reach;
 use domain::flow::Flows;
 use domain::names::StageName;
 use domain::ports::{Catalog, Clock, Desk, Inspection, Oopses, Plans};
@@ -29,6 +30,9 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// A look at each stage's handler. Called for pages, so it must not be slow.
     pub handlers: Arc<dyn Fn() -> BTreeMap<StageName, Inspection> + Send + Sync>,
+    /// How far a revision of the desired state has come at each stage that a live worker serves;
+    /// `None` as long as it is not known who is alive. Called for pages, like `handlers`.
+    pub reaches: Arc<dyn Fn(u64) -> Option<BTreeMap<StageName, Reach>> + Send + Sync>,
     /// The metrics page, in the text format of Prometheus.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// Whether requests can be served; why not, if they cannot.

@@ -7,7 +7,7 @@ use crate::site::Site;
 use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::StageCounts;
-use domain::control::{Gate, Hold};
+use domain::control::{Gate, Hold, Reach};
 use domain::names::StageName;
 use domain::ports::Inspection;
 use serde::Deserialize;
@@ -99,6 +99,8 @@ pub(crate) struct StageView {
     pub(crate) hold: Option<Hold>,
     pub(crate) gate: Option<Gate>,
     pub(crate) handler: Option<Inspection>,
+    /// How far the newest desired state has come; `None` as long as nobody knows who is alive.
+    pub(crate) reach: Option<Reach>,
 }
 
 impl StageView {
@@ -119,6 +121,9 @@ impl StageView {
         if let Some(gate) = &self.gate {
             json = json.gated(gate);
         }
+        if let Some(reach) = &self.reach {
+            json = json.reached(reach);
+        }
         match &self.handler {
             Some(handler) => json.inspected(handler),
             None => json,
@@ -133,6 +138,8 @@ pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
     let snapshot = site.parts.catalog.snapshot().await?;
     let (mut holds, mut gates) = (snapshot.holds, snapshot.gates);
     let mut handlers = (site.parts.handlers)();
+    let revision = snapshot.revision;
+    let mut reaches = (site.parts.reaches)(revision);
     let mut counts: BTreeMap<StageName, StageCounts> = counts
         .into_iter()
         .map(|counts| (counts.stage.clone(), counts))
@@ -148,6 +155,10 @@ pub(crate) async fn views(site: &Site) -> Result<Vec<StageView>, Problem> {
         hold: holds.remove(&name),
         gate: gates.remove(&name),
         handler: handlers.remove(&name),
+        reach: reaches.as_mut().map(|reaches| {
+            let reach = reaches.remove(&name);
+            reach.unwrap_or_else(|| Reach::new(revision))
+        }),
         name,
     };
     Ok(names.into_iter().map(view).collect())

@@ -30,7 +30,7 @@ pub use order::{BadOrder, CallbackJson, Called, DropJson};
 pub use payload::{Extent, PAYLOAD_BYTES_LISTED_MAX, is_json, shown as payload_shown};
 pub use plan::{CountsJson, DeedJson, GroupJson, PlanJson, ReleasingJson, SelectionJson};
 pub use plan_order::{DropPlanJson, MakePlanJson, ReleaseJson};
-pub use stage::{BreakerRulesJson, GateJson, HoldJson, RetryJson, StageJson};
+pub use stage::{AppliedJson, BreakerRulesJson, GateJson, HoldJson, RetryJson, StageJson};
 pub use submit::{BadSubmit, SubmitJson, nearest};
 pub use terms::{StopJson, TermsJson};
 pub use text::Text;

@@ -1,7 +1,8 @@
 //! What each worker last said of itself, and who has fallen silent.
 
+use domain::control::Reach;
 use domain::fleet::{Heartbeat, LAPSE};
-use domain::names::Holder;
+use domain::names::{Holder, StageName};
 use domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) enum Turn {
 #[derive(Default)]
 pub(super) struct Pulses {
     workers: BTreeMap<Holder, Pulse>,
+    /// Since when everybody who speaks is heard.
+    listens_since: Option<Timestamp>,
 }
 
 impl Pulses {
@@ -70,8 +73,37 @@ impl Pulses {
         turns
     }
 
+    /// How far this revision has come at each stage that a live worker serves. `None` as long as
+    /// somebody who is alive may not have been heard yet.
+    pub(super) fn reach(
+        &self,
+        revision: u64,
+        now: Timestamp,
+    ) -> Option<BTreeMap<StageName, Reach>> {
+        let listens_since = self.listens_since?;
+        if now.since(listens_since) < LAPSE {
+            return None;
+        }
+        let mut reach = BTreeMap::new();
+        let is_alive = |pulse: &&Pulse| now.since(pulse.heard_at) < LAPSE;
+        for Pulse { beat, .. } in self.workers.values().filter(is_alive) {
+            for stage in beat.stages.keys() {
+                let at_stage = reach.entry(stage.clone());
+                let at_stage = at_stage.or_insert_with(|| Reach::new(revision));
+                at_stage.add(&beat.holder, beat.revision);
+            }
+        }
+        Some(reach)
+    }
+
+    /// From now on nobody is heard.
+    pub(super) const fn deafen(&mut self) {
+        self.listens_since = None;
+    }
+
     /// Nobody could be heard until now: silence begins anew for those who were not silent before.
     pub(super) fn excuse(&mut self, now: Timestamp) {
+        self.listens_since = Some(now);
         let speaking = self.workers.values_mut().filter(|pulse| !pulse.is_silent);
         speaking.for_each(|pulse| pulse.heard_at = now);
     }
@@ -94,6 +126,11 @@ impl Pulses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::names::Version;
+
+    fn stage(name: &str) -> StageName {
+        StageName::new(name).unwrap()
+    }
 
     fn beat(holder: &str) -> Heartbeat {
         Heartbeat {
@@ -122,6 +159,45 @@ mod tests {
         let back = pulses.hear(vec![b.clone()], second(9));
         assert_eq!(back, vec![Turn::Back(b)]);
         assert_eq!(pulses.all().len(), 2);
+    }
+
+    fn serving(holder: &str, stages: &[&str], revision: u64) -> Heartbeat {
+        let version = Version::new("1").unwrap();
+        let stages = stages.iter().map(|name| stage(name));
+        Heartbeat {
+            stages: stages.map(|stage| (stage, version.clone())).collect(),
+            revision,
+            ..beat(holder)
+        }
+    }
+
+    #[test]
+    fn a_revision_is_applied_by_so_many_of_those_that_are_alive_and_who_lags_is_named() {
+        let mut pulses = Pulses::default();
+        pulses.excuse(second(0));
+        let (build, test) = (stage("build"), stage("test"));
+        let beats = vec![
+            serving("a:1:1", &["build", "test"], 7),
+            serving("b:1:1", &["build"], 6),
+            serving("c:1:1", &["build"], 8),
+        ];
+        pulses.hear(beats, second(4));
+        assert_eq!(pulses.reach(7, second(5)), None, "one may not be heard yet");
+        let reach = pulses.reach(7, second(6)).unwrap();
+        assert_eq!((reach[&build].by(), reach[&build].of), (2, 3));
+        let behind = BTreeMap::from([(Holder::new("b:1:1").unwrap(), 6)]);
+        assert_eq!(reach[&build].behind, behind);
+        assert_eq!((reach[&test].by(), reach[&test].of), (1, 1));
+        pulses.hear(vec![serving("b:1:1", &["build"], 7)], second(8));
+        let reach = pulses.reach(7, second(10)).unwrap();
+        assert_eq!((reach[&build].by(), reach[&build].of), (1, 1), "two lapsed");
+        assert_eq!(reach.get(&test), None);
+        pulses.deafen();
+        assert_eq!(pulses.reach(7, second(11)), None, "nobody is heard");
+        pulses.excuse(second(12));
+        assert_eq!(pulses.reach(7, second(17)), None, "who lives is yet to say");
+        let reach = pulses.reach(7, second(18)).unwrap();
+        assert!(reach.is_empty(), "and nobody did");
     }
 
     #[test]

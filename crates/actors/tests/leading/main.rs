@@ -584,13 +584,17 @@ fn a_watchdog_hears_who_is_alive_and_says_when_it_is_deaf() {
         let way = Arc::new(Way(Arc::clone(&world.road)));
         let watchdog = Watchdog::start(way, clock, observer);
         let (readiness, pulses) = (watchdog.readiness(), watchdog.pulses());
+        let reaches = watchdog.reaches();
         assert!(readiness().is_err(), "nothing is heard yet");
         sleep(Duration::from_secs(1)).await;
         assert_eq!(readiness(), Ok(()));
+        assert_eq!(reaches(1), None, "who is alive may not have been heard yet");
+        sleep(LAPSE).await;
+        assert_eq!(reaches(1), Some([].into()), "nobody is");
         let beat = domain::fleet::Heartbeat {
             holder: holder("a"),
             hostname: "there".into(),
-            stages: std::collections::BTreeMap::new(),
+            stages: [(build(), "1".parse().unwrap())].into(),
             kinds: [].into(),
             revision: 1,
             in_hand: Vec::new(),
@@ -598,11 +602,17 @@ fn a_watchdog_hears_who_is_alive_and_says_when_it_is_deaf() {
         world.road.change(|state| state.beats.entries.push(beat));
         sleep(Duration::from_secs(1)).await;
         assert!(!pulses()[0].is_silent);
+        for (revision, by) in [(1, 1), (2, 0)] {
+            let reach = &reaches(revision).unwrap()[&build()];
+            assert_eq!((reach.by(), reach.of), (by, 1));
+        }
         sleep(LAPSE + Duration::from_secs(1)).await;
         assert!(pulses()[0].is_silent);
+        assert_eq!(reaches(1), Some([].into()), "a silent one is not counted");
         world.road.end(|state| &mut state.beats);
         sleep(Duration::from_millis(100)).await;
         assert!(readiness().unwrap_err().contains("the script ended it"));
+        assert_eq!(reaches(1), None, "nothing is heard");
         sleep(Duration::from_secs(1)).await;
         assert_eq!(readiness(), Ok(()), "it listens again");
     });

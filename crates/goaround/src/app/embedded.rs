@@ -56,6 +56,7 @@ fn parts(line: &Line, running: &RunningLine, stages: &Stages, live: Live) -> Par
         flows: line.flows(),
         clock: line.clock(),
         handlers: stages.inspections(),
+        reaches: line.reaches(),
         metrics: page_of_books(line.metrics(), line.catalog(), line.clock()),
         ready: all_ready(vec![running.stages().readiness(), line.writable()]),
         live,

@@ -76,7 +76,7 @@ struct Site<'a> {
 /// The controller's part of a process.
 struct Control {
     line: ControllerLine,
-    _running: RunningController,
+    running: RunningController,
 }
 
 /// The worker's part of a process.
@@ -100,10 +100,7 @@ impl Site<'_> {
         )
         .await?;
         let running = line.start(self.config.keeping);
-        Ok(Some(Control {
-            line,
-            _running: running,
-        }))
+        Ok(Some(Control { line, running }))
     }
 
     /// Where handlers reach the API; a worker alone has none and only knows what it was told.
@@ -163,6 +160,7 @@ impl Site<'_> {
             flows: Arc::clone(&self.ground.flows),
             clock: Arc::clone(&clock),
             handlers: line.inspections(),
+            reaches: control.running.reaches(),
             metrics: page_of_books(metrics, line.catalog(), clock),
             ready,
             live,

@@ -244,6 +244,7 @@ fn print(stage: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("cannot be started", text("obstacle")),
             ("version", text("version")),
             ("served by", served(stage)),
+            ("applied", applied(&stage["applied"])),
             ("ready", text("ready")),
             ("oldest", terminal.when(&text("oldest_ready"))),
             ("running", workers(stage)),
@@ -292,6 +293,31 @@ fn served(stage: &Json) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
+/// By how many of its workers the newest desired state is applied, and who lags.
+fn applied(applied: &Json) -> String {
+    if applied.is_null() {
+        return String::new();
+    }
+    let number = |name| applied[name].as_u64().unwrap_or(0);
+    let behind = applied["behind"].as_array().into_iter().flatten();
+    let mut told = match number("of") {
+        0 => "no worker that serves it is heard".to_owned(),
+        1 => format!("by {} of 1 worker", number("by")),
+        of => format!("by {} of {of} workers", number("by")),
+    };
+    let newest = number("revision");
+    let mut named = 0;
+    for worker in behind {
+        let (name, revision) = (member(worker, "worker"), member(worker, "revision"));
+        told = format!("{told}; {name} still keeps to revision {revision} of {newest}");
+        named += 1;
+    }
+    match number("of").saturating_sub(number("by") + named) {
+        0 => told,
+        more => format!("{told}; and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::local::tests::picked;
@@ -308,6 +334,21 @@ mod tests {
             "1 worker with version 1; 3 workers with version 2, only the kinds bolt, nut"
         );
         assert_eq!(served(&json!({ "served": [] })), "");
+    }
+
+    #[test]
+    fn by_how_many_workers_the_desired_state_is_applied_is_said_in_words() {
+        let told = |by: u64, of: u64, behind: Json| {
+            applied(&json!({ "revision": 42, "by": by, "of": of, "behind": behind }))
+        };
+        assert_eq!(told(3, 3, json!([])), "by 3 of 3 workers");
+        assert_eq!(told(1, 1, json!([])), "by 1 of 1 worker");
+        assert_eq!(
+            told(0, 2, json!([{ "worker": "b:1:1", "revision": 41 }])),
+            "by 0 of 2 workers; b:1:1 still keeps to revision 41 of 42; and 1 more"
+        );
+        assert_eq!(told(0, 0, json!([])), "no worker that serves it is heard");
+        assert_eq!(applied(&Json::Null), "");
     }
 
     #[test]

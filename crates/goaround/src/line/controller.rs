@@ -5,11 +5,12 @@ mod checked;
 use super::broker::of_controller;
 use super::{Announced, Ears, Ground};
 use actors::controller::{AtLead, Collector, ControllerSetup, Keeping, Leading, LeadingParts};
-use actors::{Controller, controller::Scenes};
+use actors::watchdog::Reaches;
+use actors::{Controller, Watchdog, controller::Scenes};
 use anyhow::Context as _;
 use checked::Checked;
 use domain::names::StageName;
-use domain::ports::{Catalog, Desk, Inspection, Observer, Oopses, Plans, Road};
+use domain::ports::{Catalog, Desk, Inspection, Observer, Oopses, Plans, Road, Vitals};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{Postgres, PostgresConfig};
@@ -29,6 +30,15 @@ pub struct RunningController {
     _leading: AtLead,
     _collector: Collector,
     _controller: Controller,
+    vitals: Watchdog,
+}
+
+impl RunningController {
+    /// Tells how far the desired state has come, by what the workers say of themselves. A controller
+    /// that does not lead hears them as well.
+    pub fn reaches(&self) -> Reaches {
+        self.vitals.reaches()
+    }
 }
 
 impl ControllerLine {
@@ -103,6 +113,11 @@ impl ControllerLine {
                 self.ground.observer(),
             ),
             _controller: Controller::start(&Arc::new(setup), keeping),
+            vitals: Watchdog::start_silent(
+                Arc::clone(&self.road) as Arc<dyn Vitals>,
+                Arc::clone(&self.ground.clock),
+                self.ground.observer(),
+            ),
         }
     }
 

@@ -11,8 +11,9 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test;
 use actix_web::web::Data;
+use domain::control::Reach;
 use domain::flow::{Flows, Stage};
-use domain::names::{FlowName, StageName};
+use domain::names::{FlowName, Holder, StageName};
 use domain::ports::Inspection;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ pub(super) struct Web {
     pub(super) fake: Arc<Fake>,
     pub(super) config: Config,
     pub(super) handlers: BTreeMap<StageName, Inspection>,
+    /// The workers that are alive, where, and the revision that each keeps to.
+    pub(super) alive: Option<Vec<(Holder, StageName, u64)>>,
     pub(super) ready: Result<(), String>,
     pub(super) live: Live,
 }
@@ -50,6 +53,16 @@ impl Answered {
     }
 }
 
+fn reaches(revision: u64, alive: &[(Holder, StageName, u64)]) -> BTreeMap<StageName, Reach> {
+    let mut reaches = BTreeMap::new();
+    for (holder, stage, in_force) in alive {
+        let reach = reaches.entry(stage.clone());
+        let reach = reach.or_insert_with(|| Reach::new(revision));
+        reach.add(holder, *in_force);
+    }
+    reaches
+}
+
 impl Web {
     /// Flow `ci` with the stages `build` and `test`; payloads of at most 64 bytes.
     pub(super) fn new() -> Self {
@@ -59,6 +72,7 @@ impl Web {
             fake: Arc::default(),
             config,
             handlers: BTreeMap::new(),
+            alive: None,
             ready: Ok(()),
             live: Live::new(),
         }
@@ -80,6 +94,7 @@ impl Web {
         let rules = stops.clone().map(Stage::new).into();
         let flows = BTreeMap::from([(FlowName::new("ci").unwrap(), stops.to_vec())]);
         let (handlers, ready) = (self.handlers.clone(), self.ready.clone());
+        let alive = self.alive.clone();
         Parts {
             desk: self.fake.clone(),
             catalog: self.fake.clone(),
@@ -88,6 +103,10 @@ impl Web {
             flows: Arc::new(Flows::new(rules, flows).unwrap()),
             clock: self.fake.clone(),
             handlers: Arc::new(move || handlers.clone()),
+            reaches: Arc::new(move |revision| {
+                let alive = alive.as_ref();
+                alive.map(|alive| reaches(revision, alive))
+            }),
             metrics: Arc::new(|| Box::pin(async { "goaround_up 1\n".into() })),
             ready: Arc::new(move || ready.clone()),
             live: self.live.clone(),

@@ -2,7 +2,7 @@ use super::client::*;
 use super::fake::*;
 use domain::books::{Entry, Place, Served, StageCounts};
 use domain::control::Hold;
-use domain::names::{Kind, Version};
+use domain::names::{Holder, Kind, Version};
 use domain::outcome::Failure;
 use domain::ports::{Depth, Finding, Inspection, StoreError};
 use domain::ticket::Payload;
@@ -389,6 +389,60 @@ async fn a_stage_shows_who_serves_it_elsewhere_and_which_kinds_they_take() {
     );
     let home = web.get("/").await.text();
     assert!(home.contains("1.4, 1.5"), "{home}");
+}
+
+#[tokio::test]
+async fn a_stage_shows_by_how_many_workers_the_desired_state_is_applied_and_who_lags() {
+    let mut web = Web::new().with(|state| state.snapshot.revision = 42);
+    let json = web.get("/api/v1/stages/build").await.json();
+    assert_eq!(json["applied"], json!(null), "nobody knows who is alive");
+    let page = web.get("/s/build").await.text();
+    assert!(!page.contains("Desired state"), "{page}");
+
+    let worker = |name: &str, in_force| (Holder::new(name).unwrap(), stage("build"), in_force);
+    let alive = [
+        worker("a:1:1", 42),
+        worker("b:1:1", 41),
+        worker("c:1:1", 43),
+    ];
+    web.alive = Some(alive.to_vec());
+    let json = web.get("/api/v1/stages/build").await.json();
+    let behind = [json!({ "worker": "b:1:1", "revision": 41 })];
+    let expected = json!({ "revision": 42, "by": 2, "of": 3, "behind": behind });
+    assert_eq!(json["applied"], expected);
+    let listed = web.get("/api/v1/stages").await.json();
+    assert_eq!(listed["items"][0]["applied"], expected);
+    let page = web.get("/s/build").await.text();
+    assert!(page.contains("applied by 2 of 3 workers"), "{page}");
+    assert!(page.contains("b:1:1") && !page.contains("a:1:1"), "{page}");
+
+    let json = web.get("/api/v1/stages/test").await.json();
+    let nobody = json!({ "revision": 42, "by": 0, "of": 0, "behind": [] });
+    assert_eq!(json["applied"], nobody);
+    let page = web.get("/s/test").await.text();
+    assert!(page.contains("no worker that serves it is heard"), "{page}");
+}
+
+#[tokio::test]
+async fn of_many_workers_that_lag_a_few_are_named_and_all_are_counted() {
+    let mut web = Web::new().with(|state| state.snapshot.revision = 2);
+    let lagging = |n| {
+        let holder = Holder::new(&format!("w{n:02}:1:1")).unwrap();
+        (holder, stage("build"), 1)
+    };
+    web.alive = Some((0..23).map(lagging).collect());
+    let applied = web.get("/api/v1/stages/build").await.json()["applied"].clone();
+    let named = applied["behind"].as_array().unwrap().len();
+    assert_eq!(
+        (&applied["by"], &applied["of"], named),
+        (&0.into(), &23.into(), 20)
+    );
+    let page = web.get("/s/build").await.text();
+    assert!(
+        page.contains("w19:1:1") && !page.contains("w20:1:1"),
+        "{page}"
+    );
+    assert!(page.contains("and 3 more"), "{page}");
 }
 
 #[tokio::test]

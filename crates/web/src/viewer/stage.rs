@@ -14,6 +14,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::breaker::Scope;
+use domain::control::Reach;
 use domain::flow::Stage;
 use domain::names::Kind;
 use domain::plan::Plan;
@@ -23,6 +24,9 @@ use domain::time::{Timestamp, show_duration};
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::BTreeSet;
+
+/// How many workers are named that do not keep to the newest desired state.
+const BEHIND_SHOWN: usize = 20;
 
 #[derive(Deserialize)]
 struct Asked {
@@ -164,6 +168,7 @@ fn facts(site: &Site, view: &StageView, tripped: &[Tripped]) -> Markup {
                 }))
                 (known("Version", handler, |it| quoted(it.version.as_str(), 128)))
                 (served(view))
+                (known("Desired state", view.reach.as_ref(), applied))
                 (sums(view, now))
                 (known("Done a second", site.parts.live.rate(&view.name, now), |rate| {
                     stage_table::rate(Some(rate))
@@ -188,6 +193,24 @@ fn served(view: &StageView) -> Markup {
                 }
             }))
         }
+    }
+}
+
+/// By how many of its workers the newest desired state is applied, and who lags.
+fn applied(reach: &Reach) -> Markup {
+    let named = reach.behind.iter().take(BEHIND_SHOWN);
+    let more = reach.behind.len().saturating_sub(BEHIND_SHOWN);
+    html! {
+        "revision " (reach.revision)
+        @if reach.of == 0 {
+            ", no worker that serves it is heard"
+        } @else {
+            ", applied by " (reach.by()) " of " (reach.of) " worker" @if reach.of != 1 { "s" }
+        }
+        @for (worker, revision) in named {
+            "; " (quoted(worker.as_str(), 128)) " still keeps to " (revision)
+        }
+        @if more > 0 { "; and " (more) " more" }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::books::by_reason;
 use domain::books::{Served, StageCounts};
 use domain::breaker::Rules;
-use domain::control::{Gate, Hold};
+use domain::control::{Gate, Hold, Reach};
 use domain::flow::{Flows, Journal, Stage, Unique};
 use domain::names::StageName;
 use domain::ports::Inspection;
@@ -60,6 +60,31 @@ pub struct StageJson {
     pub served: Vec<ServedJson>,
     /// Why its handler cannot be started, if it cannot.
     pub obstacle: Option<String>,
+    /// By how many of its workers the desired state is applied; `null` as long as it is not known
+    /// who is alive.
+    pub applied: Option<AppliedJson>,
+}
+
+/// By how many of the live workers of a stage the desired state is applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedJson {
+    /// The revision of the desired state; it rises with each change of anything in it.
+    pub revision: u64,
+    /// How many keep to it.
+    pub by: usize,
+    /// How many there are. One that was not heard for three heartbeats is not counted.
+    pub of: usize,
+    /// Those that still keep to an older one; at most [`AppliedJson::BEHIND_MAX`] are named.
+    pub behind: Vec<BehindJson>,
+}
+
+/// A worker that has not applied the newest revision yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BehindJson {
+    /// Which process, with its incarnation.
+    pub worker: String,
+    /// The revision that it keeps to.
+    pub revision: u64,
 }
 
 /// Workers that serve a stage alike.
@@ -153,6 +178,7 @@ impl StageJson {
             version: None,
             served: Vec::new(),
             obstacle: None,
+            applied: None,
         }
     }
 
@@ -189,6 +215,15 @@ impl StageJson {
         }
     }
 
+    /// The same with how far the desired state has come there.
+    #[must_use]
+    pub fn reached(self, reach: &Reach) -> Self {
+        Self {
+            applied: Some(AppliedJson::new(reach)),
+            ..self
+        }
+    }
+
     /// The same with a look at its handler.
     #[must_use]
     pub fn inspected(self, inspection: &Inspection) -> Self {
@@ -208,6 +243,26 @@ impl StageJson {
             served,
             obstacle: inspection.obstacle.clone(),
             ..self
+        }
+    }
+}
+
+impl AppliedJson {
+    /// The most workers that are named.
+    pub const BEHIND_MAX: usize = 20;
+
+    /// How far a revision has come.
+    pub fn new(reach: &Reach) -> Self {
+        let behind = reach.behind.iter().take(Self::BEHIND_MAX);
+        let behind = behind.map(|(worker, revision)| BehindJson {
+            worker: worker.to_string(),
+            revision: *revision,
+        });
+        Self {
+            revision: reach.revision,
+            by: reach.by(),
+            of: reach.of,
+            behind: behind.collect(),
         }
     }
 }
