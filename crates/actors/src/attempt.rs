@@ -6,13 +6,13 @@ use crate::station::{Room, Station};
 use crate::worker::{Abandon, Perform, Worker};
 use actix::{Actor, Addr};
 use domain::control::Hold;
+use domain::deadline::{self, Deadline};
 use domain::delivery::{Delivery, Performed, Reported, Started, Unreported};
 use domain::event::Event;
 use domain::flow::Stage;
 use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{Context, LetsGo, StopReason, StopSignal};
 use domain::ticket::Ticket;
-use domain::time::show_duration;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -47,7 +47,7 @@ pub(crate) async fn take_over(station: Arc<Station>, grip: Arc<Grip>, load: Load
 async fn part(station: Arc<Station>, grip: Arc<Grip>, load: Load, silence: Silence) {
     let verdict = grip.verdict().cloned().map(Outcome::TimedOut);
     let attempted = verdict.map(Attempted::from).or_else(|| grip.said());
-    let attempted = attempted.unwrap_or_else(|| silence.meaning(station.rules.deadline));
+    let attempted = attempted.unwrap_or_else(|| silence.meaning(grip.deadline(&station.rules)));
     let Load {
         delivery,
         slot,
@@ -117,14 +117,20 @@ fn ended(
     performed
 }
 
-/// Has the handler run until it has let go; what it says is in its grip. Returns what it means if
-/// it says nothing.
+/// Has the handler run until it has let go, unless it is too late for its ticket; what it says is
+/// in its grip. Returns what it means if it says nothing.
 async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Silence {
     let rules = &station.rules;
     let (ticket, stop) = (&grip.ticket, &grip.stop);
+    let now = station.setup.clock.now();
+    if deadline::has_passed(ticket, now) {
+        grip.say(deadline::expired().into());
+        return Silence::Dead; // It is not silent.
+    }
+    let length = Deadline::of(ticket, rules, now).length();
     let worker = Worker.start();
     let context = Context {
-        deadline: station.setup.clock.now().plus(rules.deadline),
+        deadline: now.plus(length),
         grace: rules.grace,
         stop: Arc::clone(grip) as Arc<dyn StopSignal>,
         alone: grip.is_alone,
@@ -142,7 +148,7 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Silence {
         _ = &mut reply => return worker.returned(Silence::Dead),
         // Before its own deadline: that one may have passed because another had the thread.
         reason = stop.stopped() => reason,
-        () = sleep_until(Instant::now() + rules.deadline) => {
+        () = sleep_until(Instant::now() + length) => {
             stop.fire(StopReason::Deadline);
             StopReason::Deadline
         }
@@ -202,7 +208,7 @@ enum Silence {
 }
 
 impl Silence {
-    fn meaning(self, deadline: Duration) -> Attempted {
+    fn meaning(self, deadline: Deadline) -> Attempted {
         match self {
             Self::Dead => {
                 let failure = Failure::new("WorkerDied", "the worker died without a word");
@@ -210,8 +216,8 @@ impl Silence {
             }
             Self::Stopped(StopReason::Drain | StopReason::Cancelled) => Outcome::Abandoned.into(),
             Self::Stopped(StopReason::Deadline) => {
-                let after = show_duration(deadline);
-                let message = format!("the handler was not done within {after} and was stopped");
+                let late = deadline.in_words();
+                let message = format!("the handler was not done {late} and was stopped");
                 Outcome::TimedOut(Failure::new("DeadlineExceeded", message)).into()
             }
         }

@@ -8,7 +8,9 @@ use crate::panics::Panic;
 use crate::station::lock;
 use crate::stop::Stop;
 use async_trait::async_trait;
+use domain::deadline::Deadline;
 use domain::delivery::{Delivery, Start, Started};
+use domain::flow::Stage;
 use domain::oops::{Report, Source, Span};
 use domain::outcome::{Attempted, Failure, Outcome, OutcomeKind};
 use domain::ports::{self, Handler, LetsGo, StopReason, StopSignal};
@@ -108,6 +110,11 @@ impl Grip {
         drop(work);
         self.stop.fire(StopReason::Cancelled);
         self.unload()
+    }
+
+    /// What ends it if it is not done.
+    pub(crate) fn deadline(&self, rules: &Stage) -> Deadline {
+        Deadline::of(&self.ticket, rules, self.start.at)
     }
 
     pub(crate) fn steps(&self) -> u64 {

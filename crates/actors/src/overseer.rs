@@ -12,7 +12,6 @@ use domain::event::Event;
 use domain::outcome::Failure;
 use domain::ports::StopReason;
 use domain::ticket::Name;
-use domain::time::show_duration;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -108,7 +107,7 @@ impl Overseer {
             .map(|(_, grip, seen, _)| (grip.ticket.name, *seen))
             .collect();
         for (station, grip, seen, is_blocking) in all {
-            let deadline = station.rules.deadline;
+            let deadline = grip.deadline(&station.rules).length();
             if is_blocking && seen.has_run_for(deadline, now) {
                 self.condemn(station, grip);
             } else if !is_blocking
@@ -121,7 +120,8 @@ impl Overseer {
     }
 
     fn condemn(&mut self, station: Arc<Station>, grip: Arc<Grip>) {
-        if !station.hands.condemn(&grip, || failure(&station)) {
+        let late = grip.deadline(&station.rules).in_words();
+        if !station.hands.condemn(&grip, || failure(&late)) {
             return; // It has let go by now, or this is known.
         }
         station.observe(&Event::AttemptBlocked {
@@ -132,14 +132,13 @@ impl Overseer {
     }
 }
 
-fn failure(station: &Station) -> Failure {
-    let deadline = show_duration(station.rules.deadline);
+fn failure(late: &str) -> Failure {
     Failure::new(
         "ThreadBlocked",
         format!(
-            "the handler blocks its thread and was not done within {deadline}: it neither waits for \
-             anything nor can it be stopped from outside. It keeps its slot; the other slots of its \
-             stage go on on another thread. This ticket goes around when the handler lets go, or when \
+            "the handler blocks its thread and was not done {late}: it neither waits for anything \
+             nor can it be stopped from outside. It keeps its slot; the other slots of its stage \
+             go on on another thread. This ticket goes around when the handler lets go, or when \
              its worker process is restarted"
         ),
     )

@@ -208,6 +208,77 @@ fn a_handler_that_hangs_is_stopped_at_its_deadline_and_let_go_before_it_is_settl
     }
 }
 
+/// Submits one whose own deadline is so far ahead, and waits until it is parked.
+async fn parked_at_its_deadline(world: &World, ahead: Duration) -> TicketId {
+    let ticket = Ticket {
+        deadline: Some(world.clock.now().plus(ahead)),
+        ..world.ticket()
+    };
+    let (id, stage) = (ticket.id(), work());
+    let accepted = Event::TicketAccepted { ticket: id, stage };
+    world.setup.observer.observe(world.clock.now(), &accepted);
+    world.memory.submit(vec![ticket]).await.unwrap();
+    let is_parked = |event: &Event| {
+        let parked = SettledAs::Waiting(Reason::Parked);
+        matches!(event, Event::TicketSettled { settled, .. } if *settled == parked)
+    };
+    world.recorder.expect(is_parked).await;
+    id
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_ticket_past_its_own_deadline_is_reported_once_and_parked_without_being_run() {
+    driven(async {
+        let world = World::new(Script::done(), |_| {});
+        let (_running, _controller) = world.start();
+        let id = parked_at_its_deadline(&world, Duration::ZERO).await;
+        // It does not go around.
+        tokio::time::sleep(60 * MINUTE).await;
+        assert_eq!(world.script.calls_for(id), 0);
+        let entry = world.memory.ticket(id).await.unwrap().unwrap();
+        assert_eq!(entry.place.state(), domain::books::State::Waiting);
+        assert_eq!((entry.oopses.len(), world.oopses().await), (1, 1));
+        world.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_handler_is_stopped_at_its_tickets_own_deadline_if_that_comes_first() {
+    for script in [
+        Script::always(Step::Deaf),
+        Script::always(Step::Hang).that_listens(),
+    ] {
+        driven(async {
+            let world = World::new(script, |stage| stage.deadline = 10 * MINUTE);
+            let (_running, _controller) = world.start();
+            let begun = world.clock.now();
+            let id = parked_at_its_deadline(&world, MINUTE).await;
+            let took = world.clock.now().since(begun);
+            assert!(took >= MINUTE && took < 2 * MINUTE, "{took:?}");
+            tokio::time::sleep(60 * MINUTE).await;
+            assert_eq!(world.script.calls_for(id), 1, "it is not tried again");
+            assert_eq!(world.oopses().await, 1);
+            world.assert_sound().await;
+        });
+    }
+}
+
+#[test]
+fn a_ticket_that_fails_is_tried_again_until_its_own_deadline_and_then_parked() {
+    driven(async {
+        let world = World::new(Script::always(Step::Fail), |_| {});
+        let (_running, _controller) = world.start();
+        // After 1 s, 2 s and 4 s; the next would come after 8 s more, which is too late.
+        let id = parked_at_its_deadline(&world, Duration::from_secs(10)).await;
+        tokio::time::sleep(60 * MINUTE).await;
+        assert_eq!(world.script.calls_for(id), 4);
+        assert_eq!(world.oopses().await, 4, "one for each attempt");
+        world.assert_sound().await;
+    });
+}
+
 #[test]
 fn a_supervisor_that_panics_or_ends_disturbs_no_attempt_and_loses_no_ticket() {
     for how in [Loss::Panicked, Loss::Stopped] {

@@ -284,8 +284,10 @@ impl Delivery<Performed> {
             report.failure.message.push_str(&died.in_words());
         }
         report.usage = attempted.usage;
-        report.source = match kind {
-            OutcomeKind::Crashed | OutcomeKind::TimedOut => Source::Supervisor,
+        report.source = match (kind, &attempted.outcome) {
+            (OutcomeKind::Crashed | OutcomeKind::TimedOut, _) | (_, Outcome::Expired(_)) => {
+                Source::Supervisor
+            }
             _ => Source::Worker,
         };
         Some(report)
@@ -346,9 +348,13 @@ impl Delivery<Reported> {
         self.state.told.map(|(oops, _)| oops)
     }
 
-    /// What problem it was, if it went wrong and that is laid to it.
+    /// What problem it was, if it went wrong and that is laid to it. A ticket that was too late is
+    /// no problem of its stage.
     pub fn signature(&self) -> Option<SignatureId> {
         let (_, signature) = self.state.told?;
+        if matches!(self.outcome(), Outcome::Expired(_)) {
+            return None;
+        }
         let died = company(self.outcome(), self.is_alone);
         died.is_none_or(Company::is_guilty).then_some(signature)
     }

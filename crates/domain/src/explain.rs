@@ -3,6 +3,7 @@
 use crate::books::{Entry, Line, Place, State};
 use crate::breaker::{Breaker, Scope};
 use crate::control::{Gate, Hold, Snapshot};
+use crate::deadline::Deadline;
 use crate::flow::Flows;
 use crate::names::StageName;
 use crate::time::Timestamp;
@@ -192,12 +193,22 @@ fn gated(stage: &StageName, gate: &Gate) -> Answer {
 
 fn running(entry: &Entry, since: Timestamp, flows: &Flows) -> Answer {
     let stage = &entry.ticket.stage;
-    let deadline = flows.stage(stage).map(|rules| since.plus(rules.deadline));
+    let deadline = flows
+        .stage(stage)
+        .map(|rules| Deadline::of(&entry.ticket, rules, since));
+    let (by, next) = match deadline {
+        Some(Deadline::OfTicket(_)) => ("the ticket's own deadline", "parked"),
+        Some(Deadline::OfStage(_)) | None => ("its deadline", "tried again"),
+    };
     Answer {
-        waits_for: format!("its handler at stage {stage} (attempt {})", entry.ticket.name.attempt),
-        until: deadline,
-        then: "a handler that is not done by its deadline is stopped and reported; the ticket is tried again"
-            .into(),
+        waits_for: format!(
+            "its handler at stage {stage} (attempt {})",
+            entry.ticket.name.attempt
+        ),
+        until: deadline.map(|deadline| since.plus(deadline.length())),
+        then: format!(
+            "a handler that is not done by {by} is stopped and reported; the ticket is {next}"
+        ),
         who: "the handler; or an operator by ticket cancel".into(),
     }
 }

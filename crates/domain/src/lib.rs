@@ -15,6 +15,7 @@ pub mod time;
 
 pub mod ticket;
 
+pub mod deadline;
 pub mod flow;
 pub mod outcome;
 pub mod retry;

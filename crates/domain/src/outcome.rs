@@ -33,6 +33,9 @@ pub enum Outcome {
     },
     /// The deadline passed and the handler was stopped.
     TimedOut(Failure),
+    /// The ticket's own deadline had passed, so the handler was not run: never retried by itself,
+    /// and no word about the handler.
+    Expired(Failure),
     /// The handler could not be started at all; the stage is held until it changes.
     Unstartable(Failure),
     /// The handler was stopped because we are going down or the ticket was cancelled; nobody's
@@ -182,7 +185,7 @@ pub enum OutcomeKind {
     NotNow,
     /// See [`Outcome::Pending`].
     Pending,
-    /// See [`Outcome::Rejected`].
+    /// See [`Outcome::Rejected`] and [`Outcome::Expired`].
     Rejected,
     /// See [`Outcome::Failed`].
     Failed,
@@ -259,7 +262,7 @@ impl Outcome {
             Self::Done(_) => OutcomeKind::Done,
             Self::NotNow { .. } => OutcomeKind::NotNow,
             Self::Pending(_) => OutcomeKind::Pending,
-            Self::Rejected(_) => OutcomeKind::Rejected,
+            Self::Rejected(_) | Self::Expired(_) => OutcomeKind::Rejected,
             Self::Failed(_) => OutcomeKind::Failed,
             Self::Crashed(_) | Self::ProcessDied { .. } => OutcomeKind::Crashed,
             Self::TimedOut(_) => OutcomeKind::TimedOut,
@@ -276,6 +279,7 @@ impl Outcome {
             | Self::Crashed(failure)
             | Self::ProcessDied { failure, .. }
             | Self::TimedOut(failure)
+            | Self::Expired(failure)
             | Self::Unstartable(failure) => Some(failure),
             Self::Done(_) | Self::NotNow { .. } | Self::Pending(_) | Self::Abandoned => None,
         }
@@ -300,6 +304,7 @@ mod tests {
                 beside: 1,
             },
             Outcome::TimedOut(failure.clone()),
+            Outcome::Expired(failure.clone()),
             Outcome::Unstartable(failure),
             Outcome::Abandoned,
         ] {

@@ -1,5 +1,6 @@
 //! Where a ticket goes after an attempt: decided purely, carried out by the broker.
 
+use crate::deadline;
 use crate::delivery::Receipt;
 use crate::flow::{Flows, Next, Stage};
 use crate::oops::{OopsId, Scene, Span};
@@ -190,6 +191,10 @@ pub(crate) fn disposition(
             let because = because("rejected by the handler", failure);
             wait(name.charged(), Condition::Parked, because)
         }
+        Outcome::Expired(failure) => {
+            let because = because("not run", failure);
+            wait(name.charged(), Condition::Parked, because)
+        }
         Outcome::Unstartable(failure) => {
             let because = because("the handler cannot be started", failure);
             wait(name.charged(), Condition::Held { version: None }, because)
@@ -198,16 +203,30 @@ pub(crate) fn disposition(
         | Outcome::Crashed(failure)
         | Outcome::ProcessDied { failure, .. }
         | Outcome::TimedOut(failure) => {
-            let how = format!("attempt {} {}", name.attempt, spoken(outcome.kind()));
-            let mut because = because(&how, failure);
-            let Some(company) = died else {
-                return wait(name.charged(), after_failure(name, decision), because);
-            };
-            because.push_str(&company.in_words());
-            let (name, condition) = after_death(name, company, decision);
+            let how = (outcome.kind(), failure, died);
+            let (name, condition, because) = went_wrong(ticket, how, decision);
             wait(name, condition, because)
         }
     }
+}
+
+/// For what a ticket waits whose attempt went wrong, under which name, and why.
+fn went_wrong(
+    ticket: &Ticket,
+    (kind, failure, died): (OutcomeKind, &Failure, Option<Company>),
+    decision: &Decision,
+) -> (Name, Condition, String) {
+    let how = format!("attempt {} {}", ticket.name.attempt, spoken(kind));
+    let mut because = because(&how, failure);
+    let (name, condition) = match died {
+        None => (ticket.name.charged(), after_failure(ticket, decision)),
+        Some(company) => {
+            because.push_str(&company.in_words());
+            after_death(ticket, company, decision)
+        }
+    };
+    because.push_str(why_over(ticket, &condition, decision));
+    (name, condition, because)
 }
 
 fn pending_for(pending: Pending, now: Timestamp) -> (Condition, String) {
@@ -265,16 +284,31 @@ fn plain(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// When an attempt that went wrong is made again: after the back-off, or when a person says so.
-pub(crate) fn after_failure(name: Name, decision: &Decision) -> Condition {
+/// When an attempt that went wrong is made again: after the back-off, or when a person says so. One
+/// that could only come after the ticket's own deadline is not waited for.
+pub(crate) fn after_failure(ticket: &Ticket, decision: &Decision) -> Condition {
     let retry = &decision.stage.retry;
-    if retry.is_exhausted(name.attempt) {
+    let attempt = ticket.name.attempt;
+    let until = decision.now.plus(retry.backoff(attempt, decision.chance));
+    if retry.is_exhausted(attempt) || deadline::has_passed(ticket, until) {
         return Condition::Parked;
     }
-    let until = decision
-        .now
-        .plus(retry.backoff(name.attempt, decision.chance));
     Condition::Backoff { until }
+}
+
+/// What is said beside the failure of a ticket that is parked since its time is over.
+pub(crate) fn why_over(
+    ticket: &Ticket,
+    condition: &Condition,
+    decision: &Decision,
+) -> &'static str {
+    let is_exhausted = decision.stage.retry.is_exhausted(ticket.name.attempt);
+    match (condition, ticket.deadline) {
+        (Condition::Parked, Some(_)) if !is_exhausted => {
+            "; not tried again: that would be after its own deadline"
+        }
+        _ => "",
+    }
 }
 
 fn forward(ticket: &Ticket, done: &Done, decision: &Decision) -> Disposition {
@@ -345,6 +379,64 @@ pub(crate) fn emitted(parent: &Ticket, outcome: Outcome, now: Timestamp) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::StageName;
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::from_micros(60_000_000);
+
+    /// For what a ticket waits after this outcome, and why, whose own deadline is so many seconds
+    /// after the start of time; it is the 60th now, and the first back-off is a second.
+    fn waits_after(outcome: &Outcome, deadline: Option<u64>) -> (Name, Condition, String) {
+        let mut stage = Stage::new(StageName::new("build").unwrap());
+        stage.retry.jitter = 0.0;
+        let decision = Decision {
+            stage: &stage,
+            flows: &Flows::default(),
+            now: NOW,
+            chance: Chance::new(0.5),
+        };
+        let id = TicketId::from_bytes([7; 16]);
+        let mut ticket = Ticket::new(id, stage.name.clone(), Timestamp::EPOCH);
+        ticket.deadline = deadline.map(|at| Timestamp::EPOCH.plus(Duration::from_secs(at)));
+        match disposition(&ticket, (outcome, None), None, &decision) {
+            Disposition::Wait { name, wait } => (name, wait.condition, wait.because),
+            other => panic!("expected a wait, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_could_only_come_after_the_tickets_own_deadline_is_not_waited_for() {
+        let failed = Outcome::Failed(Failure::new("T", "m"));
+        let timed_out = Outcome::TimedOut(Failure::new("T", "m"));
+        let until = NOW.plus(Duration::from_secs(1));
+        for outcome in [failed, timed_out] {
+            for in_time in [None, Some(62)] {
+                let (name, waits_for, why) = waits_after(&outcome, in_time);
+                assert_eq!(waits_for, Condition::Backoff { until });
+                assert!(!why.contains("deadline"), "{why}");
+                assert_eq!(name.attempt, Attempt(2));
+            }
+            for too_late in [1, 60, 61] {
+                let (name, waits_for, why) = waits_after(&outcome, Some(too_late));
+                assert_eq!(waits_for, Condition::Parked);
+                assert!(
+                    why.ends_with("that would be after its own deadline"),
+                    "{why}"
+                );
+                assert_eq!(name.attempt, Attempt(2));
+            }
+        }
+    }
+
+    #[test]
+    fn a_ticket_that_is_too_late_is_parked_under_its_next_name() {
+        let (name, waits_for, why) = waits_after(&deadline::expired(), Some(1));
+        assert_eq!((name.attempt, waits_for), (Attempt(2), Condition::Parked));
+        assert!(
+            why.starts_with("not run: TicketExpired: its own deadline"),
+            "{why}"
+        );
+    }
 
     #[test]
     fn what_a_handler_says_has_no_control_characters_when_it_is_told_why() {

@@ -237,7 +237,7 @@ pub struct Ticket {
     pub key: Option<Key>,
     /// What it carries.
     pub payload: Payload,
-    /// When the work is worth nothing any more; told to the handler.
+    /// When the work is worth nothing any more: no attempt goes on past it, and none begins then.
     pub deadline: Option<Timestamp>,
     /// When it was accepted.
     pub created_at: Timestamp,

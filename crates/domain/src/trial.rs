@@ -5,7 +5,7 @@
 
 use crate::outcome::{Failure, Outcome, OutcomeKind};
 use crate::settlement::{Decision, after_failure};
-use crate::ticket::Name;
+use crate::ticket::{Name, Ticket};
 use crate::wait::Condition;
 
 /// In what company an attempt was when its process died.
@@ -114,12 +114,17 @@ pub(crate) fn company(outcome: &Outcome, is_alone: bool) -> Option<Company> {
 
 /// What a ticket waits for after its process died at it, and under which name: its turn to be
 /// tried alone, at once when nothing is charged. A verdict raises the generation in any case.
-pub(crate) fn after_death(name: Name, company: Company, decision: &Decision) -> (Name, Condition) {
+pub(crate) fn after_death(
+    ticket: &Ticket,
+    company: Company,
+    decision: &Decision,
+) -> (Name, Condition) {
+    let name = ticket.name;
     if !company.is_guilty() {
         let until = decision.now;
         return (name.renewed(), Condition::Trial { until });
     }
-    let condition = match after_failure(name, decision) {
+    let condition = match after_failure(ticket, decision) {
         Condition::Backoff { until } => Condition::Trial { until },
         parked => parked,
     };
@@ -148,8 +153,9 @@ mod tests {
             now: NOW,
             chance: Chance::new(0.5),
         };
-        let name = Name::first(TicketId::from_bytes([7; 16]));
-        after_death(name, company, &decision)
+        let id = TicketId::from_bytes([7; 16]);
+        let ticket = Ticket::new(id, stage.name.clone(), NOW);
+        after_death(&ticket, company, &decision)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::names::{Holder, Version};
 use crate::obituary::Obituary;
 use crate::oops::{OopsId, Report, Scene, Source, Span};
 use crate::outcome::{Failure, OutcomeKind};
-use crate::settlement::{Decision, after_failure};
+use crate::settlement::{Decision, after_failure, why_over};
 use crate::ticket::{Name, Ticket};
 use crate::time::{Timestamp, show_duration};
 use crate::trial::{Company, after_death};
@@ -130,7 +130,7 @@ fn died(
         started_at,
         ended_at: case.wait.since,
     };
-    let (name, condition) = after_death(ticket.name, case.company, decision);
+    let (name, condition) = after_death(ticket, case.company, decision);
     // A take-over raises the generation: should the dead one speak after all, it is not heard.
     let name = Name {
         generation: ticket.name.generation.next(),
@@ -196,7 +196,7 @@ fn never_came(case: &Case, failure: Failure, scene: &Scene, decision: &Decision)
     };
     let on = (
         ticket.name.renewed().charged(),
-        after_failure(ticket.name, decision),
+        after_failure(ticket, decision),
     );
     let wrong = (OutcomeKind::TimedOut, failure);
     tell(ticket, wrong, (scene, span), on, decision)
@@ -209,7 +209,8 @@ fn tell(
     (name, condition): (Name, Condition),
     decision: &Decision,
 ) -> Judgement {
-    let because = failure.message.clone();
+    let mut because = failure.message.clone();
+    because.push_str(why_over(ticket, &condition, decision));
     let mut report = Report::new(ticket, kind, failure, scene, span);
     report.source = Source::Controller;
     let wait = Wait {

@@ -40,6 +40,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) limits: &'a Limits,
     /// Why it was asked to stop, if it was.
     pub(crate) stopped: Option<StopReason>,
+    /// Whose deadline it had to keep.
+    pub(crate) whose: &'static str,
 }
 
 /// Judges the end of a command.
@@ -109,7 +111,10 @@ fn judge_ended(ended: Ended, usage: Usage, terms: &Terms<'_>) -> Outcome {
         return match terms.stopped {
             Some(StopReason::Deadline) => Outcome::TimedOut(failure(
                 "DeadlineExceeded",
-                complaint.after("the deadline passed and the command was stopped"),
+                complaint.after(&format!(
+                    "{} passed and the command was stopped",
+                    terms.whose
+                )),
             )),
             // Without a reason of ours, the spawner is going down with us.
             Some(StopReason::Drain | StopReason::Cancelled) | None => Outcome::Abandoned,

@@ -63,9 +63,6 @@ const OURS: [&str; 13] = [
 /// A ticket without flow or key has an empty one, so that `set -u` in a script stays usable.
 pub(crate) fn facts(ticket: &Ticket, facts: &Facts<'_>) -> (Vec<Variable>, Mark) {
     let name = &ticket.name;
-    let deadline = ticket
-        .deadline
-        .map_or(facts.deadline, |at| at.min(facts.deadline));
     let callback = facts.callback_url.map(|base| {
         let base = base.trim_end_matches('/');
         format!("{base}/{}/{}", name.ticket, name.generation).into()
@@ -83,7 +80,7 @@ pub(crate) fn facts(ticket: &Ticket, facts: &Facts<'_>) -> (Vec<Variable>, Mark)
         text(ticket.flow.as_ref().map_or("", |flow| flow.as_str())),
         text(ticket.stage.as_str()),
         text(ticket.key.as_ref().map_or("", |key| key.as_str())),
-        Some(deadline.to_string().into()),
+        Some(facts.deadline.to_string().into()),
         path(facts.result),
         path(facts.progress),
         callback,

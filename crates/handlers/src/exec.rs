@@ -229,6 +229,7 @@ impl Exec {
                     program: &self.program,
                     limits: &self.limits,
                     stopped,
+                    whose: whose_deadline(ticket, context),
                 };
                 ending::judge(end, &terms)
             }
@@ -311,6 +312,14 @@ fn bytes(text: &OsStr) -> Bytes {
 /// At least one, since none means "at once, without asking".
 fn millis(grace: Duration) -> u64 {
     u64::try_from(grace.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// What the deadline of this attempt is called.
+fn whose_deadline(ticket: &Ticket, context: &Context) -> &'static str {
+    match ticket.deadline.is_some_and(|own| own <= context.deadline) {
+        true => "the ticket's own deadline",
+        false => "the deadline",
+    }
 }
 
 fn never_begun(reason: StopReason) -> Outcome {

@@ -114,10 +114,10 @@ impl Subject<'_> {
     }
 
     fn retry(&self, books: &mut Books, db: &Connection) -> Outcomes {
-        if let Err(refusal) = permits::retry(&self.entry.place) {
+        let at = self.ordered.order.at;
+        if let Err(refusal) = permits::retry(&self.entry, at) {
             return Ok(Err(refusal));
         }
-        let at = self.ordered.order.at;
         let by = format!("by {}", self.ordered.order.by);
         self.note(db, "retried", &by)?;
         let waiter = Waiter::of(&self.entry.ticket, self.found.clone());

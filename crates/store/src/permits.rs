@@ -2,6 +2,7 @@
 //! that brings a failure.
 
 use domain::books::{Entry, Place};
+use domain::deadline;
 use domain::names::{Holder, Version};
 use domain::oops::{Report, Scene, Source, Span};
 use domain::outcome::Outcome;
@@ -25,9 +26,9 @@ pub(crate) fn refusal(why: impl Into<String>, remedy: &'static str) -> Refusal {
     Refusal { why, remedy }
 }
 
-/// Whether a ticket there may be run now rather than when its wait ends.
-pub(crate) fn retry(place: &Place) -> Result<&Wait, Refusal> {
-    let wait = match place {
+/// Whether a ticket may be run now rather than when its wait ends.
+pub(crate) fn retry(entry: &Entry, now: Timestamp) -> Result<&Wait, Refusal> {
+    let wait = match &entry.place {
         Place::Waiting(wait) => wait,
         Place::Runnable { .. } => {
             let remedy = "nothing is needed: a worker takes it";
@@ -40,7 +41,17 @@ pub(crate) fn retry(place: &Place) -> Result<&Wait, Refusal> {
         Place::Done { .. } => return Err(refusal("it is done", AGAIN)),
         Place::Dropped { .. } => return Err(refusal("it was dropped", AGAIN)),
     };
-    not_to_be_retried(wait).map_or(Ok(wait), Err)
+    if let Some(refusal) = not_to_be_retried(wait) {
+        return Err(refusal);
+    }
+    if deadline::has_passed(&entry.ticket, now) {
+        let remedy = "submit it again with a later deadline, and drop this one";
+        return Err(refusal(
+            "its own deadline has passed, so it would not be run",
+            remedy,
+        ));
+    }
+    Ok(wait)
 }
 
 fn not_to_be_retried(wait: &Wait) -> Option<Refusal> {

@@ -35,7 +35,8 @@ pub enum End {
 
 impl End {
     /// What this outcome shows. A crash without a signature is not laid to its ticket: others were
-    /// in the process that died.
+    /// in the process that died. A rejection without one is none of the handler's: the ticket was
+    /// too late and was not run.
     ///
     /// A rejection shows that the stage works, and nothing of a failure: a version that refuses
     /// everything is no repair, and must not have all that waits parked. A handler that cannot be
@@ -43,8 +44,8 @@ impl End {
     pub const fn of(outcome: OutcomeKind, signature: Option<SignatureId>) -> Self {
         match outcome {
             OutcomeKind::Done | OutcomeKind::Pending => Self::Landed,
+            OutcomeKind::Rejected | OutcomeKind::Crashed if signature.is_none() => Self::Nothing,
             OutcomeKind::Rejected => Self::Rejected,
-            OutcomeKind::Crashed if signature.is_none() => Self::Nothing,
             OutcomeKind::Failed | OutcomeKind::Crashed | OutcomeKind::TimedOut => {
                 Self::Failed(signature)
             }

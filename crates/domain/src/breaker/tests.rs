@@ -478,6 +478,11 @@ fn a_canary_that_lands_starts_the_plan_away_from_the_versions_that_fail() {
 #[test]
 fn an_outcome_shows_what_the_handler_did() {
     assert_eq!(End::of(OutcomeKind::Rejected, Some(sig(7))), End::Rejected);
+    assert_eq!(
+        End::of(OutcomeKind::Rejected, None),
+        End::Nothing,
+        "expired"
+    );
     assert_eq!(End::of(OutcomeKind::Pending, None), End::Landed);
     assert_eq!(
         End::of(OutcomeKind::TimedOut, Some(sig(7))),

@@ -33,7 +33,8 @@ pub trait StopSignal: Send + Sync {
 /// What a handler may know about its attempt.
 #[derive(Clone)]
 pub struct Context {
-    /// When it will be asked to stop.
+    /// When it will be asked to stop: at the end of its stage's time, or at its ticket's own
+    /// deadline if that comes first.
     pub deadline: Timestamp,
     /// How long it may then take.
     pub grace: Duration,

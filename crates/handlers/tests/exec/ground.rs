@@ -281,22 +281,36 @@ pub(crate) struct Begun {
 }
 
 pub(crate) fn begin(exec: &Arc<Exec>, grace: Duration) -> Begun {
-    begin_with(exec, |switch| switch.context(grace))
+    begin_with(exec, ticket(""), |switch| switch.context(grace))
+}
+
+/// The same at a ticket whose own deadline is the attempt's.
+pub(crate) fn begin_at_last(exec: &Arc<Exec>, grace: Duration) -> Begun {
+    let deadline = Some(Switch::new().context(grace).deadline);
+    let ticket = Ticket {
+        deadline,
+        ..Ticket::clone(&ticket(""))
+    };
+    begin_with(exec, Arc::new(ticket), |switch| switch.context(grace))
 }
 
 /// The same, of one on trial.
 pub(crate) fn begin_alone(exec: &Arc<Exec>, grace: Duration) -> Begun {
-    begin_with(exec, |switch| Context {
+    begin_with(exec, ticket(""), |switch| Context {
         alone: true,
         ..switch.context(grace)
     })
 }
 
-fn begin_with(exec: &Arc<Exec>, context: impl Fn(&Switch) -> Context) -> Begun {
+fn begin_with(
+    exec: &Arc<Exec>,
+    ticket: Arc<Ticket>,
+    context: impl Fn(&Switch) -> Context,
+) -> Begun {
     let switch = Switch::new();
     let (exec, context) = (Arc::clone(exec), context(&switch));
     let mut task = JoinSet::new();
-    task.spawn(async move { exec.handle(ticket(""), context).await });
+    task.spawn(async move { exec.handle(ticket, context).await });
     Begun { switch, task }
 }
 

@@ -1,6 +1,8 @@
 //! When an attempt has ended, nothing of it runs any more.
 
-use crate::ground::{Ground, begin, failure, handle, is_gone, payload, ticket, until};
+use crate::ground::{
+    Ground, begin, begin_at_last, failure, handle, is_gone, payload, ticket, until,
+};
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::StopReason;
 use std::time::{Duration, Instant};
@@ -68,6 +70,20 @@ async fn a_command_is_asked_before_it_is_killed() {
         "the deadline passed and the command was stopped: bye"
     );
     assert!(ground.path("tidy").exists());
+}
+
+#[tokio::test]
+async fn a_command_that_was_stopped_at_its_tickets_own_deadline_says_so() {
+    let ground = Ground::new();
+    let begun = begin_at_last(&ground.shell("echo $$ > pids; sleep 600; :"), LONG);
+    ground.pids("pids", 1).await;
+    begun.stop(StopReason::Deadline);
+    let attempted = begun.ended().await;
+    assert_eq!(attempted.outcome.kind(), OutcomeKind::TimedOut);
+    assert_eq!(
+        failure(&attempted).message,
+        "the ticket's own deadline passed and the command was stopped"
+    );
 }
 
 #[tokio::test]

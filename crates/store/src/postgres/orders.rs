@@ -232,7 +232,7 @@ impl Desk<'_> {
 
     /// It is due at once, under a new name; behind the barrier that it was behind before.
     fn retry(&mut self, entry: &Entry, order: &Order) -> Result<(), Refusal> {
-        permits::retry(&entry.place)?;
+        permits::retry(entry, order.at)?;
         let id = order.ticket;
         if self
             .subjects

@@ -3,12 +3,15 @@
 use super::Stand;
 use super::shop::{PROBE, Shop, good};
 use domain::breaker::Scope;
+use domain::deadline::expired;
 use domain::ports::Tripped;
+use domain::wait::Reason;
 
 super::suite!(breakers_contract breakers ($)
     a_breaker_says_what_its_ticket_fails_of_while_that_is_out,
     a_breaker_says_what_its_tickets_failed_of_while_they_are_released,
     behind_the_gate_of_a_stage_waits_its_queue,
+    a_ticket_that_is_too_late_shows_nothing_of_its_stage,
 );
 
 async fn told(shop: &Shop, scope: Scope) -> Tripped {
@@ -88,4 +91,32 @@ pub async fn behind_the_gate_of_a_stage_waits_its_queue(stand: Stand) {
     );
     shop.submit("sick", 10).await;
     assert_eq!(told(&shop, Scope::Stage).await.held, 10);
+}
+
+/// It was not run: neither a failure of its stage nor a proof that what failed is repaired.
+pub async fn a_ticket_that_is_too_late_shows_nothing_of_its_stage(stand: Stand) {
+    let mut shop = Shop::open(stand).await;
+    let sick = shop.trip().await;
+    let scope = Scope::Signature(shop.held(sick[0]).await);
+    let late = shop.submit("expired", 25).await;
+    assert_eq!(shop.work().await, 25);
+    for id in &late {
+        shop.stand.waits_as(*id, Reason::Parked).await;
+    }
+    assert_eq!(shop.stand.entry(late[0]).await.oopses.len(), 1);
+    assert_ne!(shop.state(Scope::Stage).await, Some("open"));
+    assert_eq!(shop.state(scope).await, Some("open"));
+    assert_eq!(shop.held_count().await, 5);
+    shop.deploy("2", |_| expired()).await;
+    shop.round().await;
+    assert_eq!(shop.work().await, 1, "the canary");
+    assert_eq!(
+        shop.held_count().await,
+        4,
+        "it is parked, the others are held"
+    );
+    assert_eq!(shop.state(scope).await, Some("open"));
+    shop.deploy("3", good).await;
+    shop.run().await;
+    assert_eq!(shop.done_count().await, 4);
 }

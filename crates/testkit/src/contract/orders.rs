@@ -5,7 +5,7 @@ use super::stand::{failed, pending_for, rejected};
 use domain::books::{Fact, Place};
 use domain::outcome::{Done, Outcome, Pending};
 use domain::ports::{Action, Answer, Order};
-use domain::ticket::{Attempt, Generation, Hop, Payload, TicketId};
+use domain::ticket::{Attempt, Generation, Hop, Payload, Ticket, TicketId};
 use domain::wait::{Condition, Reason};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ super::suite!(orders_contract orders ($)
     retry_makes_a_waiting_ticket_runnable_under_a_new_generation,
     retry_works_for_parked_and_pending_tickets,
     retry_is_refused_where_it_would_do_harm_or_nothing,
+    retry_of_a_ticket_past_its_own_deadline_is_refused,
     cancel_ends_a_ticket_wherever_it_is,
     cancel_of_a_running_ticket_fences_it,
     cancel_of_a_ticket_in_the_queue_takes_it_out,
@@ -90,6 +91,23 @@ pub async fn retry_is_refused_where_it_would_do_harm_or_nothing(stand: Stand) {
     stand.refused(suspect, Action::Retry).await;
     let runnable = stand.submit(stand.ticket("build")).await;
     stand.refused(runnable, Action::Retry).await;
+}
+
+/// It would come back at once.
+pub async fn retry_of_a_ticket_past_its_own_deadline_is_refused(stand: Stand) {
+    let deadline = Some(stand.now().plus(Duration::from_secs(60)));
+    let ticket = || Ticket {
+        deadline,
+        ..stand.ticket("build")
+    };
+    let late = stand.attempted(ticket(), rejected()).await;
+    let in_time = stand.attempted(ticket(), rejected()).await;
+    stand.done(in_time, Action::Retry).await;
+    stand.skip(Duration::from_secs(61));
+    let said = stand.refused(late, Action::Retry).await;
+    assert!(said.contains("its own deadline has passed"), "{said}");
+    stand.waits_as(late, Reason::Parked).await;
+    stand.done(late, Action::Drop("too late".into())).await;
 }
 
 /// From every state that is not an end.

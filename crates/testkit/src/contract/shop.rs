@@ -5,6 +5,7 @@ use super::stages::stages;
 use super::stand::{count, stage};
 use domain::books::{Fact, Line, Place};
 use domain::breaker::Scope;
+use domain::deadline::expired;
 use domain::delivery::{Delivery, Incoming, Received, Start};
 use domain::flow::{Flows, Stage};
 use domain::names::{Holder, Version};
@@ -43,6 +44,7 @@ pub(super) fn bad(work: &str) -> Outcome {
     match work {
         "well" => done(),
         "late" => Outcome::NotNow { after: None },
+        "expired" => expired(),
         work => broken(work),
     }
 }

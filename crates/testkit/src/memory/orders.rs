@@ -4,6 +4,7 @@ use super::Memory;
 use super::state::State;
 use domain::books::{Entry, Place};
 use domain::control::Snapshot;
+use domain::deadline;
 use domain::delivery::{Delivery, Lender, Receipt, Settlement, Start, Unreported};
 use domain::flow::Stage;
 use domain::names::{Holder, Version};
@@ -21,7 +22,7 @@ impl State {
         let Some(row) = self.rows.get_mut(&order.ticket) else {
             return Answer::NotFound;
         };
-        if let Some(refusal) = why_not_retry(&row.entry.place) {
+        if let Some(refusal) = why_not_retry(&row.entry, now) {
             return refusal;
         }
         let name = row.entry.ticket.name.renewed();
@@ -119,8 +120,8 @@ impl State {
     }
 }
 
-fn why_not_retry(place: &Place) -> Option<Answer> {
-    let wait = match place {
+fn why_not_retry(entry: &Entry, now: Timestamp) -> Option<Answer> {
+    let wait = match &entry.place {
         Place::Waiting(wait) => wait,
         Place::Runnable { .. } => {
             return Some(refused(
@@ -135,7 +136,7 @@ fn why_not_retry(place: &Place) -> Option<Answer> {
             ));
         }
         Place::Done { .. } | Place::Dropped { .. } => {
-            let why = format!("it is {}, and that is for ever", place.state());
+            let why = format!("it is {}, and that is for ever", entry.place.state());
             return Some(refused(&why, "submit it again as a new ticket"));
         }
     };
@@ -158,7 +159,12 @@ fn why_not_retry(place: &Place) -> Option<Answer> {
         | Condition::Parked
         | Condition::Held { .. }
         | Condition::Repair { .. }
-        | Condition::Trial { .. } => None,
+        | Condition::Trial { .. } => deadline::has_passed(&entry.ticket, now).then(|| {
+            refused(
+                "its own deadline has passed, so it would not be run",
+                "submit it again with a later deadline",
+            )
+        }),
     }
 }
 
