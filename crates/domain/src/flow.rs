@@ -22,7 +22,9 @@ pub enum Journal {
 pub enum Unique {
     /// Keys are only names.
     No,
-    /// At most one live ticket a key; the newest wins.
+    /// At most one ticket a key is at work, and at most one more waits behind it, which is the
+    /// newest; all others with that key are dropped as superseded. Who is at work is not stopped,
+    /// but goes around no more once a newer one waits.
     ByKey,
 }
 
@@ -41,7 +43,7 @@ pub struct Stage {
     pub retry: RetryPolicy,
     /// Which kinds it takes; `None` takes all.
     pub kinds: Option<BTreeSet<Kind>>,
-    /// Whether a key has at most one live ticket here.
+    /// Whether a key is worked on by one ticket at a time here, and only the newest waits.
     pub unique: Unique,
     /// How much of the happy path is written down.
     pub journal: Journal,

@@ -264,7 +264,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Choice(&["none", "key"]),
         preset: Preset::Is("none"),
         example: "\"key\"",
-        doc: "`key`: at most one live ticket per key; the newest wins.",
+        doc: "`key`: one ticket per key is at work; the newest waits behind it, others are dropped.",
     },
     Key {
         path: "stage.*.journal",

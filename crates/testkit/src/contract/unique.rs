@@ -1,4 +1,4 @@
-//! Promises about stages that want at most one live ticket a key.
+//! Promises about stages that work on one ticket a key at a time, and then on the newest.
 
 use super::Stand;
 use super::stand::{failed, stage};

@@ -34,7 +34,7 @@ pub struct StageJson {
     pub breaker: Option<BreakerRulesJson>,
     /// Which kinds it takes; `null` takes all.
     pub kinds: Option<Vec<String>>,
-    /// `key` when a key has at most one live ticket here.
+    /// `key` when a key is worked on by one ticket at a time here, and only the newest waits.
     pub unique: Option<String>,
     /// `full` or `exceptions`.
     pub journal: Option<String>,
