@@ -69,13 +69,13 @@ impl Config {
     /// dead is noticed after 6 to 7.5 s, and consumed anew within 10 s. The broker takes two to
     /// three to notice it from its side; then it hands out again what it had sent into the void.
     ///
-    /// With four it would be noticed after up to 10 s, which leaves no time to come back. RabbitMQ's
-    /// guide warns of less than 5 s, because many clients cannot say a word while they work. Here a
+    /// With four it would be noticed after up to 10 s, which leaves no time to come back. RabbitMQ
+    /// warns of less than 5 s, because many clients cannot say a word while they work. Here a
     /// task of its own says it, and a process that is silent for 6 s is taken for dead anyway
     /// (`domain::fleet::LAPSE`), which costs more than a connection: what was in hand is adopted on
-    /// the next one, and nobody is charged. At the broker it is a process of its own too, every half
-    /// of one, also while it is short of memory and blocks us; it must get no turn for 3 s to be
-    /// missed. While it blocks us it does not listen for ours. For a broker that is slower than
+    /// the next one, and nobody is charged. At the broker it is a process of its own too, every
+    /// half of one, also while it is short of memory and blocks us; it must get no turn for 3 s to
+    /// be missed. While it blocks us it does not listen for ours. For a broker that is slower than
     /// that: `?heartbeat=SECONDS` in its URL.
     ///
     /// The kernel could notice what is sent and not acknowledged (`TCP_USER_TIMEOUT`). It would

@@ -30,6 +30,11 @@ pub(super) trait Noun: ValueEnum + Copy + Send + Sync + 'static {
     /// What to say when there is no row at all.
     const NONE: &'static str;
 
+    /// The order as it is typed.
+    fn word(self) -> String {
+        let word = self.to_possible_value();
+        word.map_or_else(String::new, |word| word.get_name().to_owned())
+    }
     /// What a row has of a key: texts, numbers and times as JSON writes them.
     fn values(row: &Json, field: Field) -> Vec<String>;
     /// Where free text is looked for.
@@ -60,17 +65,16 @@ pub(super) struct Local<N: Noun> {
         help = format!("Only what matches, for example '{}'", N::EXAMPLE)
     )]
     filter: Option<Query>,
-    /// How many at most
+    // Not `default_value_t`: what it makes is one for all nouns.
     #[arg(
         long,
         value_name = "N",
-        default_value_t = N::LIMIT,
+        help = format!("How many at most [default: {}]", N::LIMIT),
         value_parser = clap::value_parser!(u64).range(1..=Listing::LIMIT_MAX as u64)
     )]
-    limit: u64,
-    /// Which first
-    #[arg(long, value_enum, default_value_t = N::FIRST)]
-    sort: N,
+    limit: Option<u64>,
+    #[arg(long, value_enum, help = format!("Which first [default: {}]", N::FIRST.word()))]
+    sort: Option<N>,
 }
 
 fn filter<N: Noun>(text: &str) -> Result<Query, String> {
@@ -89,7 +93,8 @@ impl<N: Noun> Local<N> {
         let all = items(&answer);
         let mut picked = self.pick(all, terminal.now());
         let matching = picked.len();
-        picked.truncate(usize::try_from(self.limit).unwrap_or(Listing::LIMIT_MAX));
+        let limit = self.limit.unwrap_or(N::LIMIT);
+        picked.truncate(usize::try_from(limit).unwrap_or(Listing::LIMIT_MAX));
         match self.output {
             Format::Table if terminal.is_for_person() => N::show(&picked, terminal)?,
             format => print_list(&picked, N::COLUMNS, format, terminal)?,
@@ -119,7 +124,7 @@ impl<N: Noun> Local<N> {
         let query = self.filter.clone().unwrap_or_default();
         let is_asked = |row: &&Json| query.matches(&Asked::<N>(row, PhantomData), now);
         let mut picked: Vec<Json> = rows.iter().filter(is_asked).cloned().collect();
-        self.sort.sort(&mut picked);
+        self.sort.unwrap_or(N::FIRST).sort(&mut picked);
         picked
     }
 }
@@ -162,8 +167,8 @@ pub(super) mod tests {
         let list = Local {
             output: Format::Json,
             filter: Some(super::filter::<N>(filter).unwrap()),
-            limit: 10,
-            sort,
+            limit: None,
+            sort: Some(sort),
         };
         list.pick(rows, super::super::terminal::tests::now())
     }

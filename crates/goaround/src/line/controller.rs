@@ -34,8 +34,8 @@ pub struct RunningController {
 }
 
 impl RunningController {
-    /// Tells how far the desired state has come, by what the workers say of themselves. A controller
-    /// that does not lead hears them as well.
+    /// Tells how far the desired state has come, by what the workers say of themselves. A
+    /// controller that does not lead hears them as well.
     pub fn reaches(&self) -> Reaches {
         self.vitals.reaches()
     }
