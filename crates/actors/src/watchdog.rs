@@ -142,15 +142,15 @@ async fn listen(
 }
 
 fn tell(turn: &Turn) {
-    let (Turn::New(beat) | Turn::Silent(beat) | Turn::Back(beat)) = turn;
+    let (Turn::New(beat) | Turn::Silent(beat, _) | Turn::Back(beat)) = turn;
     let Heartbeat {
         holder, hostname, ..
     } = beat;
     match turn {
         Turn::New(_) => tracing::info!(%holder, "worker {holder} on {hostname} is there"),
         Turn::Back(_) => tracing::info!(%holder, "worker {holder} on {hostname} is heard again"),
-        Turn::Silent(_) => {
-            let (in_hand, lapse) = (beat.in_hand.len(), LAPSE.as_secs());
+        Turn::Silent(_, in_hand) => {
+            let lapse = LAPSE.as_secs();
             tracing::warn!(
                 %holder,
                 in_hand,

@@ -6,12 +6,13 @@ mod support;
 
 use actors::controller::Keeping;
 use actors::{Controller, ControllerSetup, Root, Running, Setup};
+use domain::breaker::Rules;
 use domain::event::{Event, Loss, SettledAs};
 use domain::flow::{Flows, Stage};
 use domain::invariants::{Checker, Scope};
 use domain::names::{Holder, StageName};
 use domain::outcome::OutcomeKind;
-use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses};
+use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses, Plans};
 use domain::ticket::{Ticket, TicketId};
 use domain::wait::Reason;
 use std::collections::BTreeMap;
@@ -208,8 +209,8 @@ fn a_handler_that_hangs_is_stopped_at_its_deadline_and_let_go_before_it_is_settl
     }
 }
 
-/// Submits one whose own deadline is so far ahead, and waits until it is parked.
-async fn parked_at_its_deadline(world: &World, ahead: Duration) -> TicketId {
+/// Submits one whose own deadline is so far ahead.
+async fn submit_with_deadline(world: &World, ahead: Duration) -> TicketId {
     let ticket = Ticket {
         deadline: Some(world.clock.now().plus(ahead)),
         ..world.ticket()
@@ -218,6 +219,12 @@ async fn parked_at_its_deadline(world: &World, ahead: Duration) -> TicketId {
     let accepted = Event::TicketAccepted { ticket: id, stage };
     world.setup.observer.observe(world.clock.now(), &accepted);
     world.memory.submit(vec![ticket]).await.unwrap();
+    id
+}
+
+/// The same, and waits until it is parked.
+async fn parked_at_its_deadline(world: &World, ahead: Duration) -> TicketId {
+    let id = submit_with_deadline(world, ahead).await;
     let is_parked = |event: &Event| {
         let parked = SettledAs::Waiting(Reason::Parked);
         matches!(event, Event::TicketSettled { settled, .. } if *settled == parked)
@@ -261,6 +268,27 @@ fn a_handler_is_stopped_at_its_tickets_own_deadline_if_that_comes_first() {
             assert_eq!(world.script.calls_for(id), 1, "it is not tried again");
             assert_eq!(world.oopses().await, 1);
             world.assert_sound().await;
+        });
+    }
+}
+
+#[test]
+fn what_is_cut_short_by_its_own_deadline_is_no_failure_of_its_stage() {
+    for (own, is_clue) in [(MINUTE, false), (20 * MINUTE, true)] {
+        driven(async {
+            let world = World::new(Script::always(Step::Hang).that_listens(), |stage| {
+                stage.deadline = 10 * MINUTE;
+                stage.concurrency = NonZeroUsize::new(5).unwrap();
+                stage.breaker = Some(Rules::default());
+            });
+            let (_running, _controller) = world.start();
+            for _ in 0..5 {
+                submit_with_deadline(&world, own).await;
+            }
+            tokio::time::sleep(11 * MINUTE).await;
+            assert_eq!(world.oopses().await, 5);
+            let tripped = world.memory.tripped(Some(work())).await.unwrap();
+            assert_eq!(!tripped.is_empty(), is_clue, "{tripped:?}");
         });
     }
 }

@@ -47,6 +47,7 @@
 //! }
 //! ```
 
+use crate::deadline::has_passed;
 use crate::names::Holder;
 use crate::oops::{OopsId, Report, Scene, Source, Span};
 use crate::outcome::{Attempted, Failure, Outcome, OutcomeKind};
@@ -348,11 +349,16 @@ impl Delivery<Reported> {
         self.state.told.map(|(oops, _)| oops)
     }
 
-    /// What problem it was, if it went wrong and that is laid to it. A ticket that was too late is
-    /// no problem of its stage.
+    /// What problem it was, if it went wrong and that is laid to it. A ticket that was too late, or
+    /// had no time left, is no problem of its stage.
     pub fn signature(&self) -> Option<SignatureId> {
         let (_, signature) = self.state.told?;
-        if matches!(self.outcome(), Outcome::Expired(_)) {
+        let is_late = match self.outcome() {
+            Outcome::Expired(_) => true,
+            Outcome::TimedOut(_) => has_passed(&self.ticket, self.state.performed.ended_at),
+            _ => false,
+        };
+        if is_late {
             return None;
         }
         let died = company(self.outcome(), self.is_alone);

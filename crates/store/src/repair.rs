@@ -41,7 +41,9 @@ pub(crate) fn news(boards: &Boards, stop: Stop, name: Name, ended: &Ended) -> Op
     let end = End::of(ended.outcome, ended.signature);
     let is_calm = boards.is_quiet(stop.id) || stop.breaker.is_none();
     let is_news = match end {
-        End::Landed | End::Rejected | End::Nothing => !is_calm || boards.is_releasing(),
+        End::Landed | End::Rejected | End::Nothing | End::NotRun => {
+            !is_calm || boards.is_releasing()
+        }
         End::Failed(_) => true,
     };
     is_news.then(|| Attempt {

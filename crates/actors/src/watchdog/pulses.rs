@@ -15,8 +15,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 /// The last heartbeat of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulse {
-    /// What it said.
+    /// What it said, but for the names of what it has in hand: they are most of it.
     pub beat: Heartbeat,
+    /// How many tickets it had in hand.
+    pub in_hand: usize,
     /// When it was heard.
     pub heard_at: Timestamp,
     /// Whether it has been silent for too long since.
@@ -27,7 +29,8 @@ pub struct Pulse {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     New(Heartbeat),
-    Silent(Heartbeat),
+    /// With how many tickets in hand.
+    Silent(Heartbeat, usize),
     Back(Heartbeat),
 }
 
@@ -42,7 +45,8 @@ pub(super) struct Pulses {
 impl Pulses {
     pub(super) fn hear(&mut self, beats: Vec<Heartbeat>, now: Timestamp) -> Vec<Turn> {
         let mut turns = Vec::new();
-        for beat in beats {
+        for mut beat in beats {
+            let in_hand = std::mem::take(&mut beat.in_hand).len();
             match self.workers.get(&beat.holder) {
                 None => turns.push(Turn::New(beat.clone())),
                 Some(pulse) if pulse.is_silent => turns.push(Turn::Back(beat.clone())),
@@ -52,6 +56,7 @@ impl Pulses {
             let pulse = Pulse {
                 heard_at: now,
                 is_silent: false,
+                in_hand,
                 beat,
             };
             self.workers.insert(pulse.beat.holder.clone(), pulse);
@@ -65,7 +70,7 @@ impl Pulses {
         for pulse in self.workers.values_mut() {
             if !pulse.is_silent && now.since(pulse.heard_at) >= LAPSE {
                 pulse.is_silent = true;
-                turns.push(Turn::Silent(pulse.beat.clone()));
+                turns.push(Turn::Silent(pulse.beat.clone(), pulse.in_hand));
             }
         }
         let is_known = |pulse: &Pulse| now.since(pulse.heard_at) < FORGOTTEN_AFTER;
@@ -127,6 +132,7 @@ impl Pulses {
 mod tests {
     use super::*;
     use domain::names::Version;
+    use domain::ticket::{Name, TicketId};
 
     fn stage(name: &str) -> StageName {
         StageName::new(name).unwrap()
@@ -152,9 +158,13 @@ mod tests {
         let mut pulses = Pulses::default();
         let (a, b) = (beat("a:1:1"), beat("b:1:1"));
         let new = vec![Turn::New(a.clone()), Turn::New(b.clone())];
-        assert_eq!(pulses.hear(vec![a.clone(), b.clone()], second(0)), new);
+        let busy = Heartbeat {
+            in_hand: vec![Name::first(TicketId::from_bytes([1; 16]))],
+            ..b.clone()
+        };
+        assert_eq!(pulses.hear(vec![a.clone(), busy], second(0)), new);
         assert_eq!(pulses.hear(vec![a.clone()], second(4)), vec![]);
-        assert_eq!(pulses.look(second(7)), vec![Turn::Silent(b.clone())]);
+        assert_eq!(pulses.look(second(7)), vec![Turn::Silent(b.clone(), 1)]);
         assert_eq!(pulses.look(second(8)), vec![]);
         let back = pulses.hear(vec![b.clone()], second(9));
         assert_eq!(back, vec![Turn::Back(b)]);

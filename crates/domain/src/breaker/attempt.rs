@@ -31,12 +31,15 @@ pub enum End {
     Failed(Option<SignatureId>),
     /// Nothing.
     Nothing,
+    /// Nothing, since the handler was not even called: the ticket was too late.
+    NotRun,
 }
 
 impl End {
     /// What this outcome shows. A crash without a signature is not laid to its ticket: others were
     /// in the process that died. A rejection without one is none of the handler's: the ticket was
-    /// too late and was not run.
+    /// too late and was not run. Nor is a time-out without one: it was cut short by its own
+    /// deadline, which says more of the queue before the handler.
     ///
     /// A rejection shows that the stage works, and nothing of a failure: a version that refuses
     /// everything is no repair, and must not have all that waits parked. A handler that cannot be
@@ -44,7 +47,8 @@ impl End {
     pub const fn of(outcome: OutcomeKind, signature: Option<SignatureId>) -> Self {
         match outcome {
             OutcomeKind::Done | OutcomeKind::Pending => Self::Landed,
-            OutcomeKind::Rejected | OutcomeKind::Crashed if signature.is_none() => Self::Nothing,
+            OutcomeKind::Rejected if signature.is_none() => Self::NotRun,
+            OutcomeKind::Crashed | OutcomeKind::TimedOut if signature.is_none() => Self::Nothing,
             OutcomeKind::Rejected => Self::Rejected,
             OutcomeKind::Failed | OutcomeKind::Crashed | OutcomeKind::TimedOut => {
                 Self::Failed(signature)
@@ -63,7 +67,7 @@ impl From<&End> for TicketEnd {
             End::Landed => Self::Landed,
             End::Rejected => Self::Rejected,
             End::Failed(signature) => Self::Failed(*signature),
-            End::Nothing => Self::Undecided,
+            End::Nothing | End::NotRun => Self::Undecided,
         }
     }
 }

@@ -17,6 +17,14 @@ impl Breaker {
         }
     }
 
+    /// The canary was too late to be run. It is through, so the next one goes at once: where many
+    /// are too late, one in each interval would be fewer than come in, and none would ever be run.
+    pub(super) fn was_not_tried(&mut self, setting: Setting) {
+        if let State::Probing { since, .. } = self.state {
+            self.wait_on(since, setting.now);
+        }
+    }
+
     /// The canary is not out any more, and nobody knows more.
     pub(super) fn lost(&mut self, number: u64, setting: Setting) {
         if let State::Probing { since, canary } = &self.state

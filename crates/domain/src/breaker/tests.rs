@@ -478,11 +478,8 @@ fn a_canary_that_lands_starts_the_plan_away_from_the_versions_that_fail() {
 #[test]
 fn an_outcome_shows_what_the_handler_did() {
     assert_eq!(End::of(OutcomeKind::Rejected, Some(sig(7))), End::Rejected);
-    assert_eq!(
-        End::of(OutcomeKind::Rejected, None),
-        End::Nothing,
-        "expired"
-    );
+    assert_eq!(End::of(OutcomeKind::Rejected, None), End::NotRun);
+    assert_eq!(End::of(OutcomeKind::TimedOut, None), End::Nothing);
     assert_eq!(End::of(OutcomeKind::Pending, None), End::Landed);
     assert_eq!(
         End::of(OutcomeKind::TimedOut, Some(sig(7))),
@@ -531,6 +528,18 @@ fn a_canary_that_was_cancelled_or_put_off_does_not_block_for_ever() {
     assert_eq!(fallout.held_by, Some(sig(7)), "else it would run again");
     rig.now += 60;
     only_probe(&rig.pass(0));
+}
+
+#[test]
+fn a_canary_that_was_too_late_to_be_run_is_followed_at_once() {
+    let mut rig = Rig::open();
+    let mut canary = rig.probes_with(of(7), 1);
+    for n in 2..100 {
+        let fallout = rig.ended(canary, "v1", End::NotRun);
+        canary = rig.sends(&fallout.actions, of(7), n);
+    }
+    let fallout = rig.ended(canary, "v1", End::Landed);
+    assert_eq!(rig.state(of(7)), "releasing", "{fallout:?}");
 }
 
 #[test]
@@ -665,6 +674,20 @@ fn while_the_stage_is_held_only_its_own_breaker_probes() {
         }
     }
     assert_eq!(probes, 10, "in ten minutes");
+}
+
+#[test]
+fn a_held_stage_goes_through_what_was_too_late_to_whatever_is_not() {
+    let mut rig = held_stage();
+    rig.now += 60;
+    let mut actions = rig.pass(0);
+    for n in 100..200 {
+        let canary = rig.sends(&actions, Scope::Stage, n);
+        actions = rig.ended(canary, "v1", End::NotRun).actions;
+    }
+    let canary = rig.sends(&actions, Scope::Stage, 200);
+    rig.ended(canary, "v1", End::Landed);
+    assert!(!rig.board.holds_stage());
 }
 
 #[test]

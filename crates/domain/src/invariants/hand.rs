@@ -89,7 +89,7 @@ impl Hand {
         let heard = self.may_start(name);
         let heard = heard.and(self.part.may_start(&self.name, name));
         if rank(name) >= rank(&self.name) {
-            if self.phase == Phase::Ended(OutcomeKind::Done) {
+            if self.phase == Phase::Ended(OutcomeKind::Done) && self.is_handed_on(name) {
                 if self.proved.len() == PROVED_MAX {
                     self.proved.remove(0);
                 }
@@ -99,6 +99,10 @@ impl Hand {
             self.is_started = true;
         }
         heard
+    }
+
+    fn is_handed_on(&self, name: &Name) -> bool {
+        name.hop > self.name.hop && name.generation == self.name.generation
     }
 
     fn may_start(&self, name: &Name) -> Result<(), Breach> {
@@ -111,7 +115,7 @@ impl Hand {
         if name.generation < self.generation_min || rank(name) < rank(&self.name) {
             return breach(4, "starts under a name that is over");
         }
-        let is_handed_on = name.hop > self.name.hop && name.generation == self.name.generation;
+        let is_handed_on = self.is_handed_on(name);
         match self.phase {
             Phase::Known | Phase::Settled(_) | Phase::Passed | Phase::Judged => Ok(()),
             Phase::Live | Phase::Ended(_) if self.is_cut => Ok(()),
@@ -263,7 +267,7 @@ impl Hand {
     /// The controller may be another process, whose verdicts are not told here: a suspect comes
     /// back under a higher generation or hop only when it was judged.
     pub(super) fn judged_elsewhere(&mut self, name: &Name) {
-        let is_handed_on = name.hop > self.name.hop && name.generation == self.name.generation;
+        let is_handed_on = self.is_handed_on(name);
         let is_raised = name.generation > self.name.generation;
         if self.phase == Phase::Suspected && (is_raised || is_handed_on) {
             self.phase = Phase::Judged;

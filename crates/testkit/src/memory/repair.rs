@@ -42,7 +42,7 @@ impl State {
         if let Some(row) = self.rows.get_mut(&id) {
             row.signature = match attempt.end {
                 End::Failed(signature) => signature,
-                End::Landed | End::Rejected | End::Nothing => None,
+                End::Landed | End::Rejected | End::Nothing | End::NotRun => None,
             };
         }
         let fallout = self.board(stage).map(|board| board.ended(attempt, now));

@@ -26,9 +26,13 @@ impl Board {
                 let holder = signature.filter(|_| holds);
                 holder.or_else(|| signature_of(prober))
             }
-            End::Nothing => {
+            End::Nothing | End::NotRun => {
+                let is_run = attempt.end == End::Nothing;
                 if let Some(prober) = prober {
-                    self.each(prober, now, |it, setting| it.showed_nothing(setting));
+                    self.each(prober, now, |it, setting| match is_run {
+                        true => it.showed_nothing(setting),
+                        false => it.was_not_tried(setting),
+                    });
                 }
                 signature_of(prober)
             }

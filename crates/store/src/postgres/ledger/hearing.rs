@@ -357,7 +357,7 @@ fn note_end(placed: &mut Placed, ended: &Ended, to: &Fate) {
         End::Failed(signature) => placed.signature = signature,
         // It crashed in company: that is the newest word about it, and is laid to nobody.
         End::Nothing if ended.outcome == OutcomeKind::Crashed => placed.signature = None,
-        End::Nothing => {}
+        End::Nothing | End::NotRun => {}
     }
     let waits_for = match to {
         Fate::Waits(arrived) => Some(&arrived.wait.condition),

@@ -145,7 +145,7 @@ impl Judging<'_> {
         placed.avoid.clear();
         placed.signature = match &attempt.end {
             End::Failed(signature) => *signature,
-            End::Landed | End::Rejected | End::Nothing => None,
+            End::Landed | End::Rejected | End::Nothing | End::NotRun => None,
         };
         self.repairs.tell_plan(placed, (&attempt.end).into());
         let held_by = self.repairs.ended(&placed.stage, &attempt);

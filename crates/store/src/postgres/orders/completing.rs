@@ -70,7 +70,7 @@ impl Desk<'_> {
             match attempt.end {
                 End::Landed | End::Rejected => placed.signature = None,
                 End::Failed(signature) => placed.signature = signature,
-                End::Nothing => {}
+                End::Nothing | End::NotRun => {}
             }
         }
         self.repairs.ended(&entry.ticket.stage, &attempt)
