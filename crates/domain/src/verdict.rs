@@ -61,15 +61,17 @@ impl Judgement {
     /// The same, where the launcher of the process that died has told how.
     #[must_use]
     pub fn told_by(mut self, obituary: &Obituary) -> Self {
-        self.report = self.report.map(|report| obituary.told_in(report));
-        if let Some(report) = &self.report {
-            self.verdict
-                .wait
-                .because
-                .clone_from(&report.failure.message);
+        if let Some(report) = self.report.take() {
+            let said = report.failure.message.clone();
+            let report = obituary.told_in(report);
+            let because = &mut self.verdict.wait.because;
+            // What is said beside the failure stays: why it is not tried again.
+            let beside = because.strip_prefix(&said).unwrap_or_default();
+            *because = format!("{}{beside}", report.failure.message);
             if let Some(died) = &mut self.verdict.died {
                 died.end = End::Failed(Some(report.signature().id));
             }
+            self.report = Some(report);
         }
         self
     }
@@ -236,3 +238,6 @@ fn tell(
         verdict,
     }
 }
+
+#[cfg(test)]
+mod tests;
