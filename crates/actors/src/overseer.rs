@@ -8,6 +8,7 @@
 use crate::attempt::DURABLE_RETRY;
 use crate::grip::Grip;
 use crate::station::Station;
+use domain::deadline::Deadline;
 use domain::event::Event;
 use domain::outcome::Failure;
 use domain::ports::StopReason;
@@ -120,8 +121,8 @@ impl Overseer {
     }
 
     fn condemn(&mut self, station: Arc<Station>, grip: Arc<Grip>) {
-        let late = grip.deadline(&station.rules).in_words();
-        if !station.hands.condemn(&grip, || failure(&late)) {
+        let deadline = grip.deadline(&station.rules);
+        if !station.hands.condemn(&grip, || failure(deadline)) {
             return; // It has let go by now, or this is known.
         }
         station.observe(&Event::AttemptBlocked {
@@ -132,13 +133,18 @@ impl Overseer {
     }
 }
 
-fn failure(late: &str) -> Failure {
+fn failure(deadline: Deadline) -> Failure {
+    let late = deadline.in_words();
+    let becomes = match deadline {
+        Deadline::OfStage(_) => "goes around",
+        Deadline::OfTicket(_) => "is parked",
+    };
     Failure::new(
         "ThreadBlocked",
         format!(
             "the handler blocks its thread and was not done {late}: it neither waits for anything \
              nor can it be stopped from outside. It keeps its slot; the other slots of its stage \
-             go on on another thread. This ticket goes around when the handler lets go, or when \
+             go on on another thread. This ticket {becomes} when the handler lets go, or when \
              its worker process is restarted"
         ),
     )
@@ -158,6 +164,23 @@ async fn report(station: Arc<Station>, grip: Arc<Grip>) {
                 station.observe(&Event::StoreFailed { what, why });
                 sleep(DURABLE_RETRY).await;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_a_blocked_ticket_depends_on_whose_deadline_has_passed() {
+        let minute = Duration::from_secs(60);
+        for (deadline, becomes) in [
+            (Deadline::OfStage(minute), "This ticket goes around when"),
+            (Deadline::OfTicket(minute), "This ticket is parked when"),
+        ] {
+            let said = failure(deadline).message;
+            assert!(said.contains(becomes), "{said}");
         }
     }
 }

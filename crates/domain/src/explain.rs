@@ -3,11 +3,14 @@
 use crate::books::{Entry, Line, Place, State};
 use crate::breaker::{Breaker, Scope};
 use crate::control::{Gate, Hold, Snapshot};
-use crate::deadline::Deadline;
-use crate::flow::Flows;
+use crate::deadline::{self, Deadline};
+use crate::flow::{Flows, Stage};
 use crate::names::StageName;
+use crate::retry::Chance;
+use crate::settlement::{Decision, after_failure};
+use crate::ticket::Ticket;
 use crate::time::Timestamp;
-use crate::wait::{Condition, Reason};
+use crate::wait::{Condition, Orders, Reason, Wait};
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,19 +88,19 @@ pub fn held_by(entry: &Entry, snapshot: &Snapshot) -> Option<Scope> {
 /// How many lines of its history an explanation shows.
 pub const LAST_EVENTS: usize = 3;
 
-/// Explains a ticket from the books, the configuration and the desired state.
-pub fn explain(entry: &Entry, history: &[Line], flows: &Flows, snapshot: &Snapshot) -> Explanation {
-    let stage = &entry.ticket.stage;
+/// Explains a ticket from the books, the configuration and the desired state, as it is at `now`.
+pub fn explain(
+    entry: &Entry,
+    history: &[Line],
+    flows: &Flows,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Explanation {
     let from = history.len().saturating_sub(LAST_EVENTS);
     let answer = match &entry.place {
-        Place::Runnable { .. } => runnable(entry, flows, snapshot),
+        Place::Runnable { .. } => runnable_in_time(entry, flows, snapshot, now),
         Place::Running { since, .. } => running(entry, *since, flows),
-        Place::Waiting(wait) => Answer {
-            waits_for: format!("{} ({})", wait.condition.waits_for(stage), wait.because),
-            until: wait.condition.until(),
-            then: wait.condition.then().into(),
-            who: wait.condition.who_may_change().into(),
-        },
+        Place::Waiting(wait) => waiting(&entry.ticket, wait, flows, now),
         Place::Done { .. } => ended("nothing: it is done", "nobody: done is for ever"),
         Place::Dropped { reason, by, .. } => ended(
             &format!("nothing: it was dropped by {by}: {reason}"),
@@ -136,6 +139,19 @@ fn ended(waits_for: &str, who: &str) -> Answer {
         until: None,
         then: "nothing; it is kept for reading until its retention is over".into(),
         who: who.into(),
+    }
+}
+
+/// What is too late goes to a worker like any other, which does not run it.
+fn runnable_in_time(entry: &Entry, flows: &Flows, snapshot: &Snapshot, now: Timestamp) -> Answer {
+    let answer = runnable(entry, flows, snapshot);
+    match not_run(&entry.ticket, now, now) {
+        Some(too_late) => Answer {
+            then: format!("{}; then {too_late}", answer.then),
+            who: format!("{}; {ANEW}", answer.who),
+            ..answer
+        },
+        None => answer,
     }
 }
 
@@ -192,23 +208,121 @@ fn gated(stage: &StageName, gate: &Gate) -> Answer {
 }
 
 fn running(entry: &Entry, since: Timestamp, flows: &Flows) -> Answer {
-    let stage = &entry.ticket.stage;
+    let ticket = &entry.ticket;
     let deadline = flows
-        .stage(stage)
-        .map(|rules| Deadline::of(&entry.ticket, rules, since));
-    let (by, next) = match deadline {
-        Some(Deadline::OfTicket(_)) => ("the ticket's own deadline", "parked"),
-        Some(Deadline::OfStage(_)) | None => ("its deadline", "tried again"),
+        .stage(&ticket.stage)
+        .map(|rules| Deadline::of(ticket, rules, since));
+    let until = deadline.map(|deadline| since.plus(deadline.length()));
+    let by = match deadline {
+        Some(Deadline::OfTicket(_)) => "the ticket's own deadline",
+        Some(Deadline::OfStage(_)) | None => "its deadline",
     };
+    let next = after_time_out(ticket, flows, until.unwrap_or(since));
     Answer {
         waits_for: format!(
-            "its handler at stage {stage} (attempt {})",
-            entry.ticket.name.attempt
+            "its handler at stage {} (attempt {})",
+            ticket.stage, ticket.name.attempt
         ),
-        until: deadline.map(|deadline| since.plus(deadline.length())),
+        until,
         then: format!(
             "a handler that is not done by {by} is stopped and reported; the ticket is {next}"
         ),
         who: "the handler; or an operator by ticket cancel".into(),
     }
 }
+
+fn waiting(ticket: &Ticket, wait: &Wait, flows: &Flows, now: Timestamp) -> Answer {
+    let condition = &wait.condition;
+    // Before its deadline a retry still helps, even if the wait ends after it.
+    let is_late = deadline::has_passed(ticket, now);
+    let (orders, anew) = match is_late {
+        true => (Orders::ToEnd, format!("; {ANEW}")),
+        false => (condition.orders(), String::new()),
+    };
+    Answer {
+        waits_for: format!(
+            "{} ({})",
+            condition.waits_for(&ticket.stage, orders),
+            wait.because
+        ),
+        until: condition.until(),
+        then: after_wait(ticket, condition, flows, now),
+        who: condition.who_may_change(orders) + &anew,
+    }
+}
+
+/// What happens when the wait ends, in words.
+fn after_wait(ticket: &Ticket, condition: &Condition, flows: &Flows, now: Timestamp) -> String {
+    let ends = condition.until().map_or(now, |until| until.max(now));
+    if let Condition::Pending { .. } = condition {
+        let decides = condition.then();
+        let next = after_time_out(ticket, flows, ends);
+        return format!("{decides}; without one by then it is reported as timed out and {next}");
+    }
+    match (not_run(ticket, ends, now), condition) {
+        (None, _) => condition.then().into(),
+        (Some(_), Condition::Parked) => {
+            format!("{}; {}", condition.then(), why_not_run(ticket, now))
+        }
+        (Some(_), Condition::Suspect { .. }) => {
+            let why = why_not_run(ticket, now);
+            format!("an attempt that died is reported, and the ticket parked, not run: {why}")
+        }
+        (Some(too_late), _) => too_late,
+    }
+}
+
+/// How work is had after all whose ticket is too late for it.
+const ANEW: &str = "to have it done after all, submit it again with a later deadline";
+
+/// What becomes of a ticket that could only begin then, if that is too late for it.
+fn not_run(ticket: &Ticket, begins: Timestamp, now: Timestamp) -> Option<String> {
+    deadline::has_passed(ticket, begins).then(|| {
+        let why = why_not_run(ticket, now);
+        format!("it is reported and parked, not run: {why}")
+    })
+}
+
+fn why_not_run(ticket: &Ticket, now: Timestamp) -> String {
+    let own = ticket.deadline.unwrap_or(now);
+    match own <= now {
+        true => format!("its own deadline has passed ({own})"),
+        false => format!("its own deadline will have passed by then ({own})"),
+    }
+}
+
+/// What becomes of a ticket whose attempt times out then: the end of "the ticket is …".
+fn after_time_out(ticket: &Ticket, flows: &Flows, then: Timestamp) -> String {
+    let defaults;
+    let stage = match flows.stage(&ticket.stage) {
+        Some(stage) => stage,
+        None => {
+            defaults = Stage::new(ticket.stage.clone());
+            &defaults
+        }
+    };
+    if stage.retry.is_exhausted(ticket.name.attempt) {
+        return "parked".into();
+    }
+    // The shortest and the longest back-off that chance may bring.
+    let is_parked = [0.0, 1.0].map(|number| {
+        let decision = Decision {
+            stage,
+            flows,
+            now: then,
+            chance: Chance::new(number),
+        };
+        after_failure(ticket, &decision) == Condition::Parked
+    });
+    let own = ticket.deadline.unwrap_or(then);
+    match is_parked {
+        [true, _] => format!("parked, since a retry would come after its own deadline ({own})"),
+        [false, true] => {
+            format!("tried again, or parked if that would be after its own deadline ({own})")
+        }
+        [false, false] => "tried again".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -98,6 +98,31 @@ impl Reason {
     }
 }
 
+/// What an operator may do to a ticket that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orders {
+    /// Run it now, or end it.
+    All,
+    /// End it: to run it now would be refused.
+    ToEnd,
+}
+
+impl Orders {
+    /// The commands, in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "retry, cancel or drop",
+            Self::ToEnd => "cancel or drop",
+        }
+    }
+}
+
+impl fmt::Display for Orders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -191,8 +216,16 @@ impl Condition {
         }
     }
 
-    /// What the ticket waits for, in words.
-    pub fn waits_for(&self, stage: &StageName) -> String {
+    /// What an operator may do to a ticket that waits so, unless it is too late for it.
+    pub const fn orders(&self) -> Orders {
+        match self.reason().is_ended_by_people() {
+            true => Orders::All,
+            false => Orders::ToEnd,
+        }
+    }
+
+    /// What the ticket waits for, in words; `orders` is what an operator may do to it.
+    pub fn waits_for(&self, stage: &StageName, orders: Orders) -> String {
         match self {
             Self::Backoff { .. } => "the back-off after a failed attempt to end".into(),
             Self::NotNow { .. } => "the time the handler asked for".into(),
@@ -203,7 +236,7 @@ impl Condition {
                 "a call-back from outside that says that it has started, which gives it until {end}"
             ),
             Self::Pending { .. } => "a call-back from outside".into(),
-            Self::Parked => "the decision of a person: retry, cancel or drop".into(),
+            Self::Parked => format!("the decision of a person: {orders}"),
             Self::Held {
                 version: Some(version),
             } => {
@@ -234,9 +267,7 @@ impl Condition {
     pub fn then(&self) -> &'static str {
         match self {
             Self::Backoff { .. } | Self::NotNow { .. } => "it is tried again by itself",
-            Self::Pending { .. } => {
-                "the call-back decides; without one by then it is reported as timed out and tried again"
-            }
+            Self::Pending { .. } => "the call-back decides",
             Self::Parked => "what the person decided",
             Self::Held { .. } | Self::Unclaimed => "it is released by itself",
             Self::Repair { .. } => {
@@ -251,25 +282,18 @@ impl Condition {
         }
     }
 
-    /// Who may end the wait, in words.
-    pub fn who_may_change(&self) -> &'static str {
-        match self {
-            Self::Backoff { .. } | Self::NotNow { .. } | Self::Trial { .. } => {
-                "time; or an operator by ticket retry, cancel or drop"
-            }
-            Self::Pending { .. } => {
-                "whoever holds the call-back address; or an operator by ticket retry, cancel or drop"
-            }
-            Self::Parked => "an operator by ticket retry, cancel or drop",
-            Self::Held { .. } | Self::Repair { .. } => {
-                "whoever deploys the handler; or an operator by ticket retry, cancel or drop"
-            }
-            Self::Unclaimed => {
-                "whoever edits the configuration; or an operator by ticket cancel or drop"
-            }
-            Self::Suspect { .. } => "the controller, within seconds",
-            Self::Unique { .. } => "the other ticket; or an operator by ticket cancel or drop",
-        }
+    /// Who may end the wait, in words; `orders` is what an operator may do to the ticket.
+    pub fn who_may_change(&self, orders: Orders) -> String {
+        let who = match self {
+            Self::Backoff { .. } | Self::NotNow { .. } | Self::Trial { .. } => "time",
+            Self::Pending { .. } => "whoever holds the call-back address",
+            Self::Parked => return format!("an operator by ticket {orders}"),
+            Self::Held { .. } | Self::Repair { .. } => "whoever deploys the handler",
+            Self::Unclaimed => "whoever edits the configuration",
+            Self::Suspect { .. } => return "the controller, within seconds".into(),
+            Self::Unique { .. } => "the other ticket",
+        };
+        format!("{who}; or an operator by ticket {orders}")
     }
 }
 
@@ -287,6 +311,12 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// Why a person has to decide, if that is waited for. The history says it, in a line of its own
+    /// under [`Reason::Parked`]: how the attempt ended does not tell it.
+    pub fn parked_because(&self) -> Option<&str> {
+        (self.condition == Condition::Parked).then_some(self.because.as_str())
+    }
+
     /// The wait once what is waited for has said that it has started; `None` when it need not say
     /// so, or has.
     pub fn once_started(&self) -> Option<Self> {

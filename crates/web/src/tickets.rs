@@ -9,6 +9,7 @@ use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Entry, Line};
 use domain::control::Snapshot;
+use domain::deadline;
 use domain::explain::{Explanation, explain, held_by};
 use domain::filter::Rows;
 use domain::ports::Tripped;
@@ -116,8 +117,12 @@ pub(crate) async fn explained(
 ) -> Result<(Explanation, Vec<Line>), Problem> {
     let history = site.parts.catalog.history(entry.ticket.id()).await?;
     let snapshot = site.parts.catalog.snapshot().await?;
-    let mut explanation = explain(entry, &history, &site.parts.flows, &snapshot);
-    if !entry.place.state().is_terminal() {
+    let now = site.now();
+    let mut explanation = explain(entry, &history, &site.parts.flows, &snapshot, now);
+    // What a breaker knows is when its tickets are tried again: one that is too late is not.
+    let is_tried_again =
+        !entry.place.state().is_terminal() && !deadline::has_passed(&entry.ticket, now);
+    if is_tried_again {
         let stage = Some(entry.ticket.stage.clone());
         let tripped = site.parts.plans.tripped(stage).await?;
         let stalled = Stalled::of(site, &tripped).await?;

@@ -270,7 +270,7 @@ pub async fn every_ticket_can_be_explained(stand: Stand) {
     let snapshot = snapshot.expect("it can be read");
     for id in found(&stand, "").await {
         let (entry, lines) = (stand.entry(id).await, history(&stand, id).await);
-        let told = explain(&entry, &lines, stand.flows(), &snapshot);
+        let told = explain(&entry, &lines, stand.flows(), &snapshot, stand.now());
         assert!(!told.last_events.is_empty(), "{told:?}");
         for text in [&told.waits_for, &told.then, &told.who_may_change] {
             assert!(!text.is_empty() && !text.contains("unknown"), "{told:?}");

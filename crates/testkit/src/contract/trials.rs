@@ -347,7 +347,7 @@ pub async fn trials_are_counted_listed_and_explained(mut stand: Stand) {
     let history = catalog.history(names[0].ticket).await;
     let history = history.expect("the books can be read");
     let snapshot = catalog.snapshot().await.expect("the books can be read");
-    let told = explain(&entry, &history, stand.flows(), &snapshot);
+    let told = explain(&entry, &history, stand.flows(), &snapshot, stand.now());
     assert_eq!(told.reason, Some(Reason::Trial));
     assert!(told.until.is_some());
     for words in ["tried alone", "1 other attempt was in that process"] {

@@ -23,6 +23,7 @@ pub(super) struct Evidence<'a> {
     pub(super) ports: &'a Faulty,
     pub(super) flows: &'a Flows,
     pub(super) events: &'a [Event],
+    pub(super) now: Timestamp,
     /// The attempts that went wrong by the handlers' own account.
     pub(super) wrongs: BTreeSet<Name>,
 }
@@ -64,7 +65,7 @@ async fn look(evidence: &Evidence<'_>) -> Result<Vec<String>, StoreError> {
     wrong.extend(told(evidence.events, &reports));
     wrong.extend(charged(evidence.events, &entries, &reports));
     wrong.extend(hushed_up(&evidence.wrongs, &reports));
-    wrong.extend(unexplained(evidence.ports, evidence.flows, &entries).await?);
+    wrong.extend(unexplained(evidence, &entries).await?);
     Ok(wrong)
 }
 
@@ -174,15 +175,17 @@ fn hushed_up(wrongs: &BTreeSet<Name>, reports: &[Report]) -> Vec<String> {
 }
 
 async fn unexplained(
-    ports: &Faulty,
-    flows: &Flows,
+    evidence: &Evidence<'_>,
     entries: &[Entry],
 ) -> Result<Vec<String>, StoreError> {
+    let Evidence {
+        ports, flows, now, ..
+    } = evidence;
     let snapshot = ports.snapshot().await?;
     let mut wrong = Vec::new();
     for entry in entries {
         let history = ports.history(entry.ticket.id()).await?;
-        let told = explain(entry, &history, flows, &snapshot);
+        let told = explain(entry, &history, flows, &snapshot, *now);
         let texts = [&told.waits_for, &told.then, &told.who_may_change];
         let is_told = |text: &&String| !text.is_empty() && !text.contains("unknown");
         if history.is_empty() || !texts.iter().all(is_told) {
@@ -249,7 +252,7 @@ pub(super) async fn unfinished(ports: &Faulty, flows: &Flows, now: Timestamp) ->
             let history = ports.history(entry.ticket.id()).await.unwrap_or_default();
             told.push(format!(
                 "{:#?}",
-                explain(&entry, &history, flows, &snapshot)
+                explain(&entry, &history, flows, &snapshot, now)
             ));
         }
     }

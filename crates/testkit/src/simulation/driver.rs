@@ -169,6 +169,7 @@ impl<'a> Driver<'a> {
             ports,
             flows: &self.flows,
             events: &self.recorder.events(),
+            now: self.clock.now(),
             wrongs: self
                 .scripts
                 .values()

@@ -169,3 +169,16 @@ async fn lists_and_pages_of_a_stage_say_that_its_release_rests() {
     let page = of_signature(running(plan(1, 500))).page("/s/test").await;
     assert!(!page.text().contains(", which is"), "{}", page.text());
 }
+
+#[tokio::test]
+async fn a_held_ticket_that_is_too_late_waits_for_no_repair_and_no_retry() {
+    let web = with_one_held(of_signature(paused())).with(|state| {
+        let entry = state.entries.get_mut(&id(1)).unwrap();
+        entry.ticket.deadline = Some(NOW);
+    });
+    let (then, who) = explained(&web).await;
+    let parked = "it is reported and parked, not run: its own deadline has passed";
+    assert!(then.starts_with(parked), "{then}");
+    assert!(!who.contains("retry"), "{who}");
+    assert!(who.contains("submit it again"), "{who}");
+}
