@@ -133,7 +133,7 @@ pub(super) fn state(ticket: &Json) -> String {
     }
 }
 
-/// Why it was given up, if it was.
+/// Why it was given up, if it was. The reason of one that waits stands beside its state.
 fn end(ticket: &Json) -> String {
     match member(ticket, "state").as_str() {
         "dropped" => member(ticket, "reason"),
@@ -209,9 +209,11 @@ fn show(ticket: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             ("flow", text("flow")),
             ("stage", text("stage")),
             ("state", state(ticket)),
-            ("because", end(ticket)),
+            ("reason", end(ticket)),
+            ("because", text("because")),
             ("since", when("since")),
             ("until", when("until")),
+            ("deadline", when("deadline")),
             ("hop", text("hop")),
             ("attempt", text("attempt")),
             ("generation", text("generation")),

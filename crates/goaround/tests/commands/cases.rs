@@ -582,17 +582,33 @@ fn a_history_says_how_each_attempt_ended() {
 }
 
 #[test]
-fn a_dropped_ticket_shows_why() {
+fn a_ticket_shows_why_it_is_there_and_its_own_deadline() {
     let fake = Fake::new(|_| {
         let mut dropped = ticket("dropped");
         dropped["reason"] = json!("sent twice");
         (200, dropped)
     });
     let shown = fake.run(&["ticket", "show", ID]).stdout;
-    assert!(cells(&shown).contains("because | sent twice"), "{shown}");
-    let fake = Fake::new(|_| (200, ticket("waiting")));
-    let shown = fake.run(&["ticket", "show", ID]).stdout;
-    assert!(!shown.contains("because"), "{shown}");
+    assert!(cells(&shown).contains("reason | sent twice"), "{shown}");
+    for row in ["because", "deadline"] {
+        assert!(!shown.contains(row), "{shown}");
+    }
+    let fake = Fake::new(|_| {
+        let mut parked = ticket("waiting");
+        parked["reason"] = json!("parked");
+        parked["because"] = json!("not run: it was too late");
+        parked["deadline"] = json!("2026-11-21T14:03:22.120Z");
+        (200, parked)
+    });
+    let shown = cells(&fake.run(&["ticket", "show", ID]).stdout);
+    for row in [
+        "state | waiting (parked)",
+        "because | not run: it was too late",
+        "deadline | 2026-11-21",
+    ] {
+        assert!(shown.contains(row), "{row}: {shown}");
+    }
+    assert!(!shown.contains("reason |"), "{shown}");
 }
 
 #[test]
