@@ -13,6 +13,7 @@ use domain::flow::Stage;
 use domain::outcome::{Attempted, Failure, Outcome};
 use domain::ports::{Context, LetsGo, StopReason, StopSignal};
 use domain::ticket::Ticket;
+use domain::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -124,6 +125,7 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Silence {
     let (ticket, stop) = (&grip.ticket, &grip.stop);
     let now = station.setup.clock.now();
     if deadline::has_passed(ticket, now) {
+        warn_of_lateness(rules, ticket, now);
         grip.say(deadline::expired().into());
         return Silence::Dead; // It is not silent.
     }
@@ -167,6 +169,17 @@ async fn perform(station: &Arc<Station>, grip: &Arc<Grip>) -> Silence {
     // The reply is an error once the worker has dropped the handler: only now it has let go.
     reply.await.ok();
     silence
+}
+
+/// With the time that it is here: where clocks differ, that is what is to be looked at.
+fn warn_of_lateness(rules: &Stage, ticket: &Ticket, now: Timestamp) {
+    let own = ticket.deadline.unwrap_or(now);
+    tracing::warn!(
+        ticket.id = %ticket.id(),
+        stage = %rules.name,
+        "ticket {} is not run: its own deadline was {own}, and by the clock of this machine it is {now}",
+        ticket.id()
+    );
 }
 
 fn warn_of_lingering(rules: &Stage, ticket: &Ticket) {

@@ -16,15 +16,18 @@ use domain::ports::{Catalog, Clock, Desk, Handler, Observer, Oopses, Plans};
 use domain::ticket::{Ticket, TicketId};
 use domain::wait::Reason;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::driven;
 use testkit::clock::TestClock;
 use testkit::handler::{Script, Step};
 use testkit::memory::Memory;
 use testkit::recorder::{Chorus, Recorder};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
 
 /// A stage `work` of real actors.
 struct World {
@@ -248,6 +251,59 @@ fn a_ticket_past_its_own_deadline_is_reported_once_and_parked_without_being_run(
         assert_eq!(entry.place.state(), domain::books::State::Waiting);
         assert_eq!((entry.oopses.len(), world.oopses().await), (1, 1));
         world.assert_sound().await;
+    });
+}
+
+/// The messages that were logged.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Visit for Heard {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        }
+    }
+}
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn a_worker_that_does_not_run_a_ticket_says_by_which_time_it_judged() {
+    let heard = Heard::default();
+    let _listens = tracing::subscriber::set_default(heard.clone());
+    driven(async {
+        let world = World::new(Script::done(), |_| {});
+        let (_running, _controller) = world.start();
+        let now = world.clock.now();
+        parked_at_its_deadline(&world, Duration::ZERO).await;
+        let said = heard.0.lock().unwrap().join("\n");
+        let deadline = format!("its own deadline was {now}");
+        assert!(said.contains(&deadline), "{said}");
+        assert!(
+            said.contains("by the clock of this machine it is"),
+            "{said}"
+        );
     });
 }
 
