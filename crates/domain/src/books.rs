@@ -259,7 +259,8 @@ pub struct StageCounts {
     pub running: u64,
     /// In the store, by reason.
     pub waiting: BTreeMap<Reason, u64>,
-    /// Attempts that ended in `done` since the data folder was made.
+    /// Attempts that ended in `done` since the data folder was made, those that a call-back ended
+    /// among them.
     pub done: u64,
     /// Attempts that went wrong since the data folder was made.
     pub failed: u64,

@@ -82,6 +82,15 @@ pub(crate) enum Count {
 }
 
 impl Count {
+    /// What of a stage counts the end of an attempt, whoever brings it: its worker or a call-back.
+    pub(crate) const fn of_end(outcome: OutcomeKind) -> Option<Self> {
+        match outcome {
+            OutcomeKind::Done => Some(Self::AttemptsDone),
+            wrong if wrong.went_wrong() => Some(Self::AttemptsFailed),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn code(self) -> i64 {
         match self {
             Self::Accepted => 1,

@@ -2,7 +2,7 @@
 
 use crate::admission;
 use crate::books::Books;
-use crate::codes::{self, Count};
+use crate::codes;
 use crate::error::Fault;
 use crate::opening;
 use crate::permits::{self, Refusal};
@@ -235,12 +235,12 @@ impl Subject<'_> {
         };
         let (disposition, emits) =
             settlement::completed(ticket, outcome.clone(), self.oops(), &decision);
-        let why = format!("by {}: {}", self.ordered.order.by, outcome.kind());
+        let kind = outcome.kind();
+        let why = format!("by {}: {kind}", self.ordered.order.by);
         let note = self.to_note("completed", &why);
         let subject = (self.seq, ticket);
-        settling::complete(books, db, subject, (&disposition, &emits), &note)?;
-        if outcome.kind().went_wrong() {
-            books.count(self.found.stage, Count::AttemptsFailed, 1);
+        settling::complete(books, db, subject, (kind, &disposition, &emits), &note)?;
+        if kind.went_wrong() {
             self.tell(books, db)?;
         }
         Ok(Ok(()))

@@ -314,20 +314,18 @@ impl Case<'_> {
     }
 
     fn count(&self, books: &mut Books, outcome: OutcomeKind) {
-        if outcome == OutcomeKind::Done {
-            books.count(self.from.id, Count::AttemptsDone, 1);
-        } else if outcome.went_wrong() {
-            books.count(self.from.id, Count::AttemptsFailed, 1);
+        if let Some(count) = Count::of_end(outcome) {
+            books.count(self.from.id, count, 1);
         }
     }
 }
 
-/// An outside event has ended a pending wait: the ticket goes where its outcome leads.
+/// An outside event has ended a pending wait like this: the ticket goes where that leads.
 pub(crate) fn complete(
     books: &mut Books,
     db: &Connection,
     (seq, ticket): (i64, &Ticket),
-    (disposition, emits): (&Disposition, &[Ticket]),
+    (outcome, disposition, emits): (OutcomeKind, &Disposition, &[Ticket]),
     note: &Note,
 ) -> Result<(), Fault> {
     let case = Case {
@@ -345,6 +343,8 @@ pub(crate) fn complete(
         ));
     }
     case.keep_payload(db)?;
-    note.insert(db, seq)?;
+    case.count(books, outcome);
     submitting::accept_all(books, db, emits)
 }
+    // First, so that the history tells where it goes after it has told why.
+    note.insert(db, seq)?;

@@ -1,13 +1,13 @@
 //! Promises of `Catalog`.
 
 use super::Stand;
-use super::stand::{failed, rejected, stage};
+use super::stand::{failed, pending_for, rejected, stage};
 use domain::books::{Balance, Fact, Line, StageCounts};
 use domain::explain::explain;
 use domain::names::Kind;
 use domain::outcome::{Outcome, OutcomeKind};
 use domain::ports::{Action, Depth, Listing, Page, Sort};
-use domain::ticket::{Ticket, TicketId};
+use domain::ticket::{Generation, Ticket, TicketId};
 use domain::time::Timestamp;
 use domain::wait::Reason;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ super::suite!(catalog_contract catalog ($)
     the_sums_since_a_time_are_those_of_what_was_accepted_since,
     stages_count_their_tickets_and_attempts,
     a_healthy_store_finds_itself_healthy,
+    stages_count_what_a_call_back_ends,
     every_ticket_can_be_explained,
 );
 
@@ -278,3 +279,18 @@ pub async fn every_ticket_can_be_explained(stand: Stand) {
     }
     drop(running);
 }
+/// Whoever ends an attempt, its stage has done or failed at one ticket more.
+pub async fn stages_count_what_a_call_back_ends(stand: Stand) {
+    for outcome in [Outcome::done(), failed(), Outcome::done()] {
+        let pending = pending_for(Duration::from_secs(60));
+        let id = stand.attempted(stand.ticket("build"), pending).await;
+        let order = Action::Complete(Generation::FIRST, outcome);
+        stand.done(id, order).await;
+    }
+    let stages = stand.world().catalog().stages().await;
+    let stages = stages.expect("the books can be read");
+    let build = stages.iter().find(|counts| counts.stage == stage("build"));
+    let build = build.expect("the stage had tickets");
+    assert_eq!((build.done, build.failed), (2, 1));
+}
+

@@ -44,7 +44,7 @@ pub struct StageJson {
     pub running: u64,
     /// In the store, by reason; every reason is listed, from 0.
     pub waiting: BTreeMap<String, u64>,
-    /// Attempts that ended in `done`.
+    /// Attempts that ended in `done`, also by a call-back.
     pub done: u64,
     /// Attempts that went wrong.
     pub failed: u64,

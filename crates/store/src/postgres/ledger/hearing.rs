@@ -319,10 +319,8 @@ impl Hearing<'_> {
     }
 
     fn count(&mut self, stage: &StageName, outcome: OutcomeKind) {
-        if outcome == OutcomeKind::Done {
-            self.working.count(stage.as_str(), Count::AttemptsDone, 1);
-        } else if outcome.went_wrong() {
-            self.working.count(stage.as_str(), Count::AttemptsFailed, 1);
+        if let Some(count) = Count::of_end(outcome) {
+            self.working.count(stage.as_str(), count, 1);
         }
     }
 

@@ -34,9 +34,8 @@ impl Desk<'_> {
         let kind = outcome.kind();
         let why = format!("by {}: {kind}", order.by);
         self.note(entry, order, ("completed", &why), oops);
-        if kind.went_wrong() {
-            let stage = entry.ticket.stage.as_str();
-            self.working.count(stage, Count::AttemptsFailed, 1);
+        if let Some(count) = Count::of_end(kind) {
+            self.working.count(entry.ticket.stage.as_str(), count, 1);
         }
         let held_by = self.tried(entry, ordered, kind);
         let (disposition, emits) = self.decide(&entry.ticket, outcome, ordered);
