@@ -16,7 +16,7 @@ use domain::outcome::OutcomeKind;
 use domain::ports::Settled;
 use domain::ticket::{Name, Ticket};
 use domain::time::Timestamp;
-use domain::wait::{Condition, Wait};
+use domain::wait::{Condition, Reason, Wait};
 use rusqlite::{CachedStatement, Connection, params};
 use std::sync::Arc;
 use std::time::Duration;
@@ -281,7 +281,24 @@ impl Case<'_> {
         spot.update(db, self.seq)?;
         books.waits(&wait.condition);
         trials::begin(books, db, (self.seq, self.from.id), &wait.condition)?;
+        self.note_parking(db, name, wait)?;
         Ok(false)
+    }
+
+    /// How its attempt ended does not say that a person has to decide, nor why.
+    fn note_parking(&self, db: &Connection, name: Name, wait: &Wait) -> Result<(), Fault> {
+        let Some(why) = wait.parked_because() else {
+            return Ok(());
+        };
+        let note = Note {
+            at: wait.since,
+            name,
+            stage: self.from.id,
+            what: Reason::Parked.as_str(),
+            why,
+            oops: None,
+        };
+        note.insert(db, self.seq)
     }
 
     /// The payload is written again only if the attempt has changed it.
@@ -336,6 +353,8 @@ pub(crate) fn complete(
         scene: None,
         at: note.at,
     };
+    // First, so that the history tells where it goes after it has told why.
+    note.insert(db, seq)?;
     if !case.look_first(books, db)? {
         return Err(Fault::row(
             "a pending ticket changed meanwhile",
@@ -346,5 +365,3 @@ pub(crate) fn complete(
     case.count(books, outcome);
     submitting::accept_all(books, db, emits)
 }
-    // First, so that the history tells where it goes after it has told why.
-    note.insert(db, seq)?;

@@ -38,7 +38,7 @@ use domain::settlement::Ended;
 use domain::signature::SignatureId;
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
-use domain::wait::{Condition, Wait};
+use domain::wait::{Condition, Reason, Wait};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uuid::Uuid;
 
@@ -343,6 +343,14 @@ pub(super) fn attempt(name: Name, ended: &Ended) -> Attempt {
         version: ended.scene.version.clone(),
         span: ended.span,
         end: domain::breaker::End::of(ended.outcome, ended.signature),
+    }
+}
+
+/// How the attempt of a ticket ended does not say that a person has to decide, nor why.
+pub(super) fn note_parking(working: &mut Working, (name, stage): (Name, &StageName), wait: &Wait) {
+    if let Some(why) = wait.parked_because() {
+        let told = (Reason::Parked.as_str(), why);
+        working.tell(note((name, stage.clone()), wait.since, told));
     }
 }
 

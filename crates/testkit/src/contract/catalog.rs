@@ -20,12 +20,13 @@ super::suite!(catalog_contract catalog ($)
     a_filter_negates_and_joins,
     a_list_has_an_order_and_a_limit,
     the_history_tells_everything_oldest_first,
+    the_history_tells_why_a_ticket_was_parked,
     the_history_of_nobody_is_empty,
     the_sums_count_every_ticket_once,
     the_sums_since_a_time_are_those_of_what_was_accepted_since,
     stages_count_their_tickets_and_attempts,
-    a_healthy_store_finds_itself_healthy,
     stages_count_what_a_call_back_ends,
+    a_healthy_store_finds_itself_healthy,
     every_ticket_can_be_explained,
 );
 
@@ -168,6 +169,44 @@ pub async fn the_history_tells_everything_oldest_first(stand: Stand) {
     assert!(is_told("accepted") && is_told("retried"), "{lines:#?}");
 }
 
+/// "Failed" alone reads as if it were tried again.
+pub async fn the_history_tells_why_a_ticket_was_parked(stand: Stand) {
+    // The first back-off is a second.
+    let late = Ticket {
+        deadline: Some(stand.now().plus(Duration::from_millis(500))),
+        ..stand.ticket("build")
+    };
+    let late = stand.attempted(late, failed()).await;
+    let refused = stand.attempted(stand.ticket("build"), rejected()).await;
+    let pending = pending_for(Duration::from_secs(60));
+    let called_back = stand.attempted(stand.ticket("build"), pending).await;
+    let order = Action::Complete(Generation::FIRST, rejected());
+    stand.done(called_back, order).await;
+    for (id, why) in [
+        (
+            late,
+            "not tried again: that would be after its own deadline",
+        ),
+        (refused, "rejected by the handler: BadInput: it is no nut"),
+        (
+            called_back,
+            "rejected by the handler: BadInput: it is no nut",
+        ),
+    ] {
+        let lines = history(&stand, id).await;
+        let last = &lines.last().expect("something happened").fact;
+        let Fact::Noted {
+            what, why: said, ..
+        } = last
+        else {
+            panic!("expected that it was parked, got {lines:#?}");
+        };
+        assert_eq!(what, "parked", "{lines:#?}");
+        assert!(said.contains(why), "{said}");
+        assert_eq!(stand.entry(id).await.oopses.len(), 1, "it is reported once");
+    }
+}
+
 /// Not an error.
 pub async fn the_history_of_nobody_is_empty(stand: Stand) {
     let nobody = stand.ticket("build").id();
@@ -247,6 +286,21 @@ pub async fn stages_count_their_tickets_and_attempts(stand: Stand) {
     assert_eq!(build.oldest_ready, Some(since));
 }
 
+/// Whoever ends an attempt, its stage has done or failed at one ticket more.
+pub async fn stages_count_what_a_call_back_ends(stand: Stand) {
+    for outcome in [Outcome::done(), failed(), Outcome::done()] {
+        let pending = pending_for(Duration::from_secs(60));
+        let id = stand.attempted(stand.ticket("build"), pending).await;
+        let order = Action::Complete(Generation::FIRST, outcome);
+        stand.done(id, order).await;
+    }
+    let stages = stand.world().catalog().stages().await;
+    let stages = stages.expect("the books can be read");
+    let build = stages.iter().find(|counts| counts.stage == stage("build"));
+    let build = build.expect("the stage had tickets");
+    assert_eq!((build.done, build.failed), (2, 1));
+}
+
 /// The doctor has something to say.
 pub async fn a_healthy_store_finds_itself_healthy(stand: Stand) {
     stand.submit(stand.ticket("build")).await;
@@ -279,18 +333,3 @@ pub async fn every_ticket_can_be_explained(stand: Stand) {
     }
     drop(running);
 }
-/// Whoever ends an attempt, its stage has done or failed at one ticket more.
-pub async fn stages_count_what_a_call_back_ends(stand: Stand) {
-    for outcome in [Outcome::done(), failed(), Outcome::done()] {
-        let pending = pending_for(Duration::from_secs(60));
-        let id = stand.attempted(stand.ticket("build"), pending).await;
-        let order = Action::Complete(Generation::FIRST, outcome);
-        stand.done(id, order).await;
-    }
-    let stages = stand.world().catalog().stages().await;
-    let stages = stages.expect("the books can be read");
-    let build = stages.iter().find(|counts| counts.stage == stage("build"));
-    let build = build.expect("the stage had tickets");
-    assert_eq!((build.done, build.failed), (2, 1));
-}
-

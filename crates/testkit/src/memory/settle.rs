@@ -10,7 +10,7 @@ use domain::outcome::OutcomeKind;
 use domain::ports::Settled;
 use domain::ticket::{Name, TicketId};
 use domain::time::Timestamp;
-use domain::wait::{Condition, Wait};
+use domain::wait::{Condition, Reason, Wait};
 
 impl State {
     pub(super) fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> Settled {
@@ -66,7 +66,12 @@ impl State {
                     row.entry.place = Place::Done { at: now };
                 }
             }
-            Disposition::Wait { name, wait } => self.wait(*name, wait.clone()),
+            Disposition::Wait { name, wait } => {
+                self.wait(*name, wait.clone());
+                if let Some(why) = wait.parked_because() {
+                    self.note(id, wait.since, Reason::Parked.as_str(), why);
+                }
+            }
         }
         for emit in settlement.emits() {
             self.accept(emit.clone(), now, &format!("sent by ticket {id}"));

@@ -217,6 +217,7 @@ impl Hearing<'_> {
                 let at = (position.name, &arrived.ticket.stage);
                 let wait = (arrived.wait.clone(), held_by);
                 let wait = repairs::held(&mut self.working, at, wait);
+                repairs::note_parking(&mut self.working, at, &wait);
                 self.wait(position.name, &arrived.ticket, wait);
             }
             Fate::Doubted(copies) => match copies.first() {

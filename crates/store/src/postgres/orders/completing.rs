@@ -116,8 +116,10 @@ impl Desk<'_> {
                 let stage = self.working.get(id).map(|placed| placed.stage.clone());
                 let wait = match stage {
                     Some(stage) => {
-                        let wait = (wait, held_by);
-                        repairs::held(&mut self.working, (name, &stage), wait)
+                        let at = (name, &stage);
+                        let wait = repairs::held(&mut self.working, at, (wait, held_by));
+                        repairs::note_parking(&mut self.working, at, &wait);
+                        wait
                     }
                     None => wait,
                 };
