@@ -20,6 +20,7 @@ mod value;
 pub use backend::{Backend, ServerUrl};
 pub use key::{KEYS, Key, Preset};
 pub use path::Path as KeyPath;
+pub(crate) use path::nearest;
 pub use problem::{BadConfig, Problem, Source};
 pub use reference::{example, reference};
 pub use schema::schema;

@@ -40,6 +40,7 @@ pub(crate) fn listing(
 
 /// The query parameters of a request; one that is not known is a mistake, not a wish.
 pub(crate) fn parameters<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    check_text(request.query_string())?;
     let parsed = UrlQuery::<T>::from_query(request.query_string());
     parsed.map(UrlQuery::into_inner).map_err(|error| {
         let said = error.to_string();
@@ -48,6 +49,33 @@ pub(crate) fn parameters<T: DeserializeOwned>(request: &HttpRequest) -> Result<T
             .unwrap_or(&said);
         Problem::bad_request(format!("query: {said}"))
     })
+}
+
+/// Whoever reads the parameters puts a mark in the place of bytes that are no text, and what is
+/// then asked for is not what was sent.
+fn check_text(query: &str) -> Result<(), Problem> {
+    let bytes = unescaped(query);
+    let Err(error) = std::str::from_utf8(&bytes) else {
+        return Ok(());
+    };
+    let at = error.valid_up_to();
+    let got = bytes[at];
+    let detail = format!("query: expected UTF-8, got %{got:02X} after {at} bytes");
+    Err(Problem::bad_request(detail))
+}
+
+/// The bytes that a query stands for, but for the plus signs.
+fn unescaped(query: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(query.len()), query.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let pair = after.first_chunk::<2>().filter(|_| *first == b'%');
+        let pair = pair.filter(|pair| pair.iter().all(u8::is_ascii_hexdigit));
+        let text = pair.and_then(|pair| std::str::from_utf8(pair).ok());
+        let escaped = text.and_then(|text| u8::from_str_radix(text, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = &after[if escaped.is_some() { 2 } else { 0 }..];
+    }
+    bytes
 }
 
 /// Reads a filter for such rows.

@@ -130,9 +130,10 @@ impl<'a> Parser<'a> {
     }
 
     fn query(&mut self) -> Result<Query, BadQuery> {
-        let mut all = Vec::new();
+        let (mut all, mut starts) = (Vec::new(), Vec::new());
         self.skip_spaces();
         while self.peek().is_some_and(|c| c != ')') && !self.is_at_or() {
+            starts.push(self.at);
             all.push(self.term()?);
             let follows_well = |c: char| c.is_whitespace() || c == ')';
             if !self.peek().is_none_or(follows_well) {
@@ -142,7 +143,12 @@ impl<'a> Parser<'a> {
             }
             self.skip_spaces();
         }
-        Ok(Query { all })
+        let is_bare = |at: &usize| !self.text[starts[*at]..].starts_with('"');
+        let foreign = misread(&all).find(is_bare);
+        match foreign {
+            Some(at) => Err(self.foreign_word(starts[at])),
+            None => Ok(Query { all }),
+        }
     }
 
     fn term(&mut self) -> Result<Term, BadQuery> {
@@ -216,12 +222,27 @@ impl<'a> Parser<'a> {
             return Err(self.bad_at(start, expected, word));
         }
         if let "AND" | "NOT" = word {
-            let expected = "conditions side by side, which must all hold, and - before one that \
-                 must not; in quotes, AND and NOT stand for themselves";
-            return Err(self.bad_at(start, expected, word));
+            return Err(self.foreign_word(start));
         }
         self.count(start)?;
         Ok(Term::Free(word.into()))
+    }
+
+    /// A word here that other grammars know.
+    fn foreign_word(&self, start: usize) -> BadQuery {
+        let word = self.text[start..].split(ends_free).next();
+        let word = word.unwrap_or_default();
+        let expected = match word.eq_ignore_ascii_case("or") {
+            true => {
+                "capital letters and parentheses for alternatives, (a OR b); in quotes, the word \
+                 stands for itself"
+            }
+            false => {
+                "conditions side by side, which must all hold, and - before one that must not; in \
+                 quotes, the word stands for itself"
+            }
+        };
+        self.bad_at(start, expected, word)
     }
 
     fn field(&mut self, start: usize, key: &str) -> Result<Term, BadQuery> {
@@ -306,4 +327,30 @@ impl<'a> Parser<'a> {
 /// Where a word outside quotes ends; a value also ends at a comma.
 fn ends_free(c: char) -> bool {
     c.is_whitespace() || matches!(c, '(' | ')' | '"')
+}
+
+/// Where `or`, `and` or `not` stands as free text while nothing beside it is text: nobody looks for
+/// these words there, which almost everything has somewhere.
+fn misread(all: &[Term]) -> impl Iterator<Item = usize> {
+    let is_condition = |term: &Term| !matches!(term, Term::Free(_));
+    (0..all.len()).filter(move |at| {
+        let before = at.checked_sub(1).and_then(|before| all.get(before));
+        let stands_before = all.get(at + 1).is_some_and(is_condition);
+        match &all[*at] {
+            Term::Free(word) if word.eq_ignore_ascii_case("not") => {
+                stands_before && before.is_none_or(is_condition)
+            }
+            Term::Free(word) if is_joint(word) => stands_before && before.is_some_and(is_condition),
+            _ => false,
+        }
+    })
+}
+
+fn is_joint(word: &str) -> bool {
+    word.eq_ignore_ascii_case("or") || word.eq_ignore_ascii_case("and")
+}
+
+/// Whether a word means something else than itself, at least in some places.
+pub(super) fn is_foreign(word: &str) -> bool {
+    is_joint(word) || word.eq_ignore_ascii_case("not")
 }

@@ -1,5 +1,6 @@
 //! Writes a query so that it reads back as the same query.
 
+use super::parse::is_foreign;
 use super::{Pattern, Query, Term};
 use std::fmt;
 
@@ -95,8 +96,5 @@ fn is_plain_value(text: &str) -> bool {
 }
 
 fn is_plain_free(text: &str) -> bool {
-    is_plain_value(text)
-        && !text.contains(':')
-        && !text.starts_with('-')
-        && !matches!(text, "OR" | "AND" | "NOT")
+    is_plain_value(text) && !text.contains(':') && !text.starts_with('-') && !is_foreign(text)
 }

@@ -80,11 +80,6 @@ impl Query {
     pub fn unfit(&self, rows: Rows) -> Option<Unfit> {
         self.all.iter().find_map(|term| term.unfit(rows))
     }
-
-    /// The first place in what tickets carry that it asks for.
-    pub fn data_path(&self) -> Option<&DataPath> {
-        self.all.iter().find_map(Term::data_path)
-    }
 }
 
 impl Term {
@@ -100,15 +95,6 @@ impl Term {
             Self::Field { .. } | Self::Data { .. } | Self::Free(_) => return None,
         };
         Some(Unfit { rows, what })
-    }
-
-    fn data_path(&self) -> Option<&DataPath> {
-        match self {
-            Self::Not(inner) => inner.data_path(),
-            Self::Any(queries) => queries.iter().find_map(Query::data_path),
-            Self::Data { path, .. } => Some(path),
-            Self::Field { .. } | Self::Free(_) => None,
-        }
     }
 }
 

@@ -102,7 +102,7 @@ fn a_good_query_is_printed_in_its_one_spelling() {
         ),
         ("\"is:done\"", "\"is:done\""),
         ("\"plain\"", "plain"),
-        ("or \"OR\" ORB", "or \"OR\" ORB"),
+        ("or \"OR\" ORB", "\"or\" \"OR\" ORB"),
         ("key:a..b", "key:\"a..b\""),
         ("attempts:>=3 attempts:2..5", "attempts:>=3 attempts:2..5"),
         (

@@ -1,6 +1,8 @@
 //! Filters of what the command line looks through itself: plans and stages have words and keys of
 //! their own, in the grammar of all filters.
 
+use super::text::visible;
+use crate::config::nearest;
 use domain::filter::{Field, Query};
 
 /// The field under which the grammar carries the words of `is:` here; it knows only those of
@@ -41,20 +43,23 @@ impl Terms {
             spoken.push_str(&rest[..taken]);
             rest = &rest[taken..];
         }
-        let query = spoken.parse::<Query>().map_err(|bad| bad.to_string())?;
-        match query.data_path() {
-            Some(path) => Err(self.lack(&format!("data.{path}"))),
-            None => Ok(query),
-        }
+        spoken.parse::<Query>().map_err(|bad| bad.to_string())
     }
 
     fn lack(&self, key: &str) -> String {
-        let keys: Vec<&str> = self.keys.iter().map(|field| field.key()).collect();
-        format!(
-            "filter: {} have no {key}; expected one of is, {}",
+        let mut keys = vec![Field::Is.key()];
+        keys.extend(self.keys.iter().map(|field| field.key()));
+        let shown: String = key.chars().take(80).collect();
+        let said = format!(
+            "filter: {} have no {}; expected one of {}",
             self.noun,
+            visible(&shown),
             keys.join(", ")
-        )
+        );
+        match nearest(key, &keys) {
+            Some(near) => format!("{said}; did you mean {near:?}?"),
+            None => said,
+        }
     }
 
     /// The key as the grammar is to read it, with its colon.
@@ -65,9 +70,9 @@ impl Terms {
             return Ok("trace:");
         }
         match Field::parse(name) {
-            Some(field) if !self.keys.contains(&field) => Err(self.lack(name)),
-            // One that nobody knows is refused with the nearest one, as everywhere.
-            Some(_) | None => Ok(key),
+            Some(field) if self.keys.contains(&field) => Ok(key),
+            // The grammar would refuse one that nobody knows with the keys of tickets and reports.
+            Some(_) | None => Err(self.lack(name)),
         }
     }
 
@@ -87,8 +92,10 @@ impl Terms {
 
 /// The key that the text begins with, with its colon, and what follows.
 fn key(text: &str) -> Option<(&str, &str)> {
-    let colon = text.find(|c: char| !c.is_ascii_lowercase())?;
-    (colon > 0 && text[colon..].starts_with(':')).then(|| text.split_at(colon + 1))
+    let is_end = |c: char| c.is_whitespace() || matches!(c, ':' | '(' | ')' | '"');
+    let colon = text.find(is_end).filter(|at| *at > 0)?;
+    let is_key = text[colon..].starts_with(':') && !text.starts_with(['-', '~']);
+    is_key.then(|| text.split_at(colon + 1))
 }
 
 #[cfg(test)]
@@ -115,7 +122,19 @@ mod tests {
             ("trace:ready", "plans have no trace"),
             ("-data.a.b:x", "plans have no data.a.b"),
             ("parked:-1h", "plans have no parked"),
-            ("stge:a", "did you mean \"stage\"?"),
+            (
+                "stge:a",
+                "plans have no stge; expected one of is, id, stage; did you mean \"stage\"?",
+            ),
+            (
+                "bogus:x",
+                "plans have no bogus; expected one of is, id, stage",
+            ),
+            ("(Stage:x OR is:done)", "plans have no Stage; expected"),
+            ("--a_b.c:~\"x\"", "plans have no a_b.c; expected"),
+            ("is:done a\u{1b}:x", "plans have no a\\x1b; expected"),
+            (":x", "byte 0"),
+            ("~\"a:b\"", "a key before a regular expression"),
             ("is:ready OR is:done", "(a OR b)"),
         ] {
             let said = TERMS.read(text).unwrap_err();

@@ -99,7 +99,7 @@ impl Path {
 }
 
 /// The name that is most like the word, if any is.
-pub(super) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let alike = |name: &str| strsim::normalized_damerau_levenshtein(word, name);
     let candidates = names.iter().map(|name| (alike(name), *name));
     candidates

@@ -62,6 +62,12 @@ async fn what_cannot_be_read_is_a_400_that_says_where() {
         ),
         ("/api/v1/tickets?filtre=x", "unknown field `filtre`"),
         (
+            "/api/v1/tickets?filter=%ff",
+            "query: expected UTF-8, got %FF after 7 bytes",
+        ),
+        ("/api/v1/oopses?filter=a%C3%28", "got %C3 after 8 bytes"),
+        ("/api/v1/plans?x%ff=1", "got %FF after 1 bytes"),
+        (
             "/api/v1/doctor?deep=very",
             "deep: expected true or false, got \"very\"",
         ),
@@ -82,6 +88,14 @@ async fn what_cannot_be_read_is_a_400_that_says_where() {
         (&answered.json()["position"], &answered.json()["nearest"]),
         (&11.into(), &"stage".into())
     );
+}
+
+#[tokio::test]
+async fn what_only_looks_like_an_escape_is_read_as_it_is() {
+    for filter in ["%C3%A9", "100%", "%zz", "%2", "%+f", "a+b"] {
+        let path = format!("/api/v1/tickets?filter={filter}");
+        assert_eq!(Web::new().get(&path).await.status, 200, "{filter}");
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,40 @@ fn words_of_other_grammars_are_no_free_text() {
 }
 
 #[test]
+fn small_words_of_other_grammars_are_refused_where_nothing_beside_them_is_text() {
+    for (text, byte, says) in [
+        ("(stage:a or stage:b)", 9, "(a OR b)"),
+        ("stage:a or -(b OR c)", 8, "(a OR b)"),
+        ("-stage:a Or data.x:1", 9, "(a OR b)"),
+        ("stage:a and is:parked", 8, "conditions side by side"),
+        ("not is:parked", 0, "conditions side by side"),
+        ("(a OR not is:parked)", 6, "conditions side by side"),
+        ("is:parked Not (a OR b)", 10, "conditions side by side"),
+    ] {
+        let said = refusal(text);
+        assert!(said.contains(says), "{text}: {said}");
+        assert!(said.contains(&format!("byte {byte}:")), "{text}: {said}");
+    }
+    for text in [
+        "or",
+        "stage:a or",
+        "or stage:a",
+        "open or close",
+        "(open or is:parked)",
+        "timed or not out",
+        "file not stage:a",
+        "not found stage:a",
+        "stage:a \"or\" stage:b",
+        "\"not\" stage:a",
+        "stage:a -or stage:b",
+        "stage:a orb stage:b",
+    ] {
+        let query: Query = text.parse().unwrap();
+        assert_eq!(query.to_string().parse::<Query>(), Ok(query), "{text}");
+    }
+}
+
+#[test]
 fn a_range_that_runs_backwards_holds_for_nothing_and_is_refused() {
     for text in [
         "attempts:2..1",
