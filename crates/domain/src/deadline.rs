@@ -7,7 +7,7 @@
 use crate::flow::Stage;
 use crate::outcome::{Failure, Outcome};
 use crate::ticket::Ticket;
-use crate::time::{Timestamp, show_duration};
+use crate::time::{BadTime, DAY, Timestamp, parse_duration, show_duration, start_of_day};
 use std::time::Duration;
 
 /// What ends an attempt that is not done.
@@ -59,6 +59,25 @@ pub fn expired() -> Outcome {
     ))
 }
 
+/// A ticket's own deadline as people write it: a length of time from `now` on (`30m`, `2h`), a
+/// date, which is the end of that day in UTC, or a time (`2026-11-01T14:03:22Z`).
+///
+/// # Errors
+/// [`BadTime`] when it is none of these.
+pub fn parse_deadline(text: &str, now: Timestamp) -> Result<Timestamp, BadTime> {
+    if let Ok(length) = parse_duration(text) {
+        return Ok(now.plus(length));
+    }
+    // By a day means that the day still counts; its first moment is past as soon as it has begun.
+    if let Some(day) = start_of_day(text.trim()) {
+        return Ok(day.plus(DAY));
+    }
+    text.parse().map_err(|bad: BadTime| BadTime {
+        expected: "a time such as 30m, 2h, 2026-11-01 or 2026-11-01T14:03:22Z",
+        ..bad
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +113,28 @@ mod tests {
                 expected,
                 "{own:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_a_length_from_now_a_day_or_a_time() {
+        let now: Timestamp = "2026-11-01T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("30m", "2026-11-01T12:30:00Z"),
+            (" 2h 30m ", "2026-11-01T14:30:00Z"),
+            ("7d", "2026-11-08T12:00:00Z"),
+            ("2026-11-01", "2026-11-02T00:00:00Z"),
+            ("2026-11-01T14:03:22Z", "2026-11-01T14:03:22Z"),
+            ("2026-11-01T14:03:22.5+02:00", "2026-11-01T12:03:22.5Z"),
+        ] {
+            let expected = expected.parse().unwrap();
+            assert_eq!(parse_deadline(text, now), Ok(expected), "{text}");
+        }
+        for text in ["", "-1h", "30", "soon", "2026-13-01", "2026-11-01T14:03:22"] {
+            let said = parse_deadline(text, now).unwrap_err().to_string();
+            let expected =
+                "expected a time such as 30m, 2h, 2026-11-01 or 2026-11-01T14:03:22Z, got";
+            assert!(said.starts_with(expected), "{text}: {said}");
         }
     }
 

@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// A day in UTC.
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
 /// A point in time, in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -134,6 +137,18 @@ fn unit_seconds(unit: &str) -> Option<f64> {
         "w" | "week" | "weeks" => 604_800.0,
         _ => return None,
     })
+}
+
+/// The first moment of a day in UTC, if the text is a date and nothing else.
+pub(crate) fn start_of_day(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    // Dates are also read from longer texts by the library; only the short form is a whole day.
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let date: jiff::civil::Date = text.parse().ok()?;
+    let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    Some(Timestamp::from_micros(start.as_microsecond()))
 }
 
 /// Writes a length of time in at most two units, for people: `1.5s`, `2m 30s`, `3d 4h`.

@@ -3,6 +3,7 @@
 use crate::body::TOO_LARGE_REMEDY;
 use crate::problem::{Kind, Problem};
 use crate::site::Site;
+use domain::deadline::parse_deadline;
 use domain::flow::Flows;
 use domain::names::{FlowName, Key, Kind as TicketKind, StageName};
 use domain::ports::Clock;
@@ -97,11 +98,8 @@ impl<'a> Admission<'a> {
             .map(TicketKind::new)
             .transpose()
             .map_err(bad)?;
-        let deadline = submit
-            .deadline
-            .as_deref()
-            .map(str::parse::<Timestamp>)
-            .transpose();
+        let deadline = submit.deadline.as_deref();
+        let deadline = deadline.map(|text| parse_deadline(text, self.now));
         Ok(Ticket {
             name: Name::first(id),
             kind: kind.unwrap_or_else(TicketKind::unnamed),
@@ -114,7 +112,9 @@ impl<'a> Admission<'a> {
                 .transpose()
                 .map_err(bad)?,
             payload,
-            deadline: deadline.map_err(|error| bad(format!("deadline: {error}")))?,
+            deadline: deadline
+                .transpose()
+                .map_err(|error| bad(format!("deadline: {error}")))?,
             created_at: self.now,
             lineage: Lineage::root(id),
             trace: submit.traceparent.as_deref().map(traceparent).transpose()?,

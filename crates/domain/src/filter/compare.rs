@@ -1,12 +1,11 @@
 //! Decides whether a ticket or a report is what a query asks for.
 
 use super::{Facts, Field, Op, Pattern, Query, Scale, Term};
-use crate::time::{BadTime, Timestamp, parse_duration};
+use crate::time::{BadTime, DAY, Timestamp, parse_duration, start_of_day};
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-const DAY: Duration = Duration::from_secs(86_400);
 const SECOND: Duration = Duration::from_secs(1);
 const MICROSECOND: Duration = Duration::from_micros(1);
 const FIRST: Timestamp = Timestamp::from_micros(i64::MIN);
@@ -249,15 +248,4 @@ pub fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, BadTime> {
     })?;
     let (from, _) = moment.bounds(now);
     Ok(from)
-}
-
-fn start_of_day(text: &str) -> Option<Timestamp> {
-    let bytes = text.as_bytes();
-    // Dates are also read from longer texts by the library; only the short form is a whole day.
-    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
-        return None;
-    }
-    let date: jiff::civil::Date = text.parse().ok()?;
-    let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    Some(Timestamp::from_micros(start.as_microsecond()))
 }

@@ -4,14 +4,16 @@ use super::failure::{Code, Failure};
 use super::feed::{Feed, Lines};
 use super::output::member;
 use super::terminal::Terminal;
+use super::text::visible;
 use super::wait::Wait;
 use crate::client::{Body, Client};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{ArgGroup, Args, ValueEnum};
+use domain::deadline::parse_deadline;
 use domain::names::{FlowName, Key, Kind, StageName};
 use domain::ticket::TicketId;
-use domain::time::{BadTime, parse_duration};
+use domain::time::{BadTime, Timestamp, parse_duration};
 use serde_json::{Map, Value as Json};
 use std::fs::File;
 use std::io::{Read, stdin};
@@ -54,11 +56,15 @@ pub(super) struct Submit {
     /// What the payload is, for example application/json
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
+    /// By when its work must be done, after which it is worth nothing: a length of time from when
+    /// it is accepted such as 30m, a date, whose whole day counts, or 2026-11-01T14:03:22Z
+    #[arg(long, value_name = "TIME", value_parser = deadline)]
+    deadline: Option<String>,
     /// A file with one ticket a line, as JSON; - reads standard input. Other flags fill what a
     /// line does not say
     #[arg(long, value_name = "FILE")]
     jsonl: Option<PathBuf>,
-    /// Wait until it has ended; exit 0 when done, 1 when dropped, 6 on time-out
+    /// Wait until it has ended; exit 0 when done, 1 when dropped or parked, 6 on time-out
     #[arg(long)]
     wait: bool,
     /// How long to wait
@@ -95,6 +101,12 @@ fn duration(text: &str) -> Result<Duration, BadTime> {
     parse_duration(text)
 }
 
+/// Looks whether a deadline can be read, so that a mistake is told without a server; what it means
+/// is for the server to say, by the clock by which it is kept.
+fn deadline(text: &str) -> Result<String, BadTime> {
+    parse_deadline(text, Timestamp::EPOCH).map(|_| text.into())
+}
+
 impl Submit {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         match &self.jsonl {
@@ -127,6 +139,13 @@ impl Submit {
         match self.output {
             Told::Name => terminal.print(&id)?,
             Told::Json | Told::Jsonl => terminal.print(&answer.to_string())?,
+        }
+        if answer["accepted"] == "known" {
+            terminal.note(&format!(
+                "ticket {} was known already, so what was sent now was not taken; what it is: \
+                 goaround ticket show {id}",
+                visible(&id)
+            ));
         }
         if !self.wait {
             return Ok(());
@@ -162,6 +181,7 @@ impl Submit {
             ("kind", self.kind.as_ref().map(ToString::to_string)),
             ("key", self.key.as_ref().map(ToString::to_string)),
             ("content_type", self.content_type.clone()),
+            ("deadline", self.deadline.clone()),
         ];
         let said = said
             .into_iter()

@@ -56,8 +56,12 @@ impl<'a> Terminal<'a> {
         self.world.is_stdout_terminal
     }
 
-    /// Whether progress may be drawn.
+    /// Whether progress may be drawn; in a JSON mode all else is JSON, terminal or not.
     pub(super) fn draws_progress(&self) -> bool {
+        self.is_stderr_drawn_on() && !self.wants_json()
+    }
+
+    fn is_stderr_drawn_on(&self) -> bool {
         self.world.is_stderr_terminal && self.variable("TERM") != Some("dumb")
     }
 
@@ -70,7 +74,7 @@ impl<'a> Terminal<'a> {
 
     /// Whether log lines may be coloured.
     pub(super) fn colours_log(&self) -> bool {
-        self.draws_progress() && self.variable("NO_COLOR").is_none()
+        self.is_stderr_drawn_on() && self.variable("NO_COLOR").is_none()
     }
 
     /// How wide a table may be, if the environment says so; else the terminal is asked.
@@ -179,6 +183,16 @@ pub(super) mod tests {
         }
         for line in ["goaround books", "goaround submit --payload json -o table"] {
             assert!(!Terminal::new(&world(line, false)).wants_json(), "{line}");
+        }
+    }
+
+    #[test]
+    fn progress_is_drawn_for_people_alone() {
+        for (form, is_drawn) in [("name", true), ("json", false), ("jsonl", false)] {
+            let mut world = world(&format!("goaround submit --jsonl f -o {form}"), false);
+            assert!(!Terminal::new(&world).draws_progress(), "{form}");
+            world.is_stderr_terminal = true;
+            assert_eq!(Terminal::new(&world).draws_progress(), is_drawn, "{form}");
         }
     }
 

@@ -1,9 +1,11 @@
-//! Waiting for a ticket's end: looks often at first, then less and less.
+//! Waiting for a ticket's end: looks often at first, then less and less. One that is parked has
+//! no end that time would bring, so the wait is over there too.
 
 use super::failure::{Code, Failure};
 use super::output::member;
 use super::ticket::state;
 use crate::client::Client;
+use serde_json::Value as Json;
 use std::time::{Duration, Instant};
 
 /// The first pause; most tickets of a small pipeline end within it.
@@ -31,24 +33,25 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// Waits until this ticket has ended.
+    /// Waits until this ticket has ended, or waits for a person.
     ///
     /// # Errors
-    /// When the time is over, or nobody answers. A ticket that was dropped is no error yet.
+    /// When the time is over, or nobody answers. A ticket that was dropped or parked is no error
+    /// yet.
     pub(super) fn until_ended(&mut self, id: &str) -> Result<(), Failure> {
         let mut pause = PAUSE_FIRST;
         loop {
             let ticket = self.client.get(&format!("tickets/{id}"))?;
-            match member(&ticket, "state").as_str() {
-                "done" => return Ok(()),
-                "dropped" => {
-                    let reason = member(&ticket, "reason");
-                    let message = format!("ticket {id} was dropped: {reason}");
-                    self.failure
-                        .get_or_insert(Failure::new(Code::Failed, message));
-                    return Ok(());
-                }
-                _ => {}
+            let (word, reason) = (member(&ticket, "state"), member(&ticket, "reason"));
+            let failure = match (word.as_str(), reason.as_str()) {
+                ("done", _) => return Ok(()),
+                ("dropped", why) => Some(dropped(id, why)),
+                ("waiting", "parked") => Some(parked(id, &ticket)),
+                _ => None,
+            };
+            if let Some(failure) = failure {
+                self.failure.get_or_insert(failure);
+                return Ok(());
             }
             let left = self.until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -62,7 +65,7 @@ impl<'a> Wait<'a> {
     /// What came of all that were waited for.
     ///
     /// # Errors
-    /// When one of them was dropped.
+    /// When one of them was dropped or parked.
     pub(super) fn verdict(self) -> Result<(), Failure> {
         self.failure.map_or(Ok(()), Err)
     }
@@ -74,4 +77,17 @@ impl<'a> Wait<'a> {
             "it goes on all the same; why: goaround ticket explain {id}"
         ))
     }
+}
+
+fn dropped(id: &str, why: &str) -> Failure {
+    Failure::new(Code::Failed, format!("ticket {id} was dropped: {why}"))
+}
+
+fn parked(id: &str, ticket: &Json) -> Failure {
+    let because = member(ticket, "because");
+    let message = format!("ticket {id} is parked, which only a person ends: {because}");
+    Failure::new(Code::Failed, message).with_remedy(format!(
+        "what went wrong: goaround oops list --filter ticket:{id}; after a repair: goaround ticket \
+         retry {id}; to give it up: goaround ticket drop {id} --reason '…'"
+    ))
 }

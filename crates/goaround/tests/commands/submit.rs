@@ -203,6 +203,103 @@ fn a_server_that_fails_in_the_middle_leaves_nothing_untold() {
 }
 
 #[test]
+fn waiting_ends_where_only_a_person_can_go_on() {
+    let other = "0192f0c1-7a1b-7c3d-8e4f-5a6b7c8d9e10";
+    let fake = Fake::new(move |request| {
+        let mut parked = ticket("waiting");
+        parked["reason"] = json!("parked");
+        parked["because"] = json!("rejected: no such branch");
+        match (
+            request.line.starts_with("GET"),
+            request.line.contains("first_line"),
+        ) {
+            (true, _) if request.line.ends_with(other) => (200, ticket("done")),
+            (true, _) => (200, parked),
+            (false, true) => take(request),
+            (false, false) => (201, json!({ "id": ID, "accepted": "new" })),
+        }
+    });
+    let wait = ["--wait", "--timeout", "60s"];
+    let ran = fake.run(&[&["submit", "--flow", "ci"][..], &wait].concat());
+    assert_eq!((ran.code, ran.stdout.trim_end()), (1, ID), "{ran:?}");
+    for says in [
+        &format!("ticket {ID} is parked"),
+        "rejected: no such branch",
+        &format!("goaround oops list --filter ticket:{ID}"),
+        &format!("goaround ticket retry {ID}"),
+        &format!("goaround ticket drop {ID}"),
+    ] {
+        assert!(ran.stderr.contains(says), "{says}: {ran:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tickets.jsonl");
+    fs::write(
+        &path,
+        format!("{{\"id\":\"{ID}\"}}\n{{\"id\":\"{other}\"}}\n"),
+    )
+    .unwrap();
+    let path = path.display().to_string();
+    let ran = fake.run(&[&["submit", "--jsonl", &path][..], &wait].concat());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let last = fake.requests().pop().unwrap();
+    assert!(
+        last.line.ends_with(other),
+        "it waited for the other one too"
+    );
+}
+
+#[test]
+fn a_ticket_that_was_known_already_is_told_so() {
+    let fake = Fake::new(|request| {
+        let how = if request.body.contains("again") {
+            "known"
+        } else {
+            "new"
+        };
+        (201, json!({ "id": ID, "accepted": how }))
+    });
+    let line = ["submit", "--stage", "s", "--id", ID, "--payload"];
+    let ran = fake.run(&[&line[..], &["first"]].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let ran = fake.run(&[&line[..], &["again"]].concat());
+    assert_eq!((ran.code, ran.stdout.trim_end()), (0, ID), "{ran:?}");
+    assert!(ran.stderr.contains("was known already"), "{ran:?}");
+    assert!(ran.stderr.contains("not taken"), "{ran:?}");
+    let ran = fake.run(&[&line[..], &["again", "-o", "json"]].concat());
+    let note: Json = serde_json::from_str(&ran.stderr).unwrap();
+    assert!(
+        note["note"].as_str().unwrap().contains("known already"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_deadline_travels_as_it_was_said_and_a_line_may_have_its_own() {
+    let fake = Fake::new(|request| match request.line.contains("first_line") {
+        true => take(request),
+        false => (201, json!({ "id": ID, "accepted": "new" })),
+    });
+    let ran = fake.run(&["submit", "--stage", "s", "--deadline", "30m"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tickets.jsonl");
+    fs::write(
+        &path,
+        "{\"id\":\"1\"}\n{\"id\":\"2\",\"deadline\":\"2h\"}\n",
+    )
+    .unwrap();
+    let path = path.display().to_string();
+    let ran = fake.run(&["submit", "--jsonl", &path, "--deadline", "2026-11-01"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let bodies: Vec<String> = fake.requests().into_iter().map(|it| it.body).collect();
+    assert_eq!(bodies[0], r#"{"deadline":"30m","stage":"s"}"#);
+    assert_eq!(
+        bodies[1],
+        "{\"deadline\":\"2026-11-01\",\"id\":\"1\"}\n{\"id\":\"2\",\"deadline\":\"2h\"}\n"
+    );
+}
+
+#[test]
 fn what_is_no_text_travels_as_base64() {
     let fake = Fake::new(|_| (201, json!({ "id": ID, "accepted": "new" })));
     let folder = tempfile::tempdir().unwrap();

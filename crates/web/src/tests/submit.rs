@@ -3,6 +3,7 @@ use super::fake::*;
 use actix_web::http::Method;
 use domain::ports::StoreError;
 use domain::ticket::Payload;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_submission_that_cannot_be_a_ticket_says_why() {
@@ -122,6 +123,25 @@ async fn a_ticket_is_accepted_once_however_often_it_is_submitted() {
     let ticket = &state.entries[&id(7)].ticket;
     assert_eq!(ticket.payload, Payload::json(r#"{"a":[1]}"#));
     assert_eq!((ticket.stage.as_str(), ticket.created_at), ("build", NOW));
+}
+
+#[tokio::test]
+async fn a_deadline_may_be_a_length_of_time_which_our_clock_adds() {
+    for (text, expected) in [
+        ("30m", NOW.plus(Duration::from_secs(1_800))),
+        (
+            "2038-01-01T00:00:00Z",
+            "2038-01-01T00:00:00Z".parse().unwrap(),
+        ),
+        ("2037-12-31", "2038-01-01T00:00:00Z".parse().unwrap()),
+    ] {
+        let web = Web::new();
+        let body = format!(r#"{{"flow":"ci","id":"{}","deadline":"{text}"}}"#, id(7));
+        assert_eq!(web.post("/api/v1/tickets", &body).await.status, 201);
+        let state = web.fake.state.lock().unwrap();
+        let deadline = state.entries[&id(7)].ticket.deadline;
+        assert_eq!(deadline, Some(expected), "{text}");
+    }
 }
 
 #[tokio::test]

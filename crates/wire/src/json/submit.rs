@@ -47,7 +47,8 @@ pub struct SubmitJson<'a> {
     payload_base64: Option<Text<'a>>,
     #[serde(borrow)]
     content_type: Option<Text<'a>>,
-    /// When the work is worth nothing any more.
+    /// When the work is worth nothing any more: a time, a date, or a length of time from when it is
+    /// accepted.
     #[serde(borrow)]
     pub deadline: Option<Text<'a>>,
     /// The W3C `traceparent` that it belongs to.
