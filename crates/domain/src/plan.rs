@@ -250,11 +250,8 @@ impl Plan {
             terms,
         } = wanted;
         let terms = terms.unwrap_or_else(|| self.terms.clone());
-        let rate = terms.rate.map_or("full speed".into(), |r| r.to_string());
-        let deed = format!(
-            "released {choice}, {count} tickets, in steps of {} at {rate}",
-            terms.ramp
-        );
+        // When the release is over, this is all that tells of its terms.
+        let deed = format!("released {choice}, {count} tickets, {terms}");
         self.trail.note(by, &deed);
         let mut goal = Goal::new(choice, terms, count.min(self.counts.left()));
         goal.begin_step(0, by.at);

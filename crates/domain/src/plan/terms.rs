@@ -210,11 +210,12 @@ impl FromStr for Ramp {
     }
 }
 
-/// What stops a release. Beside it, a step of the ramp of which nothing landed always does.
+/// What stops a release. Beside it, a step before the last that failed and of which nothing landed
+/// always does; a ramp of none has no such step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopRule {
     /// More than so many percent of the last [`StopRule::SAMPLE`] that ended have failed;
-    /// 100 never stops.
+    /// 100 never stops for that.
     pub percent_max: u8,
     /// The share is not judged before so many have ended.
     pub sample_min: u32,
@@ -249,6 +250,52 @@ pub struct Terms {
     pub ramp: Ramp,
     /// What stops it.
     pub stop: StopRule,
+}
+
+impl Terms {
+    /// What stops such a release, in words.
+    pub fn stops(&self) -> String {
+        let StopRule {
+            percent_max,
+            sample_min,
+            same,
+        } = &self.stop;
+        let mut stops = Vec::new();
+        if !self.ramp.steps().is_empty() {
+            stops.push("when a step before the last fails and nothing of it lands".to_owned());
+        }
+        if *percent_max < 100 {
+            stops.push(format!(
+                "when more than {percent_max} % of the last {} failed, once {sample_min} have ended",
+                StopRule::SAMPLE
+            ));
+        }
+        if let Some(same) = same {
+            stops.push(format!("when {same} comes back"));
+        }
+        match stops.is_empty() {
+            true => "never by itself".into(),
+            false => stops.join("; "),
+        }
+    }
+}
+
+impl fmt::Display for Terms {
+    /// `in steps of 1,10,100,all at 10/s, the oldest first; stops when …`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.rate.map_or("full speed".into(), |r| r.to_string());
+        let order = match self.order {
+            Order::OldestFirst => "the oldest first",
+            Order::NewestFirst => "the newest first",
+            Order::Random { .. } => "in an order of chance",
+        };
+        let stops = self.stops();
+        write!(
+            f,
+            "in steps of {} at {rate}, {order}; stops {stops}",
+            self.ramp
+        )
+    }
 }
 
 impl Default for Terms {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 mod groups;
 mod queue;
 mod rejected;
+mod told;
 
 const ANN: &str = "ann";
 

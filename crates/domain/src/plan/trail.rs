@@ -36,8 +36,10 @@ impl Trail {
     pub const DEEDS_MAX: usize = 100;
     /// How many of the first are always kept: how a plan came about is never lost.
     pub const FIRST: usize = 10;
-    /// The longest text of a deed, in characters.
-    const WHAT_CHARS_MAX: usize = 300;
+    /// The longest text of a deed, in characters: a release names its group and all its terms.
+    pub const WHAT_CHARS_MAX: usize = 700;
+    /// The longest name of whoever did it, in characters.
+    pub const BY_CHARS_MAX: usize = 300;
 
     pub(super) fn note(&mut self, by: By, what: &str) {
         if self.deeds.len() >= Self::DEEDS_MAX {
@@ -46,7 +48,7 @@ impl Trail {
         }
         self.deeds.push(Deed {
             at: by.at,
-            by: by.who.chars().take(Self::WHAT_CHARS_MAX).collect(),
+            by: by.who.chars().take(Self::BY_CHARS_MAX).collect(),
             what: what.chars().take(Self::WHAT_CHARS_MAX).collect(),
         });
     }

@@ -138,6 +138,8 @@ pub(super) struct Terms {
     #[arg(long, value_enum)]
     order: Option<First>,
     /// Stop when more than so many percent of the last 100 that ended have failed; 100 never stops
+    /// for that. Whatever is said here, a release also stops when a step before the last fails and
+    /// nothing of it lands; --ramp all has no such step
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     stop_above: Option<u8>,
     /// Do not judge that share before so many have ended
@@ -322,7 +324,7 @@ pub(super) fn retry(
     if is_for_nothing(filter, client)? {
         terminal.note("no waiting ticket matches, so there is nothing to retry");
         return match selection.told() {
-            act::Told::Json => terminal.print("null"),
+            act::Told::Json => terminal.print("[]"),
             act::Told::Table | act::Told::Jsonl | act::Told::Name => Ok(()),
         };
     }

@@ -24,7 +24,10 @@ fn plan(state: &str) -> Json {
         },
         "releases": [{
             "choice": "everything", "count": 500, "released": 11, "step": 2, "step_size": 10,
-            "terms": { "rate": "10/s" },
+            "terms": {
+                "order": "newest", "rate": "10/s", "ramp": "5,all",
+                "stop": { "percent_max": 100, "sample_min": 20, "same": "v1-0f3a9c5e77b2d104" },
+            },
         }],
         "repairs": null, "estimate": null, "trail_left_out": 0,
         "trail": [{ "at": "2026-11-21T14:03:22.120Z", "by": "ana", "what": "made it" }],
@@ -209,6 +212,11 @@ fn a_retry_in_bulk_is_a_plan_that_somebody_agrees_to() {
         asked,
         ["GET /api/v1/tickets?filter=is%3Awaiting%20key%3Anobody&limit=1&sort=oldest"]
     );
+    for verb in [&["retry"][..], &["drop", "--reason", "x"], &["cancel"]] {
+        let none = ["--filter", "key:nobody", "--yes", "-o", "json"];
+        let ran = fake.run(&[&["ticket"][..], verb, &none].concat());
+        assert_eq!((ran.code, ran.stdout.trim_end()), (0, "[]"), "{ran:?}");
+    }
     let ran = fake.run(&["ticket", "retry", ID, "--rate", "10/s"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("--filter"), "{ran:?}");
@@ -243,13 +251,15 @@ fn plans_are_shown_for_people_and_for_programs() {
     undecided | 0
     dropped | 0
     moved by others | 0
-    ramp | 1,10,100,all
-    order | oldest
-    stops | when a whole step does not land; above 5 % failed of the last 100, once 20 have ended
+    terms | of the release under way
+    ramp | 5,all
+    rate | 10/s
+    order | newest
+    stops | when a step before the last fails and nothing of it lands; when v1-0f3a9c5e77b2d104 comes back
     last moved | 2026-11-21T14:03:22.120Z
 
-    RELEASE | TICKETS | RELEASED | STEP | STEP SIZE | RATE
-    everything | 500 | 11 | 2 | 10 | 10/s
+    RELEASE | TICKETS | RELEASED | STEP | STEP SIZE | RAMP | RATE
+    everything | 500 | 11 | 2 | 10 | 5,all | 10/s
 
     GROUP | TICKETS
     kind=f42 | 300
@@ -274,6 +284,31 @@ fn plans_are_shown_for_people_and_for_programs() {
     assert_eq!(json[0]["id"], ID);
     let other = fake.run(&["plan", "list", "--filter", "stage:test"]);
     assert_eq!(other.stderr.trim_end(), "no plans match");
+}
+
+#[test]
+fn a_plan_at_rest_shows_its_own_terms_as_what_they_are() {
+    let show = |terms: Json| {
+        let fake = Fake::new(move |_| {
+            let mut rests = plan("stopped");
+            (rests["releases"], rests["terms"]) = (json!([]), terms.clone());
+            (200, rests)
+        });
+        cells(&fake.run(&["plan", "show", ID]).stdout)
+    };
+    let stop = |percent| json!({ "percent_max": percent, "sample_min": 20, "same": null });
+    let shown = show(json!({ "order": "oldest", "rate": null, "ramp": "1,all", "stop": stop(5) }));
+    for says in [
+        "terms | of a release that is given no others",
+        "ramp | 1,all",
+        "rate | as fast as can be",
+        "stops | when a step before the last fails and nothing of it lands; above 5 % failed of the \
+         last 100, once 20 have ended",
+    ] {
+        assert!(shown.contains(says), "{says}: {shown}");
+    }
+    let shown = show(json!({ "order": "oldest", "rate": null, "ramp": "all", "stop": stop(100) }));
+    assert!(shown.contains("stops | never by itself"), "{shown}");
 }
 
 #[test]

@@ -225,6 +225,7 @@ async fn the_page_of_a_plan_tells_where_it_stands_and_what_can_be_done() {
         ">Pause<",
         ">Stop<",
         "released everything, 500 tickets",
+        "of the release under way",
         "a breaker",
     ] {
         assert!(page.contains(says), "{says} is missing in {page}");
@@ -237,6 +238,7 @@ async fn the_page_of_a_plan_tells_where_it_stands_and_what_can_be_done() {
     for says in [
         "badge stopped",
         "It has stopped: the stage fails as a whole again.",
+        "of a release that is given no others",
         "Release all that are left",
         "Drop for good",
     ] {

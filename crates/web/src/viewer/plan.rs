@@ -15,7 +15,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::breaker::Scope;
 use domain::names::StageName;
-use domain::plan::{Choice, Goal, Group, Order, Plan, PlanId, Source, State, Terms, Trail, Why};
+use domain::plan::{Choice, Goal, Group, Order, Plan, PlanId, Source, State, Trail, Why};
 use domain::time::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -214,7 +214,10 @@ fn group_row(plan: &Plan, group: &Group, token: Option<&str>) -> Markup {
 }
 
 fn facts(plan: &Plan, now: Timestamp) -> Markup {
-    let terms = &plan.terms;
+    let (terms, whose) = match plan.current() {
+        Some(goal) => (&goal.terms, "of the release under way"),
+        None => (&plan.terms, "of a release that is given no others"),
+    };
     html! {
         section.card #facts data-live aria-labelledby="facts-title" {
             h2 #facts-title { "Facts" }
@@ -227,6 +230,7 @@ fn facts(plan: &Plan, now: Timestamp) -> Markup {
                         Scope::Signature(signature) => code { (signature) },
                     }
                 }))
+                (fact("Terms", &html! { (whose) }))
                 (fact("In steps of", &html! { (terms.ramp.to_string().replace(',', ", ")) }))
                 (fact("At most", &html! {
                     @match terms.rate { Some(rate) => (rate), None => "as fast as can be" }
@@ -238,22 +242,10 @@ fn facts(plan: &Plan, now: Timestamp) -> Markup {
                         Order::Random { .. } => "at random",
                     }
                 }))
-                (fact("Stops", &stops(terms)))
+                (fact("Stops", &html! { (terms.stops()) }))
                 (fact("Last moved", &ago(plan.moved_at, now)))
             }
         }
-    }
-}
-
-fn stops(terms: &Terms) -> Markup {
-    let stop = &terms.stop;
-    html! {
-        "when a whole step does not land"
-        @if stop.percent_max < 100 {
-            "; when more than " (stop.percent_max) " % of the last 100 fail, once "
-            (stop.sample_min) " have ended"
-        }
-        @if let Some(same) = stop.same { "; when " code { (same) } " comes back" }
     }
 }
 
@@ -275,7 +267,7 @@ fn trail(trail: &Trail, now: Timestamp) -> Markup {
                                 th.time scope="row" { (ago(deed.at, now)) }
                                 td data-label="Who" { (quoted(&deed.by, 60)) }
                                 td.wide {
-                                    (quoted(&deed.what, 300))
+                                    (quoted(&deed.what, Trail::WHAT_CHARS_MAX))
                                     @if at + 1 == Trail::FIRST && trail.left_out > 0 {
                                         span.note { (number(trail.left_out)) " more, left out" }
                                     }

@@ -22,11 +22,12 @@ pub struct TermsJson {
     pub stop: Option<StopJson>,
 }
 
-/// What stops a release. In a request each may be missing, as in [`TermsJson`].
+/// What stops a release. In a request each may be missing, as in [`TermsJson`]. Beside it, a step
+/// before the last that fails and of which nothing lands always does; the ramp `all` has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopJson {
-    /// More than so many percent of the last 100 have failed; 100 never stops.
+    /// More than so many percent of the last 100 have failed; 100 never stops for that.
     pub percent_max: Option<u8>,
     /// The share is not judged before so many have ended.
     pub sample_min: Option<u32>,

@@ -172,8 +172,8 @@ fn the_largest_that_the_rules_make_is_far_below_the_limit() {
     let mut largest = one();
     let deed = Deed {
         at: AT,
-        by: "😀".repeat(300),
-        what: "😀".repeat(300),
+        by: "😀".repeat(Trail::BY_CHARS_MAX),
+        what: "😀".repeat(Trail::WHAT_CHARS_MAX),
     };
     largest.trail.deeds = vec![deed; Trail::DEEDS_MAX];
     let count = u64::MAX;

@@ -7,7 +7,11 @@ use crate::cli::terminal::Terminal;
 use serde_json::Value as Json;
 
 pub(super) fn print(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
-    let (selection, counts, terms) = (&plan["selection"], &plan["counts"], &plan["terms"]);
+    let (selection, counts) = (&plan["selection"], &plan["counts"]);
+    let (terms, whose) = match plan["releases"].get(0) {
+        Some(release) => (&release["terms"], "of the release under way"),
+        None => (&plan["terms"], "of a release that is given no others"),
+    };
     let when = |name| terminal.when(&member(plan, name));
     print_facts(
         &[
@@ -32,10 +36,11 @@ pub(super) fn print(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure>
             ("  undecided", member(counts, "undecided")),
             ("  dropped", member(counts, "dropped")),
             ("  moved by others", member(counts, "gone")),
-            ("ramp", member(terms, "ramp")),
-            ("rate", member(terms, "rate")),
-            ("order", member(terms, "order")),
-            ("stops", stops(&terms["stop"])),
+            ("terms", whose.into()),
+            ("  ramp", member(terms, "ramp")),
+            ("  rate", rate(terms)),
+            ("  order", member(terms, "order")),
+            ("  stops", stops(terms)),
             ("estimate", when("estimate")),
             ("last moved", when("moved_at")),
         ],
@@ -44,16 +49,31 @@ pub(super) fn print(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure>
     tables(plan, terminal)
 }
 
-fn stops(rule: &Json) -> String {
-    let mut stops = "when a whole step does not land".to_owned();
-    if rule["percent_max"] != 100 {
-        let (share, least) = (member(rule, "percent_max"), member(rule, "sample_min"));
-        let text = format!("; above {share} % failed of the last 100, once {least} have ended");
-        stops.push_str(&text);
+fn rate(terms: &Json) -> String {
+    match member(terms, "rate").as_str() {
+        "" => "as fast as can be".into(),
+        rate => rate.into(),
+    }
+}
+
+fn stops(terms: &Json) -> String {
+    let rule = &terms["stop"];
+    let (share, least) = (member(rule, "percent_max"), member(rule, "sample_min"));
+    let mut stops = Vec::new();
+    if member(terms, "ramp") != "all" {
+        stops.push("when a step before the last fails and nothing of it lands".to_owned());
+    }
+    if share != "100" {
+        let text = format!("above {share} % failed of the last 100, once {least} have ended");
+        stops.push(text);
     }
     match member(rule, "same").as_str() {
-        "" => stops,
-        same => format!("{stops}; when {same} comes back"),
+        "" => {}
+        same => stops.push(format!("when {same} comes back")),
+    }
+    match stops.is_empty() {
+        true => "never by itself".into(),
+        false => stops.join("; "),
     }
 }
 
@@ -65,6 +85,7 @@ fn tables(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
         "RELEASED",
         "STEP",
         "STEP SIZE",
+        "RAMP",
         "RATE",
     ]);
     let mut groups = Table::new(["GROUP", "TICKETS"]);
@@ -78,7 +99,8 @@ fn tables(plan: &Json, terminal: &Terminal<'_>) -> Result<(), Failure> {
             text("released"),
             text("step"),
             text("step_size"),
-            member(&release["terms"], "rate"),
+            member(&release["terms"], "ramp"),
+            rate(&release["terms"]),
         ]);
     }
     for group in rows("groups") {
