@@ -23,6 +23,7 @@ pub(crate) const ROUTES: &[Route] = &[Route {
     query: &[],
     takes: &[(JSON, "Callback")],
     gives: (200, JSON, "Ticket"),
+    also: &[],
     serve: || web::to(complete),
 }];
 

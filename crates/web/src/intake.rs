@@ -26,12 +26,14 @@ const CURL: &str = "application/x-www-form-urlencoded";
 pub(crate) const ROUTES: &[Route] = &[Route {
     verb: Verb::Post,
     path: "/api/v1/tickets",
-    does: "Submits one ticket, or one a line. What is answered as accepted is durable. Lines that \
-        cannot be read do not stop the others. A body without a content type, or with the one that \
+    does: "Submits one ticket, which is answered with 201, or one a line, which is answered with \
+        200 and the sum. What is answered as accepted is durable. Lines that cannot be read do not \
+        stop the others. A body without a content type, or with the one that \
         curl -d sends, is read as one JSON ticket.",
     query: &["first_line"],
     takes: &[(JSON, "Submit"), (LINES, "Submit")],
     gives: (201, JSON, "Accepted"),
+    also: &[(200, JSON, "Bulk")],
     serve: || web::to(submit),
 }];
 

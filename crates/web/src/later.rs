@@ -14,6 +14,7 @@ const fn later(verb: Verb, path: &'static str) -> Route {
         query: &[],
         takes: &[],
         gives: (501, JSON, "Problem"),
+        also: &[],
         serve: || web::to(refuse),
     }
 }

@@ -57,21 +57,11 @@ fn document() -> Value {
 }
 
 fn operation(route: &Route) -> Value {
-    let (status, content_type, schema) = route.gives;
-    let problem = content("application/problem+json", "Problem");
-    let mut answers = json!({ "default": { "description": "A problem.", "content": problem } });
-    answers[status.to_string()] = json!({
-        "description": if status < 400 { "Done." } else { "Refused." },
-        "content": match status < 400 {
-            true => content(content_type, schema),
-            false => problem,
-        },
-    });
     let mut operation = json!({
         "operationId": operation_id(route),
         "summary": route.does,
         "parameters": parameters(route),
-        "responses": answers,
+        "responses": answers(route),
     });
     if !route.takes.is_empty() {
         let takes = route.takes.iter().map(|(content_type, schema)| {
@@ -84,6 +74,22 @@ fn operation(route: &Route) -> Value {
             json!({ "required": true, "content": takes.collect::<Map<_, _>>() });
     }
     operation
+}
+
+fn answers(route: &Route) -> Value {
+    let problem = content("application/problem+json", "Problem");
+    let mut answers = json!({ "default": { "description": "A problem.", "content": problem } });
+    for (status, content_type, schema) in route.also.iter().chain([&route.gives]) {
+        let is_good = *status < 400;
+        answers[status.to_string()] = json!({
+            "description": if is_good { "Done." } else { "Refused." },
+            "content": match is_good {
+                true => content(content_type, schema),
+                false => problem.clone(),
+            },
+        });
+    }
+    answers
 }
 
 fn content(content_type: &str, schema: &str) -> Value {
@@ -148,6 +154,18 @@ mod tests {
             "a route is in the table twice"
         );
         assert_eq!(served.into_iter().collect::<BTreeSet<_>>(), documented);
+    }
+
+    #[test]
+    fn one_ticket_and_a_stream_of_lines_have_answers_of_their_own() {
+        let document = document();
+        let answers = &document["paths"]["/api/v1/tickets"]["post"]["responses"];
+        for (status, schema) in [("201", "Accepted"), ("200", "Bulk")] {
+            let shown = &answers[status]["content"]["application/json"]["schema"];
+            assert_eq!(*shown, reference(schema), "{answers}");
+        }
+        let accepted = &document["components"]["schemas"]["Accepted"];
+        assert_eq!(accepted["required"], json!(["id", "accepted"]));
     }
 
     #[test]

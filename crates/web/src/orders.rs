@@ -30,6 +30,7 @@ const fn orders(
         query: &[],
         takes,
         gives: (200, JSON, "Ticket"),
+        also: &[],
         serve,
     }
 }

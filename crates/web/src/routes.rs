@@ -42,6 +42,9 @@ impl Verb {
     }
 }
 
+/// The status, content type and schema of an answer; no schema is free text.
+pub(crate) type Answer = (u16, &'static str, &'static str);
+
 /// Something that is served.
 pub(crate) struct Route {
     pub(crate) verb: Verb,
@@ -52,8 +55,10 @@ pub(crate) struct Route {
     pub(crate) query: &'static [&'static str],
     /// The schema of its body, by content type.
     pub(crate) takes: &'static [(&'static str, &'static str)],
-    /// The status, content type and schema of its good answer; no schema is free text.
-    pub(crate) gives: (u16, &'static str, &'static str),
+    /// Its good answer.
+    pub(crate) gives: Answer,
+    /// Its other good answers, each of another status.
+    pub(crate) also: &'static [Answer],
     /// The handler.
     pub(crate) serve: fn() -> actix_web::Route,
 }
@@ -72,6 +77,7 @@ pub(crate) const fn shows(
         query: &[],
         takes: &[],
         gives: (200, JSON, schema),
+        also: &[],
         serve,
     }
 }

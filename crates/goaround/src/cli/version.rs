@@ -3,9 +3,10 @@
 use super::failure::Failure;
 use super::output::{Form, member};
 use super::terminal::Terminal;
-use crate::client::Client;
+use super::text::visible;
+use crate::client::{CallError, Client};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::process::ExitCode;
 
 /// Which version this is, and which one the server is
@@ -17,25 +18,67 @@ pub(super) struct Version {
     output: Form,
 }
 
+/// What the server says of itself.
+enum Theirs {
+    /// Its version.
+    Known(String),
+    /// Nobody is there.
+    Nobody,
+    /// It answers, but does not say; why.
+    Untold(String),
+}
+
+impl Theirs {
+    fn of(answer: Result<Json, CallError>) -> Self {
+        match answer {
+            Ok(answer) => Self::Known(member(&answer, "version")),
+            Err(CallError::Problem(problem)) if problem.status == 401 => Self::Untold(
+                "it wants a token, or another one; set GOAROUND_TOKEN to the server's".into(),
+            ),
+            Err(error @ (CallError::Problem(_) | CallError::Foreign { .. })) => {
+                Self::Untold(error.to_string())
+            }
+            Err(
+                CallError::BadUrl { .. }
+                | CallError::Unreachable { .. }
+                | CallError::Unanswered { .. }
+                | CallError::TimedOut { .. },
+            ) => Self::Nobody,
+        }
+    }
+
+    fn json(&self, url: &str) -> Json {
+        match self {
+            Self::Known(version) => json!({ "url": url, "version": version }),
+            Self::Nobody => Json::Null,
+            Self::Untold(why) => json!({ "url": url, "version": null, "why": why }),
+        }
+    }
+
+    fn line(&self, url: &str) -> String {
+        match self {
+            Self::Known(version) => format!("{version} at {url}"),
+            Self::Nobody => format!("none answers at {url}"),
+            Self::Untold(why) => {
+                format!("one answers at {url} without its version: {}", visible(why))
+            }
+        }
+    }
+}
+
 impl Version {
     pub(super) fn run(self, client: &Client, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         let ours = env!("CARGO_PKG_VERSION");
         // No server is no failure here.
-        let answer = client.get("version").ok();
-        let theirs = answer.map(|answer| member(&answer, "version"));
+        let theirs = Theirs::of(client.get("version"));
         match self.output {
             Form::Json => {
-                let server =
-                    theirs.map(|version| json!({ "url": client.url(), "version": version }));
+                let server = theirs.json(client.url());
                 terminal.print(&json!({ "version": ours, "server": server }).to_string())?;
             }
             Form::Table => {
                 terminal.print(&format!("goaround {ours}"))?;
-                let server = match &theirs {
-                    Some(version) => format!("server   {version} at {}", client.url()),
-                    None => format!("server   none answers at {}", client.url()),
-                };
-                terminal.print(&server)?;
+                terminal.print(&format!("server   {}", theirs.line(client.url())))?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -87,6 +87,8 @@ fn a_wrong_line_is_two_without_a_server() {
         &["ticket", "drop", ID, "--reason", " "],
         &["submit"],
         &["submit", "--flow", "a b"],
+        &["submit", "--flow", "ci", "--deadline", "soon"],
+        &["submit", "--flow", "ci", "--deadline=-1h"],
         &["submit", "--flow", "ci", "--payload", "x", "--file", "y"],
         &["ticket", "retry"],
         &["books", "--url", "https://127.0.0.1"],
@@ -241,6 +243,18 @@ fn a_key_that_makes_no_sense_for_a_list_is_told_with_those_that_do() {
         (
             &["stage", "breakers", "--filter", "kind:x"],
             "breakers have no kind; expected one of is, stage",
+        ),
+        (
+            &["stage", "list", "--filter", "bogus:x"],
+            "stages have no bogus; expected one of is, stage, flow",
+        ),
+        (
+            &["plan", "list", "--filter", "bogus:x"],
+            "plans have no bogus; expected one of is, id, stage",
+        ),
+        (
+            &["ticket", "history", ID, "--filter", "what:x"],
+            "events have no what; expected one of is, id, stage",
         ),
     ] {
         let ran = alone(line);
@@ -486,6 +500,34 @@ fn a_token_is_sent_and_never_shown() {
             .headers
             .contains(&"authorization: bearer s3cret".into())
     );
+}
+
+#[test]
+fn a_server_that_does_not_say_its_version_is_told_from_none() {
+    let locked = Fake::new(|_| problem(401, "expected a token", ""));
+    let foreign = Fake::new(|_| (500, json!("oh no")));
+    for (fake, says) in [
+        (
+            &locked,
+            "it wants a token, or another one; set GOAROUND_TOKEN",
+        ),
+        (&foreign, "is it the right address?"),
+    ] {
+        let ran = fake.run(&["version"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stdout.contains(says), "{ran:?}");
+        assert!(!ran.stdout.contains("none answers"), "{ran:?}");
+        let ran = fake.run(&["version", "-o", "json"]);
+        let version: Json = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(version["server"]["url"], fake.url, "{ran:?}");
+        assert_eq!(version["server"]["version"], Json::Null, "{ran:?}");
+        assert!(
+            version["server"]["why"].as_str().unwrap().contains(says),
+            "{ran:?}"
+        );
+    }
+    let ran = alone(&["version", "--url", "http://127.0.0.1:1"]);
+    assert!(ran.stdout.contains("none answers"), "{ran:?}");
 }
 
 #[test]
