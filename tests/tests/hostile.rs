@@ -80,7 +80,7 @@ fn rabbitmq_and_a_postgres_that_refuses_is_named_with_what_is_wrong_and_what_to_
     };
     let url = field.store_url();
     let wrong = url.replace("not-a-secret", "wrong-secret");
-    let words = ["PostgreSQL at", "password", "[store] url"];
+    let words = ["PostgreSQL at", "password", "store.url"];
     assert_refuses(&field, "controller", &[("store.url", &wrong)], &words);
     let wrong = url.replace("/goaround?", "/nowhere?");
     let words = ["PostgreSQL at", "nowhere", "create the database"];

@@ -26,6 +26,7 @@ mod journal;
 mod kept;
 pub mod obituary;
 mod quarantine;
+mod url;
 
 pub mod road;
 pub mod worker;

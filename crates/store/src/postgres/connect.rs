@@ -50,6 +50,20 @@ impl PostgresConfig {
             statement_timeout: Self::STATEMENT_TIMEOUT,
         }
     }
+
+    /// Whether the URL can be read. Connects to nothing, and opens no file that it names.
+    ///
+    /// # Errors
+    /// [`PostgresError::Url`] or [`PostgresError::Tls`], which never show the password.
+    pub fn check(&self) -> Result<(), PostgresError> {
+        self.read().map(drop)
+    }
+
+    fn read(&self) -> Result<(Wish, Config), PostgresError> {
+        let (wish, url) = Wish::taken_from(&self.url)?;
+        let config = url.parse().map_err(|error| unreadable(&url, &error))?;
+        Ok((wish, config))
+    }
 }
 
 impl fmt::Debug for PostgresConfig {
@@ -78,8 +92,7 @@ pub(crate) type Wire = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<S
 
 impl Connector {
     pub(crate) fn new(limits: PostgresConfig) -> Result<Self, PostgresError> {
-        let (wish, url) = Wish::taken_from(&limits.url)?;
-        let mut config: Config = url.parse().map_err(|error| unreadable(&error))?;
+        let (wish, mut config) = limits.read()?;
         let millis = limits.statement_timeout.as_millis();
         let theirs = config.get_options().unwrap_or_default();
         let options = format!("{theirs} -c statement_timeout={millis} -c search_path={SCHEMA}");
@@ -149,17 +162,49 @@ impl Connector {
     }
 }
 
-/// The library's own words may repeat a part of the URL, and so of the password.
-fn unreadable(error: &tokio_postgres::Error) -> PostgresError {
+/// What is wrong with the URL. The library's own words may repeat a part of the password, which
+/// ends early for it at an `@` that is not encoded.
+fn unreadable(url: &str, error: &tokio_postgres::Error) -> PostgresError {
     use std::error::Error;
+    const REMEDY: &str = "write special characters of the password as %XX";
     let why = error.source().map_or_else(String::new, ToString::to_string);
-    let is_harmless = why.starts_with("unknown option") || why.starts_with("missing");
+    let names_a_part = ["unknown option", "missing", "invalid value", "unterminated"]
+        .iter()
+        .any(|beginning| why.starts_with(beginning));
+    let is_torn = host_of(url).is_none_or(|host| host.contains('@'));
     PostgresError::Url {
-        why: match is_harmless {
-            true => why,
-            false => "it is malformed; write special characters of the password as %XX".into(),
+        why: match bad_port(url) {
+            _ if is_torn || !names_a_part => format!("it is malformed; {REMEDY}"),
+            Some(port) if why.contains("`port`") => {
+                format!("expected a port of 1 to 65535 behind the host, got {port}")
+            }
+            _ => why,
         },
     }
+}
+
+/// Host, port and all that is behind them.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, after) = url.split_once("://")?;
+    Some(after.split_once('@').map_or(after, |(_, host)| host))
+}
+
+/// The port that is none. Without an `@`, `USER:PASSWORD` looks like `HOST:PORT`, so that then only
+/// a number is shown.
+fn bad_port(url: &str) -> Option<String> {
+    let places = host_of(url)?.split(['/', '?']).next()?;
+    let ports = places.split(',').filter_map(|place| {
+        let after_host = place.split_once(']').map_or(place, |(_, after)| after);
+        after_host.split_once(':').map(|(_, port)| port)
+    });
+    let bad = ports
+        .into_iter()
+        .find(|port| port.parse::<u16>().is_err())?;
+    let is_number = bad.len() <= 5 && bad.bytes().all(|byte| byte.is_ascii_digit());
+    Some(match url.contains('@') || is_number {
+        true => format!("{:?}", bad.chars().take(60).collect::<String>()),
+        false => "(hidden)".into(),
+    })
 }
 
 fn place(config: &Config) -> String {
@@ -187,15 +232,52 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_read_is_refused_without_its_password() {
-        for url in [
-            "postgres://me:secret@db:port/go",
-            "me:secret@db",
-            "postgres://me:secret@db/go?colour=red",
+        for (url, says) in [
+            (
+                "postgres://me:secret@db:port/go",
+                "behind the host, got \"port\"",
+            ),
+            ("postgres://db:99999/go", "behind the host, got \"99999\""),
+            (
+                "postgres://me:secret@a:1,[::1]:x/go",
+                "behind the host, got \"x\"",
+            ),
+            ("postgres://me:secret", "behind the host, got (hidden)"),
+            ("postgres://me:se@cret:x@db/go", "it is malformed"),
+            ("postgres://me:se@db?cret@db/go=1", "it is malformed"),
+            ("me:secret@db", "it is malformed"),
+            (
+                "postgres://me:secret@db/go?colour=red",
+                "unknown option `colour`",
+            ),
+            (
+                "postgres://me:secret@db/go?colour",
+                "unterminated parameter",
+            ),
+            (
+                "postgres://me:secret@db/go?connect_timeout=s",
+                "`connect_timeout`",
+            ),
+            (
+                "postgres://me:secret@db/go?sslmode=maybe",
+                "sslmode: expected disable",
+            ),
         ] {
             let said = said(url);
-            assert!(said.contains("[store] url"), "{said}");
+            assert!(
+                said.contains("store.url: ") && said.contains(says),
+                "{said}"
+            );
             assert!(!said.contains("cret"), "{said}");
+            assert!(PostgresConfig::new(url).check().is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_check_of_the_url_opens_no_file() {
+        let url = "postgres://db/go?sslmode=verify-full&sslrootcert=/nowhere/ca.pem";
+        assert!(PostgresConfig::new(url).check().is_ok());
+        assert!(said(url).contains("/nowhere/ca.pem"));
     }
 
     #[test]

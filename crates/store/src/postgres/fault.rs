@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 pub enum PostgresError {
     /// The URL cannot be read.
     #[error(
-        "[store] url: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, got one that cannot be \
+        "store.url: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, got one that cannot be \
          read: {why}; correct it"
     )]
     Url {
@@ -18,7 +18,7 @@ pub enum PostgresError {
         why: String,
     },
     /// What TLS needs is not there.
-    #[error("[store] url: {why}")]
+    #[error("store.url: {why}")]
     Tls {
         /// What is wrong, and what to do.
         why: String,
@@ -131,7 +131,7 @@ impl Fault {
                 Self::Sql(_) | Self::Pool(_) => PostgresError::Connect {
                     place: place.to_owned(),
                     why: self.to_string(),
-                    remedy: "start the server there, or correct [store] url",
+                    remedy: "start the server there, or correct store.url",
                 },
                 other => PostgresError::Store(other.into_store_error(place)),
             },
@@ -143,8 +143,8 @@ impl Fault {
 fn remedy(code: &SqlState) -> Option<&'static str> {
     let class = code.code().get(..2);
     Some(match class {
-        Some("28") => "correct user and password in [store] url, or let them in by pg_hba.conf",
-        Some("3D") => "create the database, or correct its name in [store] url",
+        Some("28") => "correct user and password in store.url, or let them in by pg_hba.conf",
+        Some("3D") => "create the database, or correct its name in store.url",
         Some("42") => "let this user create a schema: GRANT CREATE ON DATABASE ... TO ...",
         Some("53") => "give the server more connections, disk or memory; see its log",
         Some("57") => "the server starts or stops: wait, or look into its log",
@@ -174,7 +174,7 @@ fn pooled(error: &PoolError) -> String {
     match error {
         PoolError::Backend(error) => spoken(error),
         PoolError::Timeout(_) => {
-            "no connection became free in time; raise [store] pool_max, or see what keeps the \
+            "no connection became free in time; raise store.connections_max, or see what keeps the \
              server busy"
                 .into()
         }

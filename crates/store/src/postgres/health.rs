@@ -109,7 +109,7 @@ fn primary(state: &Row) -> Result<Finding, Fault> {
         "postgresql: primary",
         !is_standby,
         if is_standby { "a standby" } else { "it is" },
-        "it takes no writes: point [store] url at the primary, \
+        "it takes no writes: point store.url at the primary, \
          or name all servers in it and add target_session_attrs=read-write",
     ))
 }

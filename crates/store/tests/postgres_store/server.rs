@@ -28,7 +28,7 @@ async fn postgres_that_cannot_be_reached_is_refused_in_words_for_people() {
         .replace(&format!(":{}", bench.server.port()), ":1");
     let said = refused(wrong_port).await;
     assert!(
-        said.contains("start the server there, or correct [store] url"),
+        said.contains("start the server there, or correct store.url"),
         "{said}"
     );
     let said = refused(bench.url.replace("not-a-secret", "nonsense")).await;
