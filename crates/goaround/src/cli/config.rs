@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::output::Form;
 use super::table::Table;
 use super::terminal::Terminal;
+use super::text::counted;
 use crate::app::Role;
 use crate::config::{Backend, BadConfig, Loaded, Settings, Surroundings, schema};
 use clap::{Args, Subcommand};
@@ -88,7 +89,11 @@ fn check(which: &Which, terminal: &Terminal<'_>) -> Result<(), Failure> {
         terminal.note(&format!("{file}: as a worker: {lack}"));
     }
     terminal.print(&match which.output {
-        Form::Table => format!("{file}: fine, {stages} stages, {flows} flows"),
+        Form::Table => format!(
+            "{file}: fine, {}, {}",
+            counted(stages, "stage"),
+            counted(flows, "flow")
+        ),
         Form::Json => {
             json!({ "file": file, "fine": true, "stages": stages, "flows": flows }).to_string()
         }

@@ -30,6 +30,12 @@ pub(super) fn visible_lines(text: &str) -> String {
     lines.join("\n")
 }
 
+/// So many of them: `1 flow`, `2 flows`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
 fn is_treacherous(c: char) -> bool {
     // Bidirectional controls and invisible separators are no control characters to `char`.
     c.is_control()
@@ -40,6 +46,12 @@ fn is_treacherous(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_them_is_no_plural() {
+        let said = [0, 1, 2].map(|count| counted(count, "flow"));
+        assert_eq!(said, ["0 flows", "1 flow", "2 flows"]);
+    }
 
     #[test]
     fn an_escape_sequence_is_seen_and_not_obeyed() {

@@ -2,6 +2,7 @@
 
 use super::failure::{Code, Failure};
 use super::terminal::Terminal;
+use super::text::counted;
 use crate::app::{self, Launch, Restart, Role, Unfit, UpOptions};
 use crate::config::{Config, Loaded, Surroundings};
 use clap::Args;
@@ -124,10 +125,10 @@ impl How {
             return app::tell_of(role, &config, &self.data, holder).map_err(failed);
         }
         terminal.note(&format!(
-            "goaround {role}: {}: {} stages, {} flows; data in {}",
+            "goaround {role}: {}: {}, {}; data in {}",
             self.config.display(),
-            config.flows.stages().len(),
-            config.flows.flows().len(),
+            counted(config.flows.stages().len(), "stage"),
+            counted(config.flows.flows().len(), "flow"),
             self.data.display()
         ));
         app::run(role, config, self.options(terminal)).map_err(failed)

@@ -108,7 +108,7 @@ fn init_writes_what_config_check_accepts_and_never_overwrites() {
     let ran = alone(&["config", "check", "--config", &config]);
     assert_eq!(
         ran.stdout,
-        format!("{config}: fine, 3 stages, 1 flows\n"),
+        format!("{config}: fine, 3 stages, 1 flow\n"),
         "{ran:?}"
     );
     let ran = alone(&["config", "show", "--sources", "--config", &config]);
