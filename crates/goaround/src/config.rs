@@ -8,6 +8,7 @@ mod compose;
 mod environment;
 mod file;
 mod key;
+mod mask;
 mod path;
 mod problem;
 mod reference;

@@ -1,5 +1,6 @@
 //! Where broker or store is: in the data folder, or a server at a URL whose password never shows.
 
+use super::mask::{HIDDEN, names_secret};
 use std::fmt;
 
 /// Where a broker or store is.
@@ -66,18 +67,28 @@ fn encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
+/// What is behind the user, without what a query has that is a secret: `?password=…`.
+fn shown(rest: &str) -> String {
+    let Some((place, query)) = rest.split_once('?') else {
+        return rest.to_owned();
+    };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        // A name may be encoded as well.
+        Some((name, _)) if names_secret(name) || name.contains('%') => format!("{name}={HIDDEN}"),
+        _ => pair.to_owned(),
+    });
+    format!("{place}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A password may stand in the query as well: `?password=…`.
-        let shown = |rest: &str| match rest.find("password=") {
-            Some(at) => format!("{}password=(hidden)", &rest[..at]),
-            None => rest.to_owned(),
-        };
         match self.parts() {
+            // A password with a `/`, `?` or `#` in it ends early for us, and not for everybody.
+            (scheme, _, _, rest) if rest.contains('@') => write!(f, "{scheme}://{HIDDEN}"),
             (scheme, "", None, rest) => write!(f, "{scheme}://{}", shown(rest)),
             (scheme, user, None, rest) => write!(f, "{scheme}://{user}@{}", shown(rest)),
             (scheme, user, Some(_), rest) => {
-                write!(f, "{scheme}://{user}:(hidden)@{}", shown(rest))
+                write!(f, "{scheme}://{user}:{HIDDEN}@{}", shown(rest))
             }
         }
     }
@@ -113,9 +124,25 @@ mod tests {
             "amqp://ann:hun@ter2@host",
             "postgres://host/db?user=ann&password=hunter2",
             "amqp://:hunter2@host",
+            "amqp://ann:1/hunter2@host",
+            "postgres://ann:1?hunter2@host",
+            "postgres://host/db?Pass%77ord=hunter2",
         ] {
             let shown = format!("{} {:?}", url(text), Backend::Server(url(text)));
             assert!(!shown.contains("ter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn all_but_the_password_shows() {
+        for (text, shown) in [
+            ("amqp://ann:x@host/v", "amqp://ann:(hidden)@host/v"),
+            (
+                "postgres://host/db?password=x&sslmode=require",
+                "postgres://host/db?password=(hidden)&sslmode=require",
+            ),
+        ] {
+            assert_eq!(url(text).to_string(), shown);
         }
     }
 

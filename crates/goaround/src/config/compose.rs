@@ -257,7 +257,7 @@ fn resolve(
     variables: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let value = |(name, variable): (String, Variable)| match variable {
-        Variable::Is(text) => Some((name, text)),
+        Variable::Is(text) => Some((name, text.reveal().to_owned())),
         Variable::Inherited => variables.get(&name).map(|text| (name, text.clone())),
     };
     wanted.into_iter().filter_map(value).collect()

@@ -1,7 +1,8 @@
 //! The environment's layer (`GOAROUND__SECTION__KEY`) and the flags' layer above it.
 
+use super::mask;
 use super::path::{Path, Target};
-use super::problem::{Problem, Source, got, shown};
+use super::problem::{Problem, Source};
 use super::settings::Settings;
 use super::value::{Kind, Raw};
 use std::collections::BTreeMap;
@@ -48,7 +49,10 @@ pub(super) fn set(
                 settings.misread(path.clone(), source.clone());
                 match key.kind {
                     Kind::Secret => format!("{path}: expected a text, got none"),
-                    _ => format!("{path}: expected {expected}, got {}", quoted(path, text)),
+                    _ => format!(
+                        "{path}: expected {expected}, got {}",
+                        mask::of_text(path, text)
+                    ),
                 }
             }
         },
@@ -73,16 +77,8 @@ fn unknown(path: &Path, text: &str) -> String {
         Some(name) => format!("; did you mean {}?", name.to_uppercase()),
         None => String::new(),
     };
-    let got = quoted(path, text);
+    let got = mask::of_text(path, text);
     format!("{first}: unknown key, expected {expected}; got {got}{meant}")
-}
-
-/// The value in quotes, unless it could be a secret.
-fn quoted(path: &Path, text: &str) -> String {
-    match shown(path, text) {
-        hidden if hidden != got(text) => hidden,
-        text => format!("{text:?}"),
-    }
 }
 
 /// `STAGE__BUILD__STOP_GRACE` is `stage.build.stop_grace`. A name that the user chose is found

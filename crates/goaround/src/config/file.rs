@@ -1,8 +1,9 @@
 //! The file's layer: TOML to settings, with the line of each value and all problems at once.
 
 use super::key::Key;
+use super::mask;
 use super::path::{Path, Target};
-use super::problem::{Problem, Source, got, shown};
+use super::problem::{Problem, Source};
 use super::settings::Settings;
 use super::value::{Kind, Raw};
 use domain::names::{FlowName, StageName};
@@ -125,9 +126,9 @@ impl Reader<'_> {
         self.problem(span, what);
     }
 
-    /// The value as it stands in the file, unless that could be a secret.
+    /// As much of the value as may be shown, as it stands in the file.
     fn got(&self, path: &Path, value: &Spanned<DeValue<'_>>) -> String {
-        shown(path, self.text.get(value.span()).unwrap_or_default())
+        mask::of_file(path, value, self.text)
     }
 
     fn source(&self, span: Range<usize>) -> Source {
@@ -157,11 +158,13 @@ fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Problem {
             let place = place_at(text, error.span().unwrap_or_default().start, key);
             format!(
                 "{}: expected each key and section once, got it twice",
-                got(&place)
+                mask::line(&place)
             )
         }
-        (message, "") => message.replace('\n', "; "),
-        (message, found) => format!("{}, got {}", message.replace('\n', "; "), got(found)),
+        (message, found) => {
+            let message = message.replace('\n', "; ");
+            mask::of_torn(found).map_or(message.clone(), |sign| format!("{message}, got {sign}"))
+        }
     };
     Problem { source, what }
 }

@@ -1,6 +1,7 @@
 //! Where a value stands in the configuration: sections and key, as the user spells them.
 
 use super::key::{KEYS, Key, LATER};
+use super::value::Kind;
 use std::fmt;
 
 /// How alike two names must be, 0 to 1, for one to be offered for the other.
@@ -92,6 +93,29 @@ impl Path {
         names
     }
 
+    /// The key that it was probably meant to lead to, each name that nobody knows taken for the
+    /// nearest. What is below a table of variables is meant for that.
+    pub(super) fn meant(&self) -> Option<&'static Key> {
+        let mut meant = Self::default();
+        for segment in &self.0 {
+            let names = meant.children();
+            let is_known = names.iter().any(|name| fits((name, &segment.as_str())));
+            meant = meant.then(match is_known {
+                true => segment,
+                false => nearest(segment, &names)?,
+            });
+            if let Target::Key(key) = meant.target()
+                && key.kind == Kind::Environment
+            {
+                return Some(key);
+            }
+        }
+        match meant.target() {
+            Target::Key(key) => Some(key),
+            Target::Section | Target::Later | Target::Nowhere => None,
+        }
+    }
+
     /// The sibling that its last segment was probably meant to be.
     pub(super) fn nearest(&self) -> Option<&'static str> {
         nearest(self.0.last()?, &self.siblings())
@@ -137,6 +161,24 @@ mod tests {
         assert_eq!(misspelt.nearest(), Some("concurrency"));
         assert_eq!(Path::of(&["stages"]).nearest(), Some("stage"));
         assert_eq!(Path::of(&["xyzzy"]).nearest(), None);
+    }
+
+    #[test]
+    fn a_path_is_meant_for_the_nearest_key() {
+        let meant = |segments: &[&str]| Path::of(segments).meant().map(|key| key.path);
+        for (segments, path) in [
+            (&["brokr", "prefix"][..], Some("broker.prefix")),
+            (
+                &["stage", "x", "retry", "frist"],
+                Some("stage.*.retry.first"),
+            ),
+            (&["stage", "x", "env", "HOME"], Some("stage.*.env")),
+            (&["stage", "x", "deadline", "secs"], None),
+            (&["stage", "x"], None),
+            (&["xyzzy", "url"], None),
+        ] {
+            assert_eq!(meant(segments), path, "{segments:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What must never be seen in a log, a listing or a process table.
 
+use super::mask::HIDDEN;
 use std::fmt;
 
 /// A secret text. It can be compared and sent, and shows itself as `(hidden)`.
@@ -20,13 +21,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
+        f.write_str(HIDDEN)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
+        f.write_str(HIDDEN)
     }
 }
 

@@ -304,6 +304,40 @@ fn a_mistake_in_the_environment_shows_its_value_but_never_a_secret() {
 }
 
 #[test]
+fn no_message_repeats_what_may_be_a_secret() {
+    let text = r#"
+[broker]
+passwd = "geheim"
+pass = "geheim"
+pasword = 4711
+api_key = ["geheim"]
+[stage.build]
+run = ["x"]
+env = { DB_PASSWORD = "geheim", DEBUG = 1 }
+apikey = "geheim"
+pin = geheim
+[stage.test]
+run = ["x"]
+env = ["TOKEN=geheim"]
+"#;
+    let around = Around::new(text)
+        .with("GOAROUND__BROKER__PASSWORD", "geheim")
+        .with("GOAROUND__STAGE__BUILD__API_KEY", "geheim")
+        .with("GOAROUND__STAGE__BUILD__ENV__HOME", "geheim")
+        .with("GOAROUND__STAGE__TEST__ENV", "{ A = \"geheim\", B = 4711 }");
+    let said = around.read().unwrap_err().to_string();
+    assert!(!said.contains("geheim") && !said.contains("4711"), "{said}");
+    for part in [
+        "got { DB_PASSWORD = (hidden), DEBUG = (hidden integer) }",
+        "got { A = (hidden), B = (hidden integer) }",
+        "goaround.toml:11: ",
+        "got [(hidden)]",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn a_flag_covers_the_environment_which_covers_the_file() {
     let mut around = Around::new(&format!("{GOOD}[http]\nlisten = \"127.0.0.1:1\"\n"));
     let listen = |around: &Around| around.read().unwrap().config.http.listen.port();
@@ -507,7 +541,7 @@ fn the_source_of_each_value_is_known() {
         .collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
     stage.build.run = ["./build.sh"]  # goaround.toml:6
-    stage.build.env = { CI = "1", HOME = true, NOT_SET = true }  # goaround.toml:9
+    stage.build.env = { CI = "(hidden)", HOME = true, NOT_SET = true }  # goaround.toml:9
     stage.build.concurrency = 7  # GOAROUND__STAGE__BUILD__CONCURRENCY
     stage.build.deadline = "30m"  # default
     stage.build.stop_grace = "10s"  # default

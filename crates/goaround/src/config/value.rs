@@ -1,6 +1,7 @@
 //! The values that keys may have, and how they are read from a file, the environment or a flag.
 
 use super::backend::{Backend, ServerUrl};
+use super::mask;
 use super::secret::Secret;
 use super::size;
 use domain::names;
@@ -56,8 +57,8 @@ pub enum Kind {
 /// What a variable of a handler's environment is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
-    /// This text.
-    Is(String),
+    /// This text; it may be a secret, so that it is never shown.
+    Is(Secret),
     /// Whatever it is in the environment of `goaround` itself, if it is set there.
     Inherited,
 }
@@ -92,24 +93,24 @@ pub enum Value {
 }
 
 impl fmt::Display for Value {
-    /// As it would stand in the file.
+    /// As it would stand in the file, without what is or may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => write!(f, "{}", quoted(text)),
+            Self::Text(text) => write!(f, "{}", quoted(mask::text(text))),
             Self::Switch(is_on) => write!(f, "{is_on}"),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Number(number) => write!(f, "{number:?}"),
             Self::Duration(length) => write!(f, "{}", quoted(&show_duration(*length))),
             Self::Size(bytes) => write!(f, "{}", quoted(&size::show(*bytes))),
             Self::Address(address) => write!(f, "\"{address}\""),
-            Self::Path(path) => write!(f, "{}", quoted(&path.to_string_lossy())),
+            Self::Path(path) => write!(f, "{}", quoted(mask::text(&path.to_string_lossy()))),
             Self::List(texts) => {
-                let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+                let texts: Vec<String> = mask::texts(texts).into_iter().map(quoted).collect();
                 write!(f, "[{}]", texts.join(", "))
             }
             Self::Environment(variables) => {
                 let shown = variables.iter().map(|(name, variable)| match variable {
-                    Variable::Is(text) => format!("{name} = {}", quoted(text)),
+                    Variable::Is(secret) => format!("{name} = \"{secret}\""),
                     Variable::Inherited => format!("{name} = true"),
                 });
                 write!(f, "{{ {} }}", shown.collect::<Vec<_>>().join(", "))
@@ -122,25 +123,25 @@ impl fmt::Display for Value {
 
 impl Value {
     /// As JSON: what is a number, a switch or a list in the file is one there too, and all else a
-    /// text as it would stand in the file, without its quotes.
+    /// text as it would stand in the file, without its quotes, and as little a secret.
     pub fn json(&self) -> Json {
         match self {
             Self::Switch(is_on) => (*is_on).into(),
             Self::Integer(number) => (*number).into(),
             Self::Number(number) => (*number).into(),
-            Self::List(texts) => texts.clone().into(),
+            Self::List(texts) => mask::texts(texts).into(),
             Self::Environment(variables) => {
                 let shown = variables.iter().map(|(name, variable)| match variable {
-                    Variable::Is(text) => (name.clone(), Json::from(text.as_str())),
+                    Variable::Is(secret) => (name.clone(), Json::from(secret.to_string())),
                     Variable::Inherited => (name.clone(), true.into()),
                 });
                 Json::Object(shown.collect())
             }
-            Self::Text(text) => text.as_str().into(),
+            Self::Text(text) => mask::text(text).into(),
             Self::Duration(length) => show_duration(*length).into(),
             Self::Size(bytes) => size::show(*bytes).into(),
             Self::Address(address) => address.to_string().into(),
-            Self::Path(path) => path.to_string_lossy().into(),
+            Self::Path(path) => mask::text(&path.to_string_lossy()).into(),
             Self::Backend(backend) => backend.to_string().into(),
             Self::Secret(secret) => secret.to_string().into(),
         }
@@ -357,7 +358,7 @@ fn variables(table: &DeTable<'_>) -> Option<BTreeMap<String, Variable>> {
     let variable = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
         let name = name.get_ref().as_ref();
         let value = match value.get_ref() {
-            DeValue::String(text) if !text.contains('\0') => Variable::Is(text.to_string()),
+            DeValue::String(text) if !text.contains('\0') => Variable::Is(Secret::new(&**text)),
             DeValue::Boolean(true) => Variable::Inherited,
             _ => return None,
         };

@@ -98,6 +98,32 @@ fn a_configuration_with_which_nobody_can_call_back_is_fine_and_says_so() {
 }
 
 #[test]
+fn what_is_shown_of_a_configuration_has_no_secret_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("goaround.toml");
+    let text = "[broker]\nurl = \"amqp://u:geheim@h\"\n\
+                [http]\nurl = \"http://u:geheim@h\"\n\
+                [stage.work]\nrun = [\"true\", \"--token\", \"geheim\"]\n\
+                env = { API_TOKEN = \"geheim\", DB_URL = \"postgres://u:geheim@h\", \
+                HOME = true }\n";
+    fs::write(&file, text).unwrap();
+    let config = file.display().to_string();
+    for more in [
+        &[][..],
+        &["--sources"],
+        &["-o", "json"],
+        &["-o", "json", "--sources"],
+    ] {
+        let ran = alone(&[&["config", "show", "--config", &config][..], more].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        for shown in ["API_TOKEN", "DB_URL", "HOME", "(hidden)"] {
+            assert!(ran.stdout.contains(shown), "{shown}: {ran:?}");
+        }
+        assert!(!ran.stdout.contains("geheim"), "{ran:?}");
+    }
+}
+
+#[test]
 fn init_writes_what_config_check_accepts_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("line");
