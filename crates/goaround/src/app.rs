@@ -10,7 +10,7 @@ mod stages;
 
 pub use errand::tell_of;
 pub use launcher::{Restart, launch};
-pub use role::{Role, Unfit};
+pub use role::{Role, is_of_configuration};
 
 use crate::config::{Backend, Config};
 use domain::names::Holder;
@@ -49,9 +49,9 @@ pub enum Launch {
 /// Runs a role, or all of them, until it is told to stop.
 ///
 /// # Errors
-/// [`Unfit`] when the configuration is not one for this role. Else when it cannot start: the data
-/// folder is in use, damaged or read-only, the address is taken, or broker or store cannot be
-/// used. Says which, and what to do.
+/// One that [`is_of_configuration`] when that is not one for this role. Else when it cannot start:
+/// the data folder is in use, damaged or read-only, the address is taken, or broker or store cannot
+/// be used. Says which, and what to do.
 pub fn run(role: Role, config: Config, options: UpOptions) -> anyhow::Result<ExitCode> {
     role.check(&config)?;
     if let Launch::By(launcher, _) = &options.launch {

@@ -37,6 +37,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use store::{PostgresConfig, PostgresError};
 
 /// Everything that `goaround up` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,6 +149,44 @@ impl Default for Store {
             at: Backend::Embedded,
             connections_max: 10,
         }
+    }
+}
+
+impl Broker {
+    /// How RabbitMQ is reached; nothing if the queues are in the data folder.
+    ///
+    /// # Errors
+    /// When a URL, a prefix or a certificate is none; says which key, never the password.
+    pub fn connection(&self) -> Result<Option<amqp::Config>, amqp::config::BadConfig> {
+        let Backend::Server(url) = &self.at else {
+            return Ok(None);
+        };
+        let (cert_file, key_file) = self.client_files.clone().unzip();
+        let mut connection = amqp::Config::new(url.reveal())?.with_tls(&amqp::Tls {
+            ca_file: self.ca_file.clone(),
+            cert_file,
+            key_file,
+        })?;
+        connection.names = amqp::Names::new(&self.prefix)?;
+        connection.ack_timeout = self.ack_timeout;
+        connection.publish_timeout = self.publish_timeout;
+        Ok(Some(connection))
+    }
+}
+
+impl Store {
+    /// How PostgreSQL is reached; nothing if the books are in the data folder.
+    ///
+    /// # Errors
+    /// When its URL is none; says what is wrong with it, never the password.
+    pub fn connection(&self) -> Result<Option<PostgresConfig>, PostgresError> {
+        let Backend::Server(url) = &self.at else {
+            return Ok(None);
+        };
+        let mut connection = PostgresConfig::new(url.reveal());
+        connection.pool_max = self.connections_max;
+        connection.check()?;
+        Ok(Some(connection))
     }
 }
 

@@ -4,12 +4,23 @@ use crate::config::{Backend, Config};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use store::PostgresError;
 
 /// A configuration with which a role cannot do its work; says which key, what was expected, and
 /// what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unfit(String);
+pub(super) struct Unfit(String);
+
+/// Whether it went wrong because of the configuration, so that the same again cannot do better.
+pub fn is_of_configuration(error: &anyhow::Error) -> bool {
+    let books = error.downcast_ref::<PostgresError>();
+    let names_wrong_url = matches!(
+        books,
+        Some(PostgresError::Url { .. } | PostgresError::Tls { .. })
+    );
+    names_wrong_url || error.is::<Unfit>() || error.is::<amqp::config::BadConfig>()
+}
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +152,18 @@ mod tests {
             [false; 4],
             "no handler lacks anything"
         );
+    }
+
+    #[test]
+    fn what_the_configuration_is_to_blame_for_is_known_below_what_was_said_of_it() {
+        use anyhow::Context as _;
+        let known = |error: anyhow::Error| {
+            is_of_configuration(&Err::<(), _>(error).context("no").unwrap_err())
+        };
+        let tls = || PostgresError::Tls { why: "x".into() };
+        assert!(known(tls().into()) && known(Unfit("x".into()).into()));
+        assert!(known(amqp::Config::new("amqp://h:x").unwrap_err().into()));
+        assert!(!known(anyhow::anyhow!("the data folder is in use")));
     }
 
     #[test]

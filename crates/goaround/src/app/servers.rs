@@ -4,7 +4,7 @@ use super::role::Role;
 use super::serve::{Page, Ready, Serving, all_ready, page_of_books, page_without_books};
 use super::stages::{Stages, go_down};
 use super::{Launch, UpOptions, greet, wait_for_the_end};
-use crate::config::{Backend, Config};
+use crate::config::Config;
 use crate::line::broker::of_controller;
 use crate::line::{ControllerLine, Ground, RunningController, WorkerLine};
 use actors::{Running, Watchdog};
@@ -189,29 +189,14 @@ impl Work {
 }
 
 pub(super) fn broker(config: &Config, role: &str) -> anyhow::Result<amqp::Config> {
-    let Backend::Server(url) = &config.broker.at else {
+    let Some(mut broker) = config.broker.connection()? else {
         anyhow::bail!("broker.url: expected amqp://… or amqps://…, got \"embedded\"");
     };
-    let mut broker = amqp::Config::new(url.reveal())?;
-    let (cert_file, key_file) = config.broker.client_files.clone().unzip();
-    let tls = amqp::Tls {
-        ca_file: config.broker.ca_file.clone(),
-        cert_file,
-        key_file,
-    };
-    broker = broker.with_tls(&tls)?;
-    broker.names = amqp::Names::new(&config.broker.prefix)?;
-    broker.ack_timeout = config.broker.ack_timeout;
-    broker.publish_timeout = config.broker.publish_timeout;
     broker.connection_name = format!("goaround {role}");
     Ok(broker)
 }
 
 fn books(config: &Config) -> anyhow::Result<PostgresConfig> {
-    let Backend::Server(url) = &config.store.at else {
-        anyhow::bail!("store.url: expected postgres://…, got \"embedded\"");
-    };
-    let mut books = PostgresConfig::new(url.reveal());
-    books.pool_max = config.store.connections_max;
-    Ok(books)
+    let books = config.store.connection()?;
+    books.context("store.url: expected postgres://…, got \"embedded\"")
 }

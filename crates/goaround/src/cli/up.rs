@@ -3,7 +3,7 @@
 use super::failure::{Code, Failure};
 use super::terminal::Terminal;
 use super::text::counted;
-use crate::app::{self, Launch, Restart, Role, Unfit, UpOptions};
+use crate::app::{self, Launch, Restart, Role, UpOptions};
 use crate::config::{Config, Loaded, Surroundings};
 use clap::Args;
 use std::path::PathBuf;
@@ -109,7 +109,7 @@ impl Watchdog {
 impl How {
     fn run(self, role: Role, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         let failed = |error: anyhow::Error| {
-            let code = match error.is::<Unfit>() {
+            let code = match app::is_of_configuration(&error) {
                 true => Code::Usage,
                 false => Code::Failed,
             };

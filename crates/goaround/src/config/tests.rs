@@ -194,6 +194,75 @@ fn servers_are_named_by_urls_whose_passwords_never_show() {
 }
 
 #[test]
+fn a_url_that_the_roles_could_not_use_is_refused_with_the_part_that_is_wrong() {
+    let with = |broker: &str, store: &str| {
+        let text = format!("[broker]\nurl = \"{broker}\"\n[store]\nurl = \"{store}\"\n{GOOD}");
+        Around::new(&text)
+    };
+    let (rabbit, books) = ("amqp://h", "postgres://h/db");
+    assert!(with(rabbit, books).read().is_ok());
+    for (broker, store, says) in [
+        (
+            "amqp://u:geheim@h:x",
+            books,
+            "toml:2: broker.url: expected a port of 1 to 65535",
+        ),
+        ("amqp://u:geheim@h:x", books, "got \"x\""),
+        ("amqp://h:99999", books, "got \"99999\""),
+        (
+            "amqp://h/%zz",
+            books,
+            "a virtual host with % only as in %2f, got \"%zz\"",
+        ),
+        (
+            "amqp://h?heartbeat=abc",
+            books,
+            "a heartbeat of 1 to 65535 s",
+        ),
+        ("amqp://h?bogus=1", books, "got \"bogus\""),
+        (
+            rabbit,
+            "postgres://u:geheim@h:x/db",
+            "toml:4: store.url: expected postgres://",
+        ),
+        (rabbit, "postgres://u:geheim@h:x/db", "got \"x\""),
+    ] {
+        let said = with(broker, store).problems().replace("\n    ", " ");
+        assert!(said.contains(says), "{broker} {store}: {said}");
+        assert!(!said.contains("geheim"), "{said}");
+    }
+    let said = with("amqp://h:x", "postgres://h:x/db").problems();
+    assert_eq!(said.matches("toml:").count(), 2, "{said}");
+    let from_variable = Around::new(GOOD).with("GOAROUND__BROKER__URL", "amqp://h:99999");
+    let said = from_variable.problems();
+    assert!(
+        said.starts_with("GOAROUND__BROKER__URL: broker.url: expected a port"),
+        "{said}"
+    );
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_refused_when_the_file_is_read() {
+    let with = |url: &str| {
+        let tls = "[broker.tls]\nca_file = \"ca.pem\"\n";
+        let around = Around::new(&format!("[broker]\nurl = \"{url}\"\n{tls}{GOOD}"));
+        fs::write(around.folder.path().join("ca.pem"), "no certificate").unwrap();
+        around.problems()
+    };
+    let said = with("amqps://h");
+    let expected = "goaround.toml:4: broker.tls.ca_file: expected a file in PEM";
+    assert!(said.starts_with(expected), "{said}");
+    let said = with("amqp://h");
+    assert!(
+        said.starts_with("goaround.toml:2: broker.url: expected an amqps://"),
+        "{said}"
+    );
+    let gone = "[broker]\nurl = \"amqp://h:x\"\n[broker.tls]\nca_file = \"gone.pem\"\n";
+    let said = Around::new(&format!("{gone}{GOOD}")).problems();
+    assert_eq!(said.matches("toml:").count(), 2, "{said}");
+}
+
+#[test]
 fn a_prefix_that_the_broker_would_refuse_is_refused_when_the_file_is_read() {
     let with = |prefix: &str| Around::new(&format!("[broker]\nprefix = \"{prefix}\"\n{GOOD}"));
     let longest = "a".repeat(amqp::Names::PREFIX_BYTES_MAX);

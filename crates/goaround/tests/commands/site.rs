@@ -17,6 +17,9 @@ fn a_configuration_that_does_not_fit_the_role_is_two() {
         file.display().to_string()
     };
     let embedded = site("embedded.toml", "");
+    let port = site("port.toml", "[broker]\nurl = \"amqp://u:geheim@h:x\"\n");
+    let books = "[broker]\nurl = \"amqp://h\"\n[store]\nurl = \"postgres://u:geheim@h:x/db\"\n";
+    let books = site("books.toml", books);
     let half = site("half.toml", "[broker]\nurl = \"amqp://127.0.0.1:1\"\n");
     let big = "[broker]\nurl = \"amqp://127.0.0.1:1\"\n[limits]\npayload_bytes_max = \"16MiB\"\n";
     let big = site("big.toml", big);
@@ -33,6 +36,9 @@ fn a_configuration_that_does_not_fit_the_role_is_two() {
             "big.toml:4: limits.payload_bytes_max: expected at most 15MiB",
         ),
         ("controller", &big, "max_message_size"),
+        ("worker", &port, "port.toml:2: broker.url: expected a port"),
+        ("watchdog", &port, "behind the host, got \"x\""),
+        ("controller", &books, "books.toml:4: store.url: expected"),
     ] {
         for alone_or_not in [&["--no-launcher"][..], &[]] {
             let mut line = vec![role, "--config", config, "--data", &data];
@@ -40,6 +46,7 @@ fn a_configuration_that_does_not_fit_the_role_is_two() {
             let ran = alone(&line);
             assert_eq!(ran.code, 2, "{line:?}: {ran:?}");
             assert!(ran.stderr.contains(says), "{line:?}: {ran:?}");
+            assert!(!ran.stderr.contains("geheim"), "{line:?}: {ran:?}");
         }
     }
 }

@@ -67,6 +67,7 @@ fn too_big(settings: &Settings) -> Vec<Problem> {
 
 fn broker(files: &Files<'_>, problems: &mut Vec<Problem>) -> Broker {
     let otherwise = Broker::default();
+    let problems_before = problems.len();
     let length = |key| files.settings.duration(&["broker", key]);
     let certificate = files.file("cert_file", problems);
     let key = files.file("key_file", problems);
@@ -80,7 +81,7 @@ fn broker(files: &Files<'_>, problems: &mut Vec<Problem>) -> Broker {
             what: format!("broker.tls.{set}: expected broker.tls.{other} beside it, got nothing"),
         });
     }
-    Broker {
+    let broker = Broker {
         at: files.backend("broker", problems),
         prefix: files
             .settings
@@ -90,18 +91,42 @@ fn broker(files: &Files<'_>, problems: &mut Vec<Problem>) -> Broker {
         publish_timeout: length("publish_timeout").unwrap_or(otherwise.publish_timeout),
         ca_file: files.file("ca_file", problems),
         client_files: certificate.zip(key),
-    }
+    };
+    let without_files = || Broker {
+        ca_file: None,
+        client_files: None,
+        ..broker.clone()
+    };
+    // What was said of its files is not said twice.
+    let connection = match problems.len() == problems_before {
+        true => broker.connection(),
+        false => without_files().connection(),
+    };
+    problems.extend(connection.err().map(|bad| {
+        Problem {
+            source: files
+                .settings
+                .source(&bad.key.split('.').collect::<Vec<_>>()),
+            what: bad.to_string(),
+        }
+    }));
+    broker
 }
 
 fn store(files: &Files<'_>, problems: &mut Vec<Problem>) -> Store {
     let otherwise = Store::default();
     let connections_max = files.settings.integer(&["store", "connections_max"]);
-    Store {
+    let store = Store {
         at: files.backend("store", problems),
         connections_max: connections_max
             .and_then(|number| usize::try_from(number).ok())
             .unwrap_or(otherwise.connections_max),
-    }
+    };
+    problems.extend(store.connection().err().map(|bad| Problem {
+        source: files.settings.source(&["store", "url"]),
+        what: bad.to_string(),
+    }));
+    store
 }
 
 struct Files<'a> {
