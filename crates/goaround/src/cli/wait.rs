@@ -87,7 +87,7 @@ fn parked(id: &str, ticket: &Json) -> Failure {
     let because = member(ticket, "because");
     let message = format!("ticket {id} is parked, which only a person ends: {because}");
     Failure::new(Code::Failed, message).with_remedy(format!(
-        "what went wrong: goaround oops list --filter ticket:{id}; after a repair: goaround ticket \
-         retry {id}; to give it up: goaround ticket drop {id} --reason '…'"
+        "what went wrong: goaround oops list --filter ticket:{id}; who may do what about it: \
+         goaround ticket explain {id}"
     ))
 }

@@ -226,8 +226,7 @@ fn waiting_ends_where_only_a_person_can_go_on() {
         &format!("ticket {ID} is parked"),
         "rejected: no such branch",
         &format!("goaround oops list --filter ticket:{ID}"),
-        &format!("goaround ticket retry {ID}"),
-        &format!("goaround ticket drop {ID}"),
+        &format!("goaround ticket explain {ID}"),
     ] {
         assert!(ran.stderr.contains(says), "{says}: {ran:?}");
     }

@@ -6,6 +6,7 @@ use domain::names::{Key, Kind};
 use domain::outcome::Failure;
 use domain::ports::Action;
 use domain::ticket::Payload;
+use domain::time::Timestamp;
 use domain::wait::Reason;
 
 const HOSTILE: &str = "<script>alert(1)</script>\u{202e}gpj\u{1b}[31m\" onload=\"x";
@@ -182,6 +183,24 @@ async fn a_refused_order_is_told_on_the_tickets_page() {
     .await;
     assert!(told.status == 409 && told.text().contains("it is running; cancel it first"));
     assert!(told.text().contains("Why it is there"));
+}
+
+#[tokio::test]
+async fn a_ticket_past_its_own_deadline_offers_no_retry_that_would_be_refused() {
+    for (ahead, is_offered) in [(-60, false), (60, true)] {
+        let web = Web::new().with(|state| {
+            let mut entry = waiting(1);
+            let micros = NOW.as_micros() + ahead * 1_000_000;
+            entry.ticket.deadline = Some(Timestamp::from_micros(micros));
+            state.entries.insert(id(1), entry);
+        });
+        let page = web.page(&format!("/t/{}", id(1))).await.text();
+        assert_eq!(page.contains("Retry now"), is_offered, "{page}");
+        let deadline = page.split("<dt>Deadline</dt>").nth(1).unwrap();
+        let deadline = deadline.split("</dd>").next().unwrap();
+        assert_eq!(deadline.contains("1m ago"), !is_offered, "{deadline}");
+        assert_eq!(deadline.contains("in 1m"), is_offered, "{deadline}");
+    }
 }
 
 #[tokio::test]

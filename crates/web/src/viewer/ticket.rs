@@ -3,7 +3,7 @@
 use super::frame::{Page, PageProblem, Said, status_of, told};
 use super::words::{
     ago, badge, block, copy_button, copy_of, fact, known, named, number, oops_link, outcome_badge,
-    quoted, ticket_link, until,
+    quoted, ticket_link, until, when,
 };
 use crate::list::parameters;
 use crate::problem::Problem;
@@ -12,6 +12,7 @@ use crate::tickets;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::books::{Entry, Fact, Line, State};
+use domain::deadline::has_passed;
 use domain::explain::Explanation;
 use domain::oops::OopsId;
 use domain::ticket::Ticket;
@@ -62,7 +63,7 @@ pub(super) async fn page(
         (headline(&entry))
         (told(said.as_ref()))
         (why(&explanation, now))
-        (orders(&entry, site.gate.form_token()))
+        (orders(&entry, site.gate.form_token(), now))
         (facts(&entry, now))
         (payload(&entry.ticket))
         (past(&history, now))
@@ -104,14 +105,16 @@ fn why(explanation: &Explanation, now: Timestamp) -> Markup {
     }
 }
 
-fn orders(entry: &Entry, token: &str) -> Markup {
+fn orders(entry: &Entry, token: &str, now: Timestamp) -> Markup {
     let state = entry.place.state();
+    // It would be refused, and the explanation above says what to do instead.
+    let may_retry = state == State::Waiting && !has_passed(&entry.ticket, now);
     let to = |action: &str| format!("/t/{}/{action}", entry.ticket.id());
     html! {
         @if state.is_terminal() { div #orders data-live {} } @else {
             section.card.orders #orders data-live aria-labelledby="orders-title" {
                 h2 #orders-title { "What you can do" }
-                @if state == State::Waiting {
+                @if may_retry {
                     form method="post" action=(to("retry")) {
                         input type="hidden" name="form_token" value=(token);
                         button.main { "Retry now" }
@@ -129,7 +132,7 @@ fn orders(entry: &Entry, token: &str) -> Markup {
                     button.bad { "Drop for good" }
                 }
                 p.muted {
-                    @if state == State::Waiting { "Retry ends the wait now. " }
+                    @if may_retry { "Retry ends the wait now. " }
                     "Cancel stops it wherever it is. Cancelled or dropped, it ends for good."
                 }
             }
@@ -148,7 +151,7 @@ fn facts(entry: &Entry, now: Timestamp) -> Markup {
                 (known("Key", ticket.key.as_ref(), |key| quoted(key.as_str(), 256)))
                 (copy_of(&ticket.name))
                 (fact("Accepted", &ago(ticket.created_at, now)))
-                (known("Deadline", ticket.deadline, |at| until(at, now)))
+                (known("Deadline", ticket.deadline, |at| when(at, now)))
                 (known("Version", entry.version.as_ref(), |it| quoted(it.as_str(), 128)))
                 (known("Sent by", ticket.lineage.parent, ticket_link))
                 (known("Trace", ticket.trace.as_ref(), |it| html! { code { (quoted(it, 128)) } }))

@@ -81,6 +81,14 @@ pub(super) fn until(at: Timestamp, now: Timestamp) -> Markup {
     }
 }
 
+/// A point in time that may be past or to come.
+pub(super) fn when(at: Timestamp, now: Timestamp) -> Markup {
+    match at < now {
+        true => ago(at, now),
+        false => until(at, now),
+    }
+}
+
 /// Fractions of a second are no use in a list.
 const fn coarse(length: Duration) -> Duration {
     Duration::from_secs(length.as_secs())
