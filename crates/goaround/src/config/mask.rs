@@ -1,5 +1,6 @@
 //! What is repeated of a value, in messages, listings and logs: every value that is printed goes
-//! through here. Shown is what is known to be harmless; a value nobody knows is taken for a secret.
+//! through here. Hidden is what is or may be a secret by its key, by what that was meant to be, or
+//! by how it looks, and all that is below a name that nobody knows.
 
 use super::key::Key;
 use super::path::Path;
@@ -99,9 +100,11 @@ fn masked(path: &Path, value: &Spanned<DeValue<'_>>, file: &str) -> String {
 /// Whether this text of a key must not be repeated.
 fn is_hidden(path: &Path, text: &str) -> bool {
     match path.meant().map(|key| key.kind) {
-        None | Some(Kind::Secret | Kind::Environment) => true,
+        Some(Kind::Secret | Kind::Environment) => true,
+        // What is below a name that nobody knows may be a table of variables.
+        None if !path.is_in_section() => true,
         // A table in a text, as it is written in a variable, is torn if it was not read before.
-        Some(_) => {
+        None | Some(_) => {
             names_any_secret(path) || text.trim_start().starts_with('{') || may_hold_secret(text)
         }
     }
@@ -185,7 +188,8 @@ mod tests {
             (&["store", "url"], "postgres:/books/ci?Password=x"),
             (&["store", "address"], "postgres://books/ci?password=x"),
             (&["stage", "build", "api_key"], "x"),
-            (&["stage", "build", "pin"], "x"),
+            (&["stage", "build", "environment", "A"], "x"),
+            (&["http", "colour", "A"], "x"),
             (&["stage", "build", "env"], "A=x"),
             (&["stage", "build", "env", "API_SECRET"], "x"),
             (&["stage", "build", "env", "HOME"], "x"),
@@ -202,6 +206,8 @@ mod tests {
     fn what_is_known_to_be_harmless_is_repeated() {
         for (path, text) in [
             (&["broker", "ulr"][..], "embeded"),
+            (&["http", "colour"], "red"),
+            (&["stage", "build", "pin"], "f42"),
             (&["broker", "url"], "http://localhost"),
             (&["brokr", "prefix"], "mine"),
             (&["stage", "build", "concurency"], "2"),

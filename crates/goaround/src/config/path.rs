@@ -72,6 +72,12 @@ impl Path {
         unknown.unwrap_or_else(|| self.clone())
     }
 
+    /// Whether its last name stands where keys stand.
+    pub(super) fn is_in_section(&self) -> bool {
+        let parent = Self(self.0[..self.0.len().saturating_sub(1)].to_vec());
+        parent.0.is_empty() || matches!(parent.target(), Target::Section)
+    }
+
     /// The names that could stand in its last place, in the order of the table.
     pub(super) fn siblings(&self) -> Vec<&'static str> {
         let parent = self.segments();

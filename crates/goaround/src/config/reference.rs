@@ -19,7 +19,8 @@ config check` reports everything that is wrong at once, `goaround config show --
 which value holds and where it was set, `goaround config schema` prints a JSON Schema.
 
 Neither repeats a secret: passwords in addresses, arguments of commands that look like one, and all
-values of a stage's `env` are shown as `(hidden)`, and so is what stands at a key that nobody knows.
+values of a stage's `env` are shown as `(hidden)`, and so is what stands below a name that nobody
+knows.
 
 Each key has a variable: `stage.build.stop_grace` is `GOAROUND__STAGE__BUILD__STOP_GRACE`. Lists may
 be written there as `build,test` or as in the file. `*` stands for a name that you choose.
