@@ -177,6 +177,11 @@ impl Dialect for Tickets {
             Field::By => {
                 Exactly::Between("(p.state = 4 AND p.detail =", Bound::Text(text.into()), ")")
             }
+            Field::Group => Exactly::Between(
+                "(p.state = 2 AND p.mark = 1 AND p.detail =",
+                Bound::Text(text.into()),
+                ")",
+            ),
             _ => return None,
         })
     }

@@ -117,6 +117,8 @@ impl Narrow {
                     format!("{before} {parameter}{after}")
                 }
             }),
+            // No column of PostgreSQL has such a text, and no parameter takes it.
+            (Op::Is, Pattern::Prefix(start)) if start.contains('\0') => None,
             (Op::Is, Pattern::Prefix(start)) => {
                 let parameter = self.bind(Bound::Text(start.clone()), dialect);
                 dialect.begins(field, &parameter)

@@ -13,6 +13,14 @@ use domain::ports::{PlanError, PlanOrder};
 use domain::time::Timestamp;
 use domain::wait::{Condition, Reason};
 use rusqlite::{Connection, params};
+use std::time::{Duration, Instant};
+
+/// How long tickets may be looked at for a plan. Nothing else is written meanwhile, and filters
+/// with expressions look at whole texts.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+const UNCHOSEN: &str = "the tickets for the plan were not found within 20 s, so none was made; \
+    narrow the filter, for example by stage: or parked:";
 
 /// A plan that somebody wants.
 pub(crate) struct Wanted {
@@ -34,8 +42,9 @@ pub(crate) fn make(books: &mut Books, db: &Connection, wanted: &Wanted) -> Resul
     let at = books.clock.now();
     let mut selection = Selection::asked(query, at);
     let mut choosing = Choosing::default();
+    let until = Instant::now() + TIME_MAX;
     for reason in selection.source.reasons() {
-        choosing.take_all(db, (reason, query), at)?;
+        choosing.take_all(db, (reason, query), (at, until))?;
     }
     selection.count = choosing.found.len() as u64;
     let draft = Draft {
@@ -65,7 +74,7 @@ impl Choosing {
         &mut self,
         db: &Connection,
         (reason, query): (Reason, &Query),
-        at: Timestamp,
+        (at, until): (Timestamp, Instant),
     ) -> Result<(), Fault> {
         let mut rows = db.prepare_cached(&format!(
             "{ENTRIES}WHERE p.state = 2 AND p.reason = ?1 AND p.since <= ?2"
@@ -73,6 +82,9 @@ impl Choosing {
         let mut rows = rows.query(params![codes::of_reason(reason), at.as_micros()])?;
         let mut shared = Shared::default();
         while let Some(row) = rows.next()? {
+            if Instant::now() > until {
+                return Err(Fault::TooMuch(UNCHOSEN));
+            }
             // What cannot be read is released by nobody but whoever looks at it.
             if let Ok((seq, entry)) = rows::entry(row, &mut shared)
                 && query.matches(&entry, at)

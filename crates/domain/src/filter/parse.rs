@@ -62,6 +62,16 @@ impl FromStr for Query {
         };
         let query = parser.query()?;
         match parser.peek() {
+            // It is kept as it is printed, and must be read again from there.
+            None if query.to_string().len() > Self::BYTES_MAX => Err(BadQuery {
+                position: 0,
+                expected: format!(
+                    "at most {} bytes, with quotes around values",
+                    Self::BYTES_MAX
+                ),
+                got: format!("{} bytes", query.to_string().len()),
+                nearest: None,
+            }),
             None => Ok(query),
             Some(')') => Err(parser.bad("an opening parenthesis before the closing one")),
             Some(_) => Err(parser.bad("parentheses around alternatives: (a OR b)")),

@@ -290,6 +290,18 @@ fn an_unknown_state_names_the_nearest_one() {
 }
 
 #[test]
+fn what_is_read_can_be_read_again_from_how_it_is_kept() {
+    let value = format!("https://h/?id=7{}", "x".repeat(51));
+    let of = |count| format!("data.url:{}", vec![value.as_str(); count].join(","));
+    let (short, long) = (of(40), of(60));
+    assert!(long.len() <= Query::BYTES_MAX, "{}", long.len());
+    let refused = long.parse::<Query>().unwrap_err().to_string();
+    assert!(refused.contains("with quotes around values"), "{refused}");
+    let kept = short.parse::<Query>().unwrap().to_string();
+    assert_eq!(kept.parse::<Query>().unwrap().to_string(), kept);
+}
+
+#[test]
 fn a_query_is_bounded_in_length_number_and_depth() {
     let long = "a".repeat(Query::BYTES_MAX);
     assert!(long.parse::<Query>().is_ok());

@@ -31,7 +31,10 @@ enum Theirs {
 impl Theirs {
     fn of(answer: Result<Json, CallError>) -> Self {
         match answer {
-            Ok(answer) => Self::Known(member(&answer, "version")),
+            Ok(answer) => match member(&answer, "version") {
+                version if version.is_empty() => Self::Untold("it names none".into()),
+                version => Self::Known(version),
+            },
             Err(CallError::Problem(problem)) if problem.status == 401 => Self::Untold(
                 "it wants a token, or another one; set GOAROUND_TOKEN to the server's".into(),
             ),
@@ -57,7 +60,7 @@ impl Theirs {
 
     fn line(&self, url: &str) -> String {
         match self {
-            Self::Known(version) => format!("{version} at {url}"),
+            Self::Known(version) => format!("{} at {url}", visible(version)),
             Self::Nobody => format!("none answers at {url}"),
             Self::Untold(why) => {
                 format!("one answers at {url} without its version: {}", visible(why))

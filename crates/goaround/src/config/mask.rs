@@ -59,8 +59,8 @@ pub(super) fn text(text: &str) -> &str {
 
 /// The texts of a list that a key takes. What follows `--password` is hidden too.
 pub(super) fn texts(texts: &[String]) -> Vec<&str> {
-    let asks = |word: &String| word.starts_with('-') && !word.contains('=') && names_secret(word);
-    let before = std::iter::once(false).chain(texts.iter().map(asks));
+    let asks = texts.iter().map(|word| asks_for_secret(word));
+    let before = std::iter::once(false).chain(asks);
     let shown = texts.iter().zip(before);
     shown
         .map(|(word, is_asked)| if is_asked { HIDDEN } else { text(word) })
@@ -79,7 +79,14 @@ fn masked(path: &Path, value: &Spanned<DeValue<'_>>, file: &str) -> String {
             format!("{{ {} }}", leaves.collect::<Vec<_>>().join(", "))
         }
         DeValue::Array(items) => {
-            let items = items.iter().map(|item| masked(path, item, file));
+            let mut is_asked = false;
+            let items = items.iter().map(|item| {
+                let text = item.get_ref().as_str().unwrap_or_default();
+                match std::mem::replace(&mut is_asked, asks_for_secret(text)) {
+                    true => HIDDEN.into(),
+                    false => masked(path, item, file),
+                }
+            });
             format!("[{}]", items.collect::<Vec<_>>().join(", "))
         }
         DeValue::String(text) if is_hidden(path, text) => HIDDEN.into(),
@@ -147,9 +154,19 @@ pub(super) fn names_secret(name: &str) -> bool {
     PARTS.iter().any(|part| name.contains(part)) || ENDS.iter().any(ends)
 }
 
+/// Whether the word after this one is a secret: `--password`.
+fn asks_for_secret(word: &str) -> bool {
+    word.starts_with('-') && !word.contains('=') && names_secret(word)
+}
+
 /// Whether a text has a secret in it: a URL with a user, also one that is not spelt well, or
-/// `password=…` as in a query, `TOKEN: …` as in a header.
+/// `password=…` as in a query, `TOKEN: …` as in a header, `--password …` as in a command.
 fn may_hold_secret(text: &str) -> bool {
+    let is_between = |c: char| c.is_whitespace() || matches!(c, ',' | '"' | '\'');
+    let mut words = text.split(is_between).filter(|word| !word.is_empty());
+    if words.any(asks_for_secret) && words.next().is_some() {
+        return true;
+    }
     let has_user = match text.split_once('@') {
         Some((before, _)) => text.contains("://") || before.contains(':'),
         None => false,
@@ -193,6 +210,8 @@ mod tests {
             (&["stage", "build", "env"], "A=x"),
             (&["stage", "build", "env", "API_SECRET"], "x"),
             (&["stage", "build", "env", "HOME"], "x"),
+            (&["stage", "build", "run"], "./load.sh --password x"),
+            (&["stage", "build", "comand"], "./load.sh,--password,x"),
             (&["stage", "build", "env"], "{ A = \"x\""),
             (&["stage", "build", "concurrency"], "{ \"a\": \"x\" }"),
         ] {
@@ -241,6 +260,11 @@ mod tests {
                 "[{ first = \"5m\", passwd = (hidden) }]",
             ),
             (&["stage", "build", "run"], "[\"x\", 5]", "[\"x\", 5]"),
+            (
+                &["stage", "build", "comand"],
+                "[\"x\", \"--token\", \"x\", 5]",
+                "[\"x\", \"--token\", (hidden), 5]",
+            ),
             (&["broker", "password"], "1234", "(hidden integer)"),
         ] {
             assert_eq!(in_file(path, text), shown);

@@ -171,7 +171,9 @@ fn unreadable(url: &str, error: &tokio_postgres::Error) -> PostgresError {
     let names_a_part = ["unknown option", "missing", "invalid value", "unterminated"]
         .iter()
         .any(|beginning| why.starts_with(beginning));
-    let is_torn = host_of(url).is_none_or(|host| host.contains('@'));
+    // What an option is called may be what follows an `&` in the password.
+    let may_be_torn = why.starts_with("unknown option") && url.contains("password=");
+    let is_torn = may_be_torn || host_of(url).is_none_or(|host| host.contains('@'));
     PostgresError::Url {
         why: match bad_port(url) {
             _ if is_torn || !names_a_part => format!("it is malformed; {REMEDY}"),
@@ -249,6 +251,10 @@ mod tests {
             (
                 "postgres://me:secret@db/go?colour=red",
                 "unknown option `colour`",
+            ),
+            (
+                "postgres://db/go?user=me&password=se&cret=1",
+                "it is malformed",
             ),
             (
                 "postgres://me:secret@db/go?colour",

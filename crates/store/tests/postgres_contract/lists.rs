@@ -36,6 +36,7 @@ const QUERIES: &[&str] = &[
     "key:\"rust 1.95\"",
     "key:\"rust' OR '1'='1\"",
     "key:\"a\u{0}b\"",
+    "key:a\u{0}*",
     "key:*",
     "version:1.2",
     "version:>=1.2",

@@ -133,6 +133,8 @@ impl Broker {
                 is_blocked |= link.is_blocked;
             }
         }
+        // Those of a side that is gone are not connected any more.
+        self.connected.reset();
         for (role, is_connected) in links {
             let connected = self.connected.with_label_values(&[role]);
             connected.set(i64::from(is_connected));
