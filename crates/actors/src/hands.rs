@@ -9,7 +9,9 @@ use domain::outcome::Failure;
 use domain::ports::StopReason;
 use domain::ticket::{Name, TicketId};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
 
 /// The attempts that are in hand.
 #[derive(Default)]
@@ -17,6 +19,9 @@ pub(crate) struct Hands {
     grips: Mutex<BTreeMap<TicketId, Arc<Grip>>>,
     /// The desired state as last heard of.
     desired: Mutex<Snapshot>,
+    /// Somebody waits for something to be in hand.
+    is_awaited: AtomicBool,
+    filled: Notify,
 }
 
 impl Hands {
@@ -30,6 +35,11 @@ impl Hands {
             grip.stop.fire(StopReason::Cancelled);
         }
         all.insert(name.ticket, Arc::clone(&grip));
+        // Looked at under the lock: whoever waits has said so before it saw that there is nothing.
+        if self.is_awaited.load(Ordering::Acquire) && self.is_awaited.swap(false, Ordering::AcqRel)
+        {
+            self.filled.notify_one();
+        }
         Carried(grip)
     }
 
@@ -38,6 +48,17 @@ impl Hands {
         let mut all = lock(&self.grips);
         if is_among(&all, grip) {
             all.remove(&grip.ticket.id());
+        }
+    }
+
+    /// Returns once something is in hand. For one at a time.
+    pub(crate) async fn are_filled(&self) {
+        loop {
+            self.is_awaited.store(true, Ordering::Release);
+            if !lock(&self.grips).is_empty() {
+                return;
+            }
+            self.filled.notified().await;
         }
     }
 

@@ -13,6 +13,8 @@ use domain::event::Event;
 use domain::outcome::Failure;
 use domain::ports::StopReason;
 use domain::ticket::Name;
+use futures_util::StreamExt as _;
+use futures_util::stream::{FuturesUnordered, pending};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -76,13 +78,25 @@ impl Overseer {
         }
     }
 
-    /// Looks again and again; never returns.
+    /// Looks again and again, while something is in hand; never returns.
     pub(crate) async fn watch(mut self) {
         loop {
+            if self.seen.is_empty() {
+                self.something_in_hand().await;
+                self.looked_at = Instant::now();
+            }
             sleep(LOOK_EVERY).await;
             self.look();
             while self.reports.try_join_next().is_some() {}
         }
+    }
+
+    async fn something_in_hand(&self) {
+        let stations = self.stations.iter();
+        let filled: FuturesUnordered<_> =
+            stations.map(|station| station.hands.are_filled()).collect();
+        // Without any station there is nothing to wait for, and nothing to watch.
+        filled.chain(pending()).next().await;
     }
 
     fn look(&mut self) {

@@ -25,6 +25,7 @@ mod envelope;
 mod journal;
 mod kept;
 pub mod obituary;
+mod pulse;
 mod quarantine;
 mod url;
 

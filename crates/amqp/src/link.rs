@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::greeting::greet;
 use crate::kept::keep;
+use crate::pulse;
 use futures_util::{FutureExt, StreamExt};
 use lapin::tcp::AMQPUriTcpExt;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 
 /// The shortest wait before the next attempt.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -258,7 +260,7 @@ impl Shared {
         tracing::info!(link = %self.purpose, broker, generation, "connected to the broker");
         self.state.send_replace(connected.clone());
         loop {
-            let event = tokio::time::timeout(LOOK_EVERY, events.next()).await;
+            let event = timeout_at(pulse::next(LOOK_EVERY), events.next()).await;
             match event {
                 Ok(Some(Event::ConnectionBlocked(why))) => self.block(generation, why),
                 Ok(Some(Event::ConnectionUnblocked)) => {

@@ -36,6 +36,7 @@ mod meter;
 
 mod later;
 mod openapi;
+mod probe_server;
 mod probes;
 
 mod viewer;
@@ -43,8 +44,9 @@ mod viewer;
 pub use actix_web::dev::{Server, ServerHandle};
 pub use config::{Config, Limits, Token};
 pub use live::Live;
+pub use probe_server::ProbeServer;
 pub use routes::is_beside_api;
-pub use server::{serve, serve_probes};
+pub use server::serve;
 pub use site::{Parts, Probes};
 
 #[cfg(test)]

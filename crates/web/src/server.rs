@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::problem::{Kind, Problem};
 use crate::routes;
-use crate::site::{Parts, Probes, Site};
+use crate::site::{Parts, Site};
 use crate::viewer;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -22,19 +22,6 @@ use std::sync::Arc;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     form-action 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// A server within the limits. A macro, because the type of an application cannot be named.
-macro_rules! limited {
-    ($make:expr, $limits:expr) => {
-        HttpServer::new($make)
-            .workers($limits.threads)
-            .max_connections($limits.connections_max)
-            .client_request_timeout($limits.head_wait)
-            .keep_alive($limits.keep_alive)
-            .shutdown_timeout($limits.drain.as_secs())
-            .disable_signals()
-    };
-}
-
 /// Starts the server. It runs while the returned future is polled, and stops by its handle: no new
 /// requests, then those at work have [`Limits::drain`](crate::Limits::drain) to end. Close
 /// [`Parts::live`] first, so that live listeners do not make it wait.
@@ -44,31 +31,14 @@ macro_rules! limited {
 pub async fn serve(listener: TcpListener, config: Config, parts: Parts) -> io::Result<Server> {
     let limits = config.limits.clone();
     let site = Data::new(Site::new(config, parts));
-    let server = limited!(move || app(site.clone()), limits);
+    let server = HttpServer::new(move || app(site.clone()))
+        .workers(limits.threads)
+        .max_connections(limits.connections_max)
+        .client_request_timeout(limits.head_wait)
+        .keep_alive(limits.keep_alive)
+        .shutdown_timeout(limits.drain.as_secs())
+        .disable_signals();
     Ok(server.listen(listener)?.run())
-}
-
-/// Starts a server that shows the probes and nothing else, behind the same gate.
-///
-/// # Errors
-/// [`io::Error`] when the listener cannot be used.
-pub async fn serve_probes(
-    listener: TcpListener,
-    config: Config,
-    probes: Probes,
-) -> io::Result<Server> {
-    let gate = Data::new(Gate::new(&config, probes.clock.as_ref()));
-    let probes = Data::new(probes);
-    let make = move || {
-        App::new()
-            .app_data(gate.clone())
-            .app_data(probes.clone())
-            .configure(routes::configure_probes)
-            .default_service(web::route().to(no_such_probe))
-            .wrap(from_fn(guard))
-    };
-    let server = limited!(make, config.limits);
-    Ok(server.workers(1).listen(listener)?.run())
 }
 
 /// Everything that is served, behind the gate. Made once a thread.
@@ -93,12 +63,6 @@ pub(crate) fn app(
         .wrap(Compress::default())
 }
 
-async fn no_such_probe() -> HttpResponse {
-    let detail = "this role shows /livez, /readyz and /metrics; API and viewer are served by the \
-                  controller";
-    Problem::not_found(detail).error_response()
-}
-
 async fn no_such_page(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(200).collect();
     let detail = format!("nothing is served at {path}; /openapi.json lists what is");
@@ -108,7 +72,7 @@ async fn no_such_page(request: HttpRequest) -> HttpResponse {
 
 /// Asks the gate, keeps a panic from ending the connection without a word, and gives every answer
 /// its headers.
-async fn guard<B: MessageBody + 'static>(
+pub(crate) async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

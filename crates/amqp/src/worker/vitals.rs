@@ -2,6 +2,7 @@
 
 use crate::journal;
 use crate::publisher::Message;
+use crate::pulse;
 use crate::worker::lock;
 use crate::worker::shared::Shared;
 use crate::worker::steady::Steady;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 /// A suspect that no slot was free for in this time goes through the door all the same.
 const SUSPECT_MAX: Duration = Duration::from_secs(1);
@@ -112,8 +113,9 @@ pub(crate) async fn begin(shared: &Shared) -> Result<(), StoreError> {
 
 /// Beats for as long as the worker lives.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut tick = interval(BEAT_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first beat is at once.
+    let mut tick = interval_at(pulse::last(BEAT_EVERY), BEAT_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut told: Option<(u64, u64)> = None;
     let mut serves = Steady::new(shared.versions.look());
     loop {

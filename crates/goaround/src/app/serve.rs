@@ -10,12 +10,20 @@ use std::time::Duration;
 use telemetry::Metrics;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use web::{Live, Parts, Probes, Server, ServerHandle};
+use web::{Live, Parts, ProbeServer, Probes, ServerHandle};
 
 /// The web server at work; its task ends with it.
-pub(super) struct Serving {
+pub(super) enum Serving {
+    /// API, viewer and probes.
+    All(Server),
+    /// The probes alone.
+    Probes(ProbeServer),
+}
+
+/// API and viewer at work.
+pub(super) struct Server {
     handle: ServerHandle,
-    live: Option<Live>,
+    live: Live,
     task: JoinSet<io::Result<()>>,
 }
 
@@ -35,33 +43,36 @@ impl Serving {
         listener: TcpListener,
         parts: Parts,
     ) -> anyhow::Result<Self> {
-        let live = Some(parts.live.clone());
+        let live = parts.live.clone();
         let server = web::serve(listener, config.web(), parts).await?;
-        Ok(Self::run(server, live))
+        let handle = server.handle();
+        let mut task = JoinSet::new();
+        task.spawn_local(server);
+        Ok(Self::All(Server { handle, live, task }))
     }
 
     /// Starts the probes alone.
-    pub(super) async fn start_probes(
+    pub(super) fn start_probes(
         config: &Config,
         listener: TcpListener,
         probes: Probes,
     ) -> anyhow::Result<Self> {
-        let server = web::serve_probes(listener, config.web(), probes).await?;
-        Ok(Self::run(server, None))
-    }
-
-    fn run(server: Server, live: Option<Live>) -> Self {
-        let handle = server.handle();
-        let mut task = JoinSet::new();
-        task.spawn_local(server);
-        Self { handle, live, task }
+        let server = ProbeServer::start(listener, &config.web(), probes)?;
+        Ok(Self::Probes(server))
     }
 
     /// Answers what is being asked, then stops.
-    pub(super) async fn stop(mut self) {
-        if let Some(live) = &self.live {
-            live.close();
+    pub(super) async fn stop(self) {
+        match self {
+            Self::All(server) => server.stop().await,
+            Self::Probes(server) => server.stop().await,
         }
+    }
+}
+
+impl Server {
+    async fn stop(mut self) {
+        self.live.close();
         let stopped = timeout(LAST_REQUESTS, self.handle.stop(true)).await;
         if stopped.is_err() {
             tracing::warn!("some requests were not answered in time");

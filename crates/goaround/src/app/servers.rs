@@ -47,7 +47,7 @@ pub(super) async fn run(
             let parts = site.parts(control, ready, live);
             Serving::start(&config, listener, parts).await?
         }
-        None => Serving::start_probes(&config, listener, site.probes(ready)).await?,
+        None => Serving::start_probes(&config, listener, site.probes(ready))?,
     };
     greet(role, &config, &options, address);
     wait_for_the_end().await?;

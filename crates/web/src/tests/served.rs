@@ -1,6 +1,7 @@
 use super::client::*;
 use super::fake::*;
 use crate::live::Live;
+use crate::probe_server::ProbeServer;
 use crate::server;
 use actix_web::http::Method;
 use domain::event::{Event, SettledAs};
@@ -8,7 +9,7 @@ use domain::ports::Observer as _;
 use domain::ticket::Name;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn settled() -> Event {
     Event::TicketSettled {
@@ -130,4 +131,65 @@ async fn a_change_wakes_every_listener_and_none_is_lost() {
     let rate = live.rate(&stage("test"), NOW.plus(Duration::from_secs(1)));
     assert_eq!(rate, Some(0.1));
     assert_eq!(live.rate(&stage("build"), NOW), None);
+}
+
+#[tokio::test]
+async fn probes_are_answered_one_a_connection_until_the_server_is_stopped() {
+    let web = Web::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let asked = |path: &'static str| async move {
+        let ask = move || Client::ask(address, path).hear("never");
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    };
+    local
+        .run_until(async {
+            let server = ProbeServer::start(listener, &web.config, web.parts().probes()).unwrap();
+            let lives = asked("/livez").await;
+            assert!(lives.starts_with("HTTP/1.1 200"), "{lives}");
+            assert!(lives.contains("connection: close\r\n"), "{lives}");
+            assert!(lives.ends_with("\r\n\r\nok\n"), "{lives}");
+            let nothing = asked("/api/v1/stages").await;
+            assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
+            assert!(nothing.contains("served by the controller"), "{nothing}");
+            let silent = TcpStream::connect(address).unwrap();
+            let begun = Instant::now();
+            server.stop().await;
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "nobody waits for silence"
+            );
+            drop(silent);
+            TcpStream::connect(address).expect_err("nobody listens any more");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn who_finds_no_seat_at_the_probes_waits_for_one() {
+    let mut web = Web::new();
+    web.config.limits.connections_max = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let server = ProbeServer::start(listener, &web.config, web.parts().probes()).unwrap();
+            let seated = TcpStream::connect(address).unwrap();
+            // It is let in before the next one.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let next = Client::ask(address, "/livez");
+            let mut next = tokio::task::spawn_blocking(move || {
+                let mut next = next;
+                next.hear("ok\n")
+            });
+            let early = tokio::time::timeout(Duration::from_millis(200), &mut next).await;
+            assert!(early.is_err(), "answered beside the one that has the seat");
+            drop(seated);
+            let said = next.await.unwrap();
+            assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+            server.stop().await;
+        })
+        .await;
 }
