@@ -44,6 +44,16 @@ pub struct Launcher {
     ended: Signals,
 }
 
+/// A short errand on its way. It must be received.
+#[must_use]
+pub struct Errand(io::Result<Child>);
+
+impl Errand {
+    fn pid(&self) -> Option<Pid> {
+        self.0.as_ref().ok().map(Pid::from_child)
+    }
+}
+
 /// What was heard while a child ran.
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
@@ -165,10 +175,22 @@ impl Launcher {
         }
     }
 
+    /// Sends a short errand out, beside all that is still to be done: it sees the end of its
+    /// standard input when it is [received](Launcher::receive).
+    pub fn send(&self, mut errand: Command) -> Errand {
+        let begun = self.passage.of_errand().and_then(|entrance| {
+            let errand = errand.process_group(0).stdin(Stdio::piped());
+            errand.stderr(entrance).spawn()
+        });
+        Errand(begun)
+    }
+
     /// Waits until everything that a child left behind is gone: no handler may run beside its next
-    /// attempt. Whoever takes long is killed. To be called after each launch.
-    pub async fn see_off(&mut self) {
-        orphans::see_off().await;
+    /// attempt. Whoever takes long is killed. To be called after each launch; an errand that was
+    /// sent out is not in the way.
+    pub async fn see_off(&mut self, errand: Option<&Errand>) {
+        let ours = errand.and_then(Errand::pid);
+        orphans::see_off(ours, &mut self.ended).await;
     }
 
     /// What the last child, and whoever it left behind, wrote last. To be asked when they are gone.
@@ -186,39 +208,24 @@ impl Launcher {
         }
     }
 
-    /// Starts a short errand, does `first`, whose end the errand sees at the end of its standard
-    /// input, and runs the errand to its end; one that takes longer than `patience` after that is
-    /// killed.
+    /// Waits for the end of an errand; one that takes longer than `patience` from now on is killed.
     ///
     /// # Errors
-    /// When it cannot be started; `first` is done all the same.
-    pub async fn run(
-        &mut self,
-        errand: Command,
-        first: impl FnOnce(),
-        patience: Duration,
-    ) -> io::Result<ExitStatus> {
-        let begun = self.begin(errand);
-        first();
-        let mut child = begun?;
+    /// When it could not be started.
+    pub async fn receive(&mut self, errand: Errand, patience: Duration) -> io::Result<ExitStatus> {
+        let mut child = errand.0?;
         drop(child.stdin.take());
         let until = Instant::now() + patience;
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
             }
-            // Its end is never missed: it was ours to hear before the errand began.
+            // Its end may be missed no more from here on; before, it was looked at.
             if timeout_at(until, self.ended.recv()).await.is_err() {
                 child.kill()?;
                 return child.wait();
             }
         }
-    }
-
-    fn begin(&mut self, mut errand: Command) -> io::Result<Child> {
-        let entrance = self.passage.entrance()?;
-        let errand = errand.process_group(0).stdin(Stdio::piped());
-        errand.stderr(entrance).spawn()
     }
 
     /// Makes sure that whoever reads our standard error had the time to take everything.

@@ -18,7 +18,7 @@ use domain::ports::Clock as _;
 use domain::record::{Record, Said};
 use domain::time::show_duration;
 use end::{End, Then};
-use handlers::launcher::{Death, Launched, Launcher, Rested, obituaries};
+use handlers::launcher::{Death, Errand, Launched, Launcher, Rested, obituaries};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -96,19 +96,21 @@ struct Life {
     launched: Launched,
     obituary: Obituary,
     ran: Duration,
+    /// On its way to tell of its death, when somebody may have heard of it.
+    errand: Option<Errand>,
 }
 
 impl Watch<'_> {
     async fn run(&self, launcher: &mut Launcher) -> anyhow::Result<ExitCode> {
         let (mut pause, mut was_up, mut code) = (Duration::ZERO, false, ExitCode::SUCCESS);
         while launcher.rest(pause).await == Rested::Over {
-            let life = match self.live(launcher).await {
+            let life = match self.live(launcher, was_up).await {
                 Ok(life) => life,
                 Err(error) if was_up && self.options.restart == Restart::Always => {
                     // Memory, process ids or the program's own file may be short for a moment only,
                     // and whoever ends here for good needs a person.
                     pause = self.say_not_started(&error, pause);
-                    launcher.see_off().await;
+                    launcher.see_off(None).await;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -135,7 +137,7 @@ impl Watch<'_> {
     }
 
     /// Starts it and waits until it, and everything that it left behind, is gone.
-    async fn live(&self, launcher: &mut Launcher) -> anyhow::Result<Life> {
+    async fn live(&self, launcher: &mut Launcher, was_up: bool) -> anyhow::Result<Life> {
         let holder = Ground::new_holder()?;
         let (began, began_at) = (Instant::now(), SystemClock.now());
         let launched = launcher
@@ -143,7 +145,10 @@ impl Watch<'_> {
             .await
             .with_context(|| format!("goaround {} cannot be started", self.role))?;
         let (ran, died_at) = (began.elapsed(), SystemClock.now());
-        launcher.see_off().await;
+        // A ticket waits for its word, so it is on its way before anything else is done.
+        let errand = self.errand(&launched, was_up, &holder);
+        let errand = errand.map(|errand| launcher.send(errand));
+        launcher.see_off(errand.as_ref()).await;
         let obituary = Obituary {
             exit: end::exit(launched.death),
             began_at,
@@ -157,6 +162,17 @@ impl Watch<'_> {
             launched,
             obituary: obituary.bounded(),
             ran,
+            errand,
+        })
+    }
+
+    /// What tells the broker of a death, when it has to be told.
+    fn errand(&self, launched: &Launched, was_up: bool, holder: &Holder) -> Option<Command> {
+        let has_died = End::of(launched, was_up || launched.has_begun) == End::Died;
+        (has_died && self.role.works() && may_have_worked(launched)).then(|| {
+            let mut errand = self.same();
+            errand.args(["--tell-of", holder.as_str()]);
+            errand
         })
     }
 
@@ -205,22 +221,14 @@ impl Watch<'_> {
         error!("goaround {role} ({holder}): {facts}; {then}");
     }
 
-    /// Writes down how it died, and says that it is gone, so that nobody waits for its heartbeat.
+    /// Writes down how it died, and sees to it that the broker has heard.
     async fn tell(&self, launcher: &mut Launcher, life: Life) {
-        let write_down = || {
-            // Who works on tickets has a folder, or has lost it, which is worth a word.
-            if self.role.works() || self.options.data.is_dir() {
-                self.write_down(&life);
-            }
-        };
-        if !self.role.works() || !life.may_have_worked() {
-            return write_down();
+        // Who works on tickets has a folder, or has lost it, which is worth a word.
+        if self.role.works() || self.options.data.is_dir() {
+            self.write_down(&life);
         }
-        let mut errand = self.same();
-        errand.args(["--tell-of", life.holder.as_str()]);
-        // It is on its way to the broker meanwhile: a ticket waits for its word.
-        let told = launcher.run(errand, write_down, TELL_MAX).await;
-        let why = match told {
+        let Some(errand) = life.errand else { return };
+        let why = match launcher.receive(errand, TELL_MAX).await {
             Ok(status) if status.success() => return,
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
@@ -242,12 +250,6 @@ impl Life {
         self.obituary.facts().replace('\n', "; ")
     }
 
-    /// Whether somebody may have heard of it. What left before it was at work has said why, and the
-    /// broker may well be the reason.
-    const fn may_have_worked(&self) -> bool {
-        self.launched.has_begun || matches!(self.launched.death, Death::Died(_))
-    }
-
     fn gone(&self) -> Record {
         Record {
             by: self.holder.clone(),
@@ -259,6 +261,12 @@ impl Life {
             },
         }
     }
+}
+
+/// Whether somebody may have heard of it. What left before it was at work has said why, and the
+/// broker may well be the reason.
+const fn may_have_worked(launched: &Launched) -> bool {
+    launched.has_begun || matches!(launched.death, Death::Died(_))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use crate::processes::{self, Held};
 use rustix::process::Pid;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::signal::unix::Signal as Signals;
+use tokio::time::{Instant, timeout};
 
 /// So long they may take to end by themselves: a spawner does, with all of its handlers, as soon
 /// as it sees that its worker is gone.
@@ -13,13 +14,13 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Waits until every process that was left to us is gone; what does not go is killed. To be called
-/// while we have no child of our own.
-pub(super) async fn see_off() {
+/// while we have no child of our own but this one, if any. `ended` tells of ends, some of them.
+pub(super) async fn see_off(ours: Option<Pid>, ended: &mut Signals) {
     let began = Instant::now();
     loop {
         let left: Vec<Pid> = processes::children()
             .into_iter()
-            .filter(|pid| !processes::reap(*pid))
+            .filter(|pid| Some(*pid) != ours && !processes::reap(*pid))
             .collect();
         if left.is_empty() {
             return;
@@ -32,6 +33,6 @@ pub(super) async fn see_off() {
             let held = left.into_iter().filter_map(Held::new);
             held.for_each(|one| one.kill());
         }
-        sleep(LOOK_EVERY).await;
+        timeout(LOOK_EVERY, ended.recv()).await.ok(); // It is looked at in any case.
     }
 }

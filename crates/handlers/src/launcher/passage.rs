@@ -1,7 +1,8 @@
 //! The way of a child's standard error to ours, as it was written and at once.
 //!
 //! One pipe serves all children, one after the other, and we keep its entrance: it never ends, so
-//! the last words of one that is dead are read without waiting for whoever has inherited it.
+//! the last words of one that is dead are read without waiting for whoever has inherited it. What
+//! errands say comes by another one, since they are on their way before all of that is heard.
 
 use super::last_words::LastWords;
 use super::outlet::{Outlet, Pen};
@@ -21,8 +22,15 @@ const CHUNKS_MAX: usize = 16;
 /// How long a reader of our standard error may take over the last of it.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
-/// The way out for children.
+/// The way out for children, and for errands beside them.
 pub(super) struct Passage {
+    children: Lane,
+    errands: Lane,
+    outlet: Arc<Outlet>,
+}
+
+/// One pipe, and who carries what comes through it.
+struct Lane {
     entrance: PipeWriter,
     way: Arc<Way>,
     _porter: JoinSet<()>,
@@ -31,7 +39,7 @@ pub(super) struct Passage {
 struct Way {
     exit: PipeReader,
     last_words: Mutex<LastWords>,
-    outlet: Outlet,
+    outlet: Arc<Outlet>,
 }
 
 impl Passage {
@@ -41,12 +49,59 @@ impl Passage {
     /// When there is no pipe or no thread.
     pub(super) fn open() -> io::Result<Self> {
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+        let outlet = Arc::new(Outlet::to(stderr)?);
+        Ok(Self {
+            children: Lane::open(Arc::clone(&outlet))?,
+            errands: Lane::open(Arc::clone(&outlet))?,
+            outlet,
+        })
+    }
+
+    /// An entrance for a new child, whose words are the first.
+    ///
+    /// # Errors
+    /// When there are no file descriptors.
+    pub(super) fn begin(&self) -> io::Result<Stdio> {
+        self.children.way.carry_now();
+        *self.children.way.heard() = LastWords::default();
+        self.children.entrance()
+    }
+
+    /// An entrance for an errand.
+    ///
+    /// # Errors
+    /// When there are no file descriptors.
+    pub(super) fn of_errand(&self) -> io::Result<Stdio> {
+        self.errands.entrance()
+    }
+
+    /// What the child wrote last. To be asked when it is dead.
+    pub(super) fn last_words(&self) -> String {
+        self.children.way.carry_now();
+        self.children.way.heard().text()
+    }
+
+    /// Writes to our standard error, behind everything that came through before.
+    pub(super) fn pen(&self) -> Pen {
+        self.outlet.pen()
+    }
+
+    /// Carries the rest, and waits until it is read.
+    pub(super) async fn close(self) {
+        self.children.way.carry_now();
+        self.errands.way.carry_now();
+        self.outlet.flush(FLUSH_MAX).await;
+    }
+}
+
+impl Lane {
+    fn open(outlet: Arc<Outlet>) -> io::Result<Self> {
         let (exit, entrance) = io::pipe()?;
         let receiver = Receiver::from_owned_fd(exit.try_clone()?.into())?;
         let way = Arc::new(Way {
             exit,
             last_words: Mutex::default(),
-            outlet: Outlet::to(stderr)?,
+            outlet,
         });
         let mut porter = JoinSet::new();
         porter.spawn(carry(Arc::clone(&way), receiver));
@@ -57,39 +112,8 @@ impl Passage {
         })
     }
 
-    /// An entrance for a new child, whose words are the first.
-    ///
-    /// # Errors
-    /// When there are no file descriptors.
-    pub(super) fn begin(&self) -> io::Result<Stdio> {
-        self.way.carry_now();
-        *self.way.heard() = LastWords::default();
-        self.entrance()
-    }
-
-    /// An entrance for somebody else.
-    ///
-    /// # Errors
-    /// When there are no file descriptors.
-    pub(super) fn entrance(&self) -> io::Result<Stdio> {
+    fn entrance(&self) -> io::Result<Stdio> {
         Ok(self.entrance.try_clone()?.into())
-    }
-
-    /// What the child wrote last. To be asked when it is dead.
-    pub(super) fn last_words(&self) -> String {
-        self.way.carry_now();
-        self.way.heard().text()
-    }
-
-    /// Writes to our standard error, behind everything that came through before.
-    pub(super) fn pen(&self) -> Pen {
-        self.way.outlet.pen()
-    }
-
-    /// Carries the rest, and waits until it is read.
-    pub(super) async fn close(self) {
-        self.way.carry_now();
-        self.way.outlet.flush(FLUSH_MAX).await;
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::processes;
 
 fn shell(line: &str) -> Command {
     let mut command = Command::new("/bin/sh");
@@ -76,7 +77,7 @@ async fn what_is_left_behind_has_its_say_as_well() {
     let mut command = shell(&format!("mkfifo pipe; {line}"));
     command.current_dir(folder.path());
     launcher.launch(command).await.unwrap();
-    launcher.see_off().await;
+    launcher.see_off(None).await;
     assert_eq!(launcher.last_words(), "nobody is left\n");
 }
 
@@ -93,11 +94,11 @@ async fn each_child_has_last_words_of_its_own() {
 #[tokio::test]
 async fn an_errand_that_takes_too_long_is_killed() {
     let mut launcher = Launcher::start().unwrap();
-    let patience = Duration::from_secs(60);
-    let done = launcher.run(shell("exit 3"), || {}, patience).await;
+    let errand = launcher.send(shell("exit 3"));
+    let done = launcher.receive(errand, Duration::from_secs(60)).await;
     assert_eq!(done.unwrap().code(), Some(3));
-    let patience = Duration::from_millis(50);
-    let slow = launcher.run(shell("exec sleep 600"), || {}, patience).await;
+    let errand = launcher.send(shell("exec sleep 600"));
+    let slow = launcher.receive(errand, Duration::from_millis(50)).await;
     assert_eq!(slow.unwrap().signal(), Some(9));
 }
 
@@ -106,37 +107,63 @@ async fn an_errand_is_on_its_way_while_something_else_is_done_and_sees_when_that
     let mut launcher = Launcher::start().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (begun, done) = (folder.path().join("begun"), folder.path().join("done"));
-    let mut errand = shell("touch begun; read -r end; test -e done");
-    errand.current_dir(folder.path());
-    let first = || {
-        let since = Instant::now();
-        while !begun.exists() && since.elapsed() < Duration::from_secs(60) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert!(begun.exists(), "the errand is not on its way");
-        std::fs::write(&done, "").unwrap();
-    };
-    let ended = launcher.run(errand, first, Duration::from_secs(60)).await;
+    let mut command = shell("touch begun; read -r end; test -e done");
+    command.current_dir(folder.path());
+    let errand = launcher.send(command);
+    let since = Instant::now();
+    while !begun.exists() && since.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(begun.exists(), "the errand is not on its way");
+    std::fs::write(&done, "").unwrap();
+    let ended = launcher.receive(errand, Duration::from_secs(60)).await;
     assert_eq!(ended.unwrap().code(), Some(0));
 }
 
 #[tokio::test]
-async fn what_comes_before_an_errand_takes_nothing_of_its_time() {
+async fn what_comes_before_an_errand_is_received_takes_nothing_of_its_time() {
     let mut launcher = Launcher::start().unwrap();
     let patience = Duration::from_secs(1);
-    let first = || std::thread::sleep(patience);
-    let errand = launcher.run(shell("read -r end; exit 3"), first, patience);
-    assert_eq!(errand.await.unwrap().code(), Some(3));
+    let errand = launcher.send(shell("read -r end; exit 3"));
+    std::thread::sleep(patience);
+    let ended = launcher.receive(errand, patience).await;
+    assert_eq!(ended.unwrap().code(), Some(3));
 }
 
 #[tokio::test]
-async fn what_comes_before_an_errand_is_done_also_when_that_cannot_begin() {
+async fn an_errand_that_cannot_begin_is_an_error() {
     let mut launcher = Launcher::start().unwrap();
-    let mut is_done = false;
-    let nobody = Command::new("/nowhere");
-    let ended = launcher.run(nobody, || is_done = true, Duration::from_secs(60));
-    assert!(ended.await.is_err());
-    assert!(is_done);
+    let errand = launcher.send(Command::new("/nowhere"));
+    launcher.see_off(Some(&errand)).await;
+    let ended = launcher.receive(errand, Duration::from_secs(60)).await;
+    assert!(ended.is_err());
+}
+
+#[tokio::test]
+async fn those_left_behind_are_seen_off_beside_an_errand_that_has_ended_already() {
+    let mut launcher = Launcher::start().unwrap();
+    let dead = launcher.launch(shell("sleep 0.2 & kill -KILL $$")).await;
+    assert_eq!(dead.unwrap().death, Death::Died(Exit::Signal(9)));
+    let errand = launcher.send(shell("exit 3"));
+    launcher.see_off(Some(&errand)).await;
+    assert_eq!(processes::children(), [errand.pid().unwrap()], "not those");
+    let ended = launcher.receive(errand, Duration::from_secs(60)).await;
+    assert_eq!(
+        ended.unwrap().code(),
+        Some(3),
+        "its end is still there to be seen"
+    );
+}
+
+#[tokio::test]
+async fn what_an_errand_says_is_nobody_s_last_word() {
+    let mut launcher = Launcher::start().unwrap();
+    let dead = launcher.launch(shell("echo last >&2; kill -KILL $$")).await;
+    assert_eq!(dead.unwrap().death, Death::Died(Exit::Signal(9)));
+    let errand = launcher.send(shell("echo connected >&2"));
+    let ended = launcher.receive(errand, Duration::from_secs(60)).await;
+    assert_eq!(ended.unwrap().code(), Some(0));
+    assert_eq!(launcher.last_words(), "last\n");
 }
 
 #[tokio::test]
