@@ -17,7 +17,6 @@ mod oops;
 mod output;
 mod plan;
 mod reference;
-mod spawner;
 mod stage;
 mod submit;
 mod table;
@@ -34,7 +33,6 @@ use crate::config::Secret;
 use clap::{Args, Parser, Subcommand};
 use domain::time::Timestamp;
 use failure::Failure;
-use handlers::spawner::stand_in;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -103,10 +101,6 @@ enum Verb {
     Version(version::Version),
     Completion(completion::Completion),
     Api(api::Api),
-    #[command(name = "__spawner", hide = true, before_help = spawner::EXAMPLE)]
-    Spawner,
-    #[command(name = stand_in::VERB, hide = true, before_help = spawner::EXAMPLE)]
-    Alone(spawner::Alone),
     #[command(name = "__reference", hide = true)]
     Reference(reference::Reference),
 }
@@ -144,8 +138,6 @@ fn run(line: Line, terminal: &Terminal<'_>) -> Result<ExitCode, Failure> {
         Verb::Version(version) => version.run(&client()?, terminal),
         Verb::Completion(completion) => completion.run(terminal),
         Verb::Api(api) => api.run(&client()?, terminal),
-        Verb::Spawner => spawner::run(),
-        Verb::Alone(alone) => Ok(alone.run()),
         Verb::Reference(reference) => reference.run(terminal),
     }
 }

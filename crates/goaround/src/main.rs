@@ -2,6 +2,7 @@
 
 use domain::ports::Clock as _;
 use goaround::cli::{self, World};
+use goaround::helper;
 use goaround::line::SystemClock;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -14,9 +15,13 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = helper::become_one(&arguments) {
+        return code;
+    }
     let variables = std::env::vars_os();
     cli::main(World {
-        arguments: std::env::args_os().collect(),
+        arguments,
         variables: variables
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),

@@ -1,6 +1,7 @@
 //! What does the work of each configured stage, and where it lives.
 
 use crate::config::{Config, Run};
+use crate::helper;
 use actix_rt::Arbiter;
 use actors::Running;
 use actors::root::Arbiters;
@@ -28,7 +29,7 @@ impl Stages {
         let program = std::env::current_exe().context("cannot find the program's own file")?;
         let command = SpawnerCommand {
             program,
-            args: vec!["__spawner".into()],
+            args: vec![helper::SPAWNER.into()],
         };
         let spawner =
             Spawner::start(command).context("cannot start the process that spawns handlers")?;
