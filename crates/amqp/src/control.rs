@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Consumer};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -149,25 +150,33 @@ impl ports::Follower for Follower {
     }
 }
 
-/// When the last two snapshots were handed on. After a rest two are followed at once: a roll call,
-/// and the fence that its answers lead to; a ticket of a worker that died waits for both.
+/// So many are followed at once after a rest: a roll call, a second one if the first was answered
+/// before it was known what to ask, and the fence that the answers lead to. A ticket of a worker
+/// that died waits for all of them.
+const AT_ONCE: u32 = 3;
+
+/// When the last [`AT_ONCE`] snapshots were handed on.
 #[derive(Default)]
-struct Pace {
-    last: Option<Instant>,
-    last_but_one: Option<Instant>,
-}
+struct Pace(VecDeque<Instant>);
 
 impl Pace {
     fn handed_on(&mut self, at: Instant) {
-        self.last_but_one = self.last.replace(at);
+        if self.is_full() {
+            self.0.pop_front();
+        }
+        self.0.push_back(at);
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() == AT_ONCE as usize
     }
 
     /// Until when more is gathered.
     fn gathers_until(&self, now: Instant) -> Instant {
-        match (self.last, self.last_but_one) {
-            (None, _) => now + LULL,
-            (Some(_), None) => now,
-            (Some(_), Some(before)) => (before + LULL * 2).max(now),
+        match self.0.front() {
+            None => now + LULL,
+            Some(first) if self.is_full() => (*first + LULL * AT_ONCE).max(now),
+            Some(_) => now,
         }
     }
 }
@@ -244,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_come_after_a_rest_are_followed_at_once_and_a_burst_at_its_pace() {
+    fn a_few_that_come_after_a_rest_are_followed_at_once_and_a_burst_at_its_pace() {
         let mut pace = Pace::default();
         let start = Instant::now();
         let read_whole = start + LULL;
@@ -257,12 +266,12 @@ mod tests {
             burst.push(now.duration_since(start));
         }
         assert_eq!(burst[0], Duration::ZERO);
-        assert!(burst[9] >= LULL * 8, "{burst:?}");
-        let rested = now + LULL * 3;
-        assert_eq!(pace.gathers_until(rested), rested);
-        pace.handed_on(rested);
-        assert_eq!(pace.gathers_until(rested), rested);
-        pace.handed_on(rested);
+        assert!(burst[9] >= LULL * 7, "{burst:?}");
+        let rested = now + LULL * AT_ONCE * 2;
+        for _ in 0..AT_ONCE {
+            assert_eq!(pace.gathers_until(rested), rested);
+            pace.handed_on(rested);
+        }
         assert!(pace.gathers_until(rested) > rested);
     }
 

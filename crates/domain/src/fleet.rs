@@ -27,11 +27,13 @@ use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+mod ask;
 mod clock;
 mod compact;
 mod mark;
 mod worker;
 
+pub use ask::{Ask, Hands};
 use clock::{Clock, Hearing, Position};
 use mark::{Barrier, Markers};
 use worker::{Beaten, Worker};
@@ -64,28 +66,6 @@ pub struct Heartbeat {
     pub revision: u64,
     /// Every copy that it has in its hands: prefetched, running, or not settled yet.
     pub in_hand: Vec<Name>,
-}
-
-/// What the leader should do so that a question can be answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Spread the desired state under a new revision, which every live worker answers at once.
-    RollCall,
-    /// Write this marker into the journal.
-    Marker(u64),
-}
-
-/// Who can speak for a copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hands {
-    /// Not certain yet: somebody has still to be heard.
-    Unknown,
-    /// This live worker has it: its word or its death decides.
-    Held(Holder),
-    /// A live worker has a higher hop of the same generation: the hand-off is proven.
-    Passed(Name),
-    /// Nobody has it, and whoever had it has said its last word.
-    Nobody,
 }
 
 /// The workers as far as the journal tells.
@@ -169,10 +149,16 @@ impl Fleet {
             asks.push(Ask::Marker(self.mark()));
         }
         if self.needs_roll_call() {
-            self.called = self.clock.read;
-            asks.push(Ask::RollCall);
+            asks.push(self.call());
         }
         asks
+    }
+
+    /// Calls the roll for the copies that are about to become suspect, before the next record is
+    /// read: no other call is asked for them.
+    pub fn call(&mut self) -> Ask {
+        self.called = self.clock.read;
+        Ask::RollCall
     }
 
     /// When time alone changes an answer next. After [`Fleet::asks`] it is in the future.

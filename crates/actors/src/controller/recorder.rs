@@ -18,6 +18,7 @@ use domain::ports::{Inbox, OopsError, Sent, StoreError, StreamEnded};
 use domain::record::{Fate, Record, Said};
 use domain::ticket::Name;
 use domain::time::Timestamp;
+use futures_util::future::join;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
@@ -229,31 +230,30 @@ impl Reading<'_> {
     /// Asks for what would answer the open questions, and draws the conclusions of those that are
     /// answered.
     async fn think(&mut self) -> Result<(), String> {
-        for ask in self.term.asks(self.now()) {
-            match ask {
-                Ask::Marker(number) => {
-                    let marker = self.shared.record(Said::Marker(number));
-                    let written = self.shared.parts.road.write(vec![marker]).await;
-                    written.map_err(told("a marker could not be written into the journal"))?;
-                }
-                Ask::RollCall => {
-                    let called = self.shared.parts.desk.change(Change::RollCall).await;
-                    called.map_err(told("the workers could not be called"))?;
-                    self.shared.herald.notify_one();
-                }
-            }
-        }
+        let mut asks = self.term.asks(self.now());
         let dead = self.term.dead(self.now());
         if !dead.is_empty() {
             self.announcing.is_stale();
         }
+        if self.has_victim(&dead) && !asks.contains(&Ask::RollCall) {
+            asks.push(self.term.call());
+        }
         self.owed.burials.extend(dead);
-        self.bury().await?;
+        // While the books bury the dead, whoever lives answers.
+        let (asked, buried) = join(ask(self.shared, asks), self.bury()).await;
+        asked.and(buried)?;
         self.doubt_stranded().await?;
         if self.term.has_answer(self.now()) {
             self.shared.news.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether somebody was killed, by its launcher's word. Who goes by itself leaves nothing that
+    /// becomes suspect, and hundreds may go one by one when a new version is rolled out.
+    fn has_victim(&self, dead: &[Holder]) -> bool {
+        let obituaries = crate::station::lock(&self.shared.obituaries);
+        dead.iter().any(|holder| obituaries.of(holder).is_some())
     }
 
     /// What the leader before was publishing, and nobody has told of, may have landed or not. What
@@ -345,6 +345,25 @@ impl Reading<'_> {
     fn now(&self) -> Timestamp {
         self.shared.parts.clock.now()
     }
+}
+
+/// Asks what would answer the open questions.
+async fn ask(shared: &Shared, asks: Vec<Ask>) -> Result<(), String> {
+    for ask in asks {
+        match ask {
+            Ask::Marker(number) => {
+                let marker = shared.record(Said::Marker(number));
+                let written = shared.parts.road.write(vec![marker]).await;
+                written.map_err(told("a marker could not be written into the journal"))?;
+            }
+            Ask::RollCall => {
+                let called = shared.parts.desk.change(Change::RollCall).await;
+                called.map_err(told("the workers could not be called"))?;
+                shared.herald.notify_one();
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether a record can make a ticket due, or a case. Most cannot: on the happy path the controller

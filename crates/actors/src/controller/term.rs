@@ -120,6 +120,11 @@ impl Term {
         lock(&self.mind).fleet.asks(now)
     }
 
+    /// Calls the roll before it is known which tickets it is about.
+    pub(crate) fn call(&self) -> Ask {
+        lock(&self.mind).fleet.call()
+    }
+
     /// Who is dead since the last call, and has said its last word.
     pub(crate) fn dead(&self, now: Timestamp) -> Vec<Holder> {
         lock(&self.mind).fleet.dead(now)

@@ -464,6 +464,33 @@ fn what_a_launcher_tells_of_a_death_is_in_the_reports_about_its_attempts() {
 }
 
 #[test]
+fn whoever_lives_is_called_once_when_somebody_was_killed_and_not_when_somebody_left() {
+    driven(async {
+        let world = World::new();
+        let _lives = Worker::start(&world, "b");
+        let _running = world.start();
+        sleep(LONG).await;
+        let before = world.road.revision();
+        let (holder, why) = (holder("a"), String::from("it was stopped"));
+        let obituary = None;
+        let left = Said::Gone {
+            holder,
+            why,
+            obituary,
+        };
+        world.say(&self::holder("a"), left);
+        sleep(LONG).await;
+        assert_eq!(world.road.revision(), before);
+        world.say(
+            &self::holder("c"),
+            died_of_hunger(self::holder("c"), world.clock.now()),
+        );
+        sleep(LONG).await;
+        assert_eq!(world.road.revision(), before + 1);
+    });
+}
+
+#[test]
 fn an_unclaimed_ticket_goes_through_the_door_under_a_new_name() {
     driven(async {
         let world = World::new();

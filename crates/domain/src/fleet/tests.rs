@@ -381,6 +381,23 @@ fn a_roll_call_is_asked_for_once_for_all_that_are_suspect_by_then() {
 }
 
 #[test]
+fn a_roll_that_is_called_beforehand_answers_what_becomes_suspect_then() {
+    let mut leader = Leader::settled();
+    leader.beats("w1", 1, &[]);
+    leader.marks();
+    assert_eq!(leader.fleet.call(), Ask::RollCall);
+    leader.fleet.suspect(first(), leader.now);
+    assert_eq!(leader.asks(), [], "it was called already");
+    assert_eq!(leader.hands(first()), Hands::Unknown);
+    leader.beats("w1", 2, &[]);
+    assert_eq!(leader.hands(first()), Hands::Nobody);
+    leader.fleet.call();
+    leader.marks();
+    leader.suspects(first().renewed());
+    assert_eq!(leader.asks(), [Ask::RollCall], "something was read since");
+}
+
+#[test]
 fn a_marker_that_does_not_come_back_is_written_again() {
     let mut leader = Leader::settled();
     leader.gone("w1");
