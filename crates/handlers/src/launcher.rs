@@ -20,7 +20,7 @@ use oom::OomKills;
 use passage::Passage;
 use rank::Rank;
 use rustix::process::{Pid, Signal};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -33,6 +33,8 @@ const PANICKED: i32 = 101;
 /// By it a child says that it has begun. No harm is done to a parent that does not listen for it,
 /// and nobody else sends it: a terminal does not.
 const HAS_BEGUN: Signal = Signal::URG;
+/// What an errand gets when all that comes before it is done.
+pub const WORD: &[u8] = b"\n";
 
 /// Starts children, one after the other.
 pub struct Launcher {
@@ -175,8 +177,9 @@ impl Launcher {
         }
     }
 
-    /// Sends a short errand out, beside all that is still to be done: it sees the end of its
-    /// standard input when it is [received](Launcher::receive).
+    /// Sends a short errand out, beside all that is still to be done: it gets [`WORD`] when it is
+    /// [received](Launcher::receive). If its standard input ends without, its launcher is gone, and
+    /// what was to be done may not have been.
     pub fn send(&self, mut errand: Command) -> Errand {
         let begun = self.passage.of_errand().and_then(|entrance| {
             let errand = errand.process_group(0).stdin(Stdio::piped());
@@ -214,7 +217,10 @@ impl Launcher {
     /// When it could not be started.
     pub async fn receive(&mut self, errand: Errand, patience: Duration) -> io::Result<ExitStatus> {
         let mut child = errand.0?;
-        drop(child.stdin.take());
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that is gone already tells by its status why.
+            stdin.write_all(WORD).ok();
+        }
         let until = Instant::now() + patience;
         loop {
             if let Some(status) = child.try_wait()? {

@@ -66,7 +66,8 @@ impl Config {
 pub struct Limits {
     /// How many threads answer requests.
     pub threads: usize,
-    /// The most connections at once, per thread.
+    /// The most connections at once, per thread. Where there are only probes it is one thread,
+    /// and 64 are the most.
     pub connections_max: usize,
     /// How long the head of a request may take.
     pub head_wait: Duration,

@@ -25,6 +25,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+/// The most connections at once: more than ask for probes, and few enough to be no work.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a connection may take over all of it, once its head is read.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long the rest of a request that was refused is read, so that the answer gets through.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long nobody is let in after that has failed, as when no file is left to open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 
@@ -74,8 +80,10 @@ impl ProbeServer {
     }
 }
 
-async fn serve(listener: TcpListener, desk: Desk, mut stopped: watch::Receiver<bool>) {
-    let seats = Arc::new(Semaphore::new(desk.limits.connections_max));
+async fn serve(listener: TcpListener, desk: Desk, stopped: watch::Receiver<bool>) {
+    let seats = desk.limits.connections_max.min(CONNECTIONS_MAX);
+    let seats = Arc::new(Semaphore::new(seats));
+    let leaving = stopped.clone();
     let mut visits = JoinSet::new();
     let come = async {
         loop {
@@ -85,12 +93,14 @@ async fn serve(listener: TcpListener, desk: Desk, mut stopped: watch::Receiver<b
             };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let desk = desk.clone();
+                    let (desk, leaving) = (desk.clone(), leaving.clone());
                     visits.spawn_local(async move {
-                        desk.answer(stream).await;
+                        desk.answer(stream, leaving).await;
                         drop(seat);
                     });
                 }
+                // It was given up before it was let in.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!("a connection for the probes was not accepted: {error}");
                     sleep(ACCEPT_AGAIN).await;
@@ -101,8 +111,7 @@ async fn serve(listener: TcpListener, desk: Desk, mut stopped: watch::Receiver<b
     };
     tokio::select! {
         () = come => {}
-        // Its sender is gone with the server.
-        _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = self::stopped(stopped.clone()) => {}
     }
     drop(listener);
     let last = async { while visits.join_next().await.is_some() {} };
@@ -111,8 +120,14 @@ async fn serve(listener: TcpListener, desk: Desk, mut stopped: watch::Receiver<b
     }
 }
 
+/// Waits until the server is to stop, or is gone.
+async fn stopped(mut stopped: watch::Receiver<bool>) {
+    stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
 impl Desk {
-    async fn answer(&self, stream: TcpStream) {
+    /// Who has not asked yet when the server is to stop is not waited for.
+    async fn answer(&self, stream: TcpStream, leaving: watch::Receiver<bool>) {
         let app = App::new()
             .app_data(self.gate.clone())
             .app_data(self.probes.clone())
@@ -123,14 +138,18 @@ impl Desk {
         let server = HttpService::build()
             .keep_alive(KeepAlive::Disabled)
             .client_request_timeout(self.limits.head_wait)
+            .client_disconnect_timeout(LINGER)
+            .graceful_shutdown_signal(move || stopped(leaving.clone()))
             .h1(app)
             .tcp();
-        let served = match server.new_service(()).await {
-            Ok(server) => server.call(stream).await,
-            Err(()) => return tracing::warn!("the probes could not be shown"),
+        let Ok(server) = server.new_service(()).await else {
+            return tracing::warn!("the probes could not be shown");
         };
-        if let Err(error) = served {
-            tracing::debug!("a connection for the probes ended early: {error}");
+        let patience = self.limits.head_wait + ANSWER_MAX;
+        match timeout(patience, server.call(stream)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("a connection for the probes ended early: {error}"),
+            Err(_) => tracing::debug!("a connection for the probes took too long and was ended"),
         }
     }
 }

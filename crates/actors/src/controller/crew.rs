@@ -52,6 +52,11 @@ impl Crew {
         true
     }
 
+    /// Whether it has been heard.
+    pub(crate) fn has(&self, holder: &Holder) -> bool {
+        self.members.contains_key(holder)
+    }
+
     fn forget_one(&mut self) {
         let oldest = self
             .members

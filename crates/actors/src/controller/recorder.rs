@@ -249,11 +249,14 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Whether somebody was killed, by its launcher's word. Who goes by itself leaves nothing that
-    /// becomes suspect, and hundreds may go one by one when a new version is rolled out.
+    /// Whether somebody was killed at work, by its launcher's word. Who goes by itself leaves
+    /// nothing that becomes suspect, and hundreds may go one by one when a new version is rolled
+    /// out; nor does who dies before its first beat, as hundreds may that crash at each start.
     fn has_victim(&self, dead: &[Holder]) -> bool {
+        let crew = crate::station::lock(&self.shared.crew);
         let obituaries = crate::station::lock(&self.shared.obituaries);
-        dead.iter().any(|holder| obituaries.of(holder).is_some())
+        let mut dead = dead.iter().filter(|holder| crew.has(holder));
+        dead.any(|holder| obituaries.of(holder).is_some())
     }
 
     /// What the leader before was publishing, and nobody has told of, may have landed or not. What

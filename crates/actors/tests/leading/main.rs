@@ -481,10 +481,17 @@ fn whoever_lives_is_called_once_when_somebody_was_killed_and_not_when_somebody_l
         world.say(&self::holder("a"), left);
         sleep(LONG).await;
         assert_eq!(world.road.revision(), before);
-        world.say(
-            &self::holder("c"),
-            died_of_hunger(self::holder("c"), world.clock.now()),
-        );
+        let killed = |who: &str| {
+            let obituary = died_of_hunger(self::holder(who), world.clock.now());
+            world.say(&self::holder(who), obituary);
+        };
+        killed("that never beat");
+        sleep(LONG).await;
+        assert_eq!(world.road.revision(), before);
+        let was_at_work = Worker::start(&world, "c");
+        sleep(LONG).await;
+        drop(was_at_work);
+        killed("c");
         sleep(LONG).await;
         assert_eq!(world.road.revision(), before + 1);
     });

@@ -8,17 +8,17 @@ use anyhow::Context as _;
 use domain::names::Holder;
 use domain::ports::Clock as _;
 use domain::record::{Record, Said};
-use handlers::launcher::obituaries;
-use std::io::sink;
+use handlers::launcher::{WORD, obituaries};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Says in the journal that `holder` is gone, and how it died, if its data folder tells once
-/// standard input has ended. Where broker and books are embedded there is nobody to tell: the next
-/// process reads the folder.
+/// Says in the journal that `holder` is gone, and how it died, if its data folder tells once the
+/// launcher has given its word. Where broker and books are embedded there is nobody to tell: the
+/// next process reads the folder.
 ///
 /// # Errors
-/// When the broker cannot be asked, or did not confirm it.
+/// When the broker cannot be asked, or did not confirm it; or when the launcher is gone, too.
 pub fn tell_of(
     role: Role,
     config: &Config,
@@ -33,17 +33,27 @@ pub fn tell_of(
         .enable_all()
         .build()
         .context("the word cannot be sent")?;
-    runtime.block_on(amqp::obituary::publish(&broker, async {
-        input_ended().await;
-        obituaries::find(folder, holder).unwrap_or_else(|| bare(holder))
+    let is_told = runtime.block_on(amqp::obituary::publish(&broker, async {
+        let is_over = its_turn().await;
+        is_over.then(|| obituaries::find(folder, holder).unwrap_or_else(|| bare(holder)))
     }))?;
+    anyhow::ensure!(
+        is_told,
+        "the launcher of {holder} is gone, and what it was waiting for may still run: the death is \
+         noticed when its heartbeat lapses"
+    );
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the launcher has written down what it knows, or is gone.
-async fn input_ended() {
-    let read = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut sink()));
-    read.await.map(drop).ok(); // Whatever went wrong, it is over.
+/// Waits until nothing is left of the dead one and it is written down how it died; false when the
+/// launcher went away before.
+async fn its_turn() -> bool {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut word = Vec::new();
+        let read = std::io::stdin().read_to_end(&mut word);
+        read.is_ok() && word == WORD
+    });
+    read.await.unwrap_or(false)
 }
 
 /// The folder was full, or not there.

@@ -4,7 +4,7 @@ use crate::processes::{self, Held};
 use rustix::process::Pid;
 use std::time::Duration;
 use tokio::signal::unix::Signal as Signals;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// So long they may take to end by themselves: a spawner does, with all of its handlers, as soon
 /// as it sees that its worker is gone.
@@ -12,6 +12,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A process that is not even gone so long after it was killed is stuck in the kernel.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+const LOOK_REST: Duration = Duration::from_millis(1);
 
 /// Waits until every process that was left to us is gone; what does not go is killed. To be called
 /// while we have no child of our own but this one, if any. `ended` tells of ends, some of them.
@@ -33,6 +34,9 @@ pub(super) async fn see_off(ours: Option<Pid>, ended: &mut Signals) {
             let held = left.into_iter().filter_map(Held::new);
             held.for_each(|one| one.kill());
         }
-        timeout(LOOK_EVERY, ended.recv()).await.ok(); // It is looked at in any case.
+        if timeout(LOOK_EVERY, ended.recv()).await.is_ok() {
+            // Others end in the same moment.
+            sleep(LOOK_REST).await;
+        }
     }
 }

@@ -131,6 +131,28 @@ async fn what_comes_before_an_errand_is_received_takes_nothing_of_its_time() {
 }
 
 #[tokio::test]
+async fn an_errand_hears_whether_all_before_it_was_done_or_its_launcher_went_away() {
+    let mut launcher = Launcher::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let command = || {
+        let mut command = shell("read -r word && touch word; touch over");
+        command.current_dir(folder.path());
+        command
+    };
+    let is_there = |name: &str| folder.path().join(name).exists();
+    drop(launcher.send(command()));
+    let since = Instant::now();
+    while !is_there("over") && since.elapsed() < Duration::from_secs(60) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(is_there("over") && !is_there("word"));
+    let errand = launcher.send(command());
+    let ended = launcher.receive(errand, Duration::from_secs(60)).await;
+    assert_eq!(ended.unwrap().code(), Some(0));
+    assert!(is_there("word"));
+}
+
+#[tokio::test]
 async fn an_errand_that_cannot_begin_is_an_error() {
     let mut launcher = Launcher::start().unwrap();
     let errand = launcher.send(Command::new("/nowhere"));
