@@ -2,6 +2,7 @@
 //! that is to run at once.
 
 use super::files_limit;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -31,7 +32,10 @@ pub(super) struct Caller {
 /// # Errors
 /// When the worker talks nonsense.
 pub(super) fn answer(door: &UnixStream) -> io::Result<Option<Caller>> {
-    // The kernel drops a socket that it finds no number for, so there has to be one before.
+    let mut calls = [PollFd::new(door, PollFlags::IN)];
+    while poll(&mut calls, None) == Err(Errno::INTR) {}
+    // The kernel drops a socket that it finds no number for, so there has to be one before; and as
+    // long as nobody called, others could have taken it.
     files_limit::raised_for(|| door.try_clone()).map(drop).ok();
     let mut note = [0; NOTE_BYTES];
     let mut room = [MaybeUninit::uninit(); ROOM_BYTES];
@@ -83,4 +87,35 @@ pub(crate) fn hand_in(door: impl AsFd, id: u64, socket: impl AsFd) -> io::Result
         SendFlags::NOSIGNAL,
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::fs::File;
+    use std::time::Duration;
+
+    #[test]
+    fn a_socket_is_not_lost_when_the_last_number_is_taken_while_nobody_calls() {
+        let (worker, door) = UnixStream::pair().unwrap();
+        let (_ours, theirs) = UnixStream::pair().unwrap();
+        let answers = std::thread::spawn(move || answer(&door).unwrap().unwrap());
+        // It waits for a call by now; if not, it has an easier time.
+        std::thread::sleep(Duration::from_millis(100));
+        let limit = getrlimit(Resource::Nofile);
+        let low = Rlimit {
+            current: Some(64),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, low).unwrap();
+        let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        assert!(taken.len() < 64);
+        hand_in(&worker, 7, &theirs).unwrap();
+        let caller = answers.join().unwrap();
+        assert!(
+            caller.id == 7 && caller.socket.is_some(),
+            "the socket was dropped"
+        );
+    }
 }
