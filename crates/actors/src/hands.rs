@@ -9,7 +9,6 @@ use domain::outcome::Failure;
 use domain::ports::StopReason;
 use domain::ticket::{Name, TicketId};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
@@ -19,8 +18,7 @@ pub(crate) struct Hands {
     grips: Mutex<BTreeMap<TicketId, Arc<Grip>>>,
     /// The desired state as last heard of.
     desired: Mutex<Snapshot>,
-    /// Somebody waits for something to be in hand.
-    is_awaited: AtomicBool,
+    /// There was nothing, and there is something.
     filled: Notify,
 }
 
@@ -34,12 +32,11 @@ impl Hands {
         if !lock(&self.desired).lets_run(name.ticket, name.generation) {
             grip.stop.fire(StopReason::Cancelled);
         }
-        all.insert(name.ticket, Arc::clone(&grip));
-        // Looked at under the lock: whoever waits has said so before it saw that there is nothing.
-        if self.is_awaited.load(Ordering::Acquire) && self.is_awaited.swap(false, Ordering::AcqRel)
-        {
+        if all.is_empty() {
+            // Kept for whoever is just about to wait.
             self.filled.notify_one();
         }
+        all.insert(name.ticket, Arc::clone(&grip));
         Carried(grip)
     }
 
@@ -53,11 +50,7 @@ impl Hands {
 
     /// Returns once something is in hand. For one at a time.
     pub(crate) async fn are_filled(&self) {
-        loop {
-            self.is_awaited.store(true, Ordering::Release);
-            if !lock(&self.grips).is_empty() {
-                return;
-            }
+        while lock(&self.grips).is_empty() {
             self.filled.notified().await;
         }
     }
