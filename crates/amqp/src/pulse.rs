@@ -14,7 +14,7 @@ pub(crate) fn last(every: Duration) -> Instant {
     let now = Instant::now();
     let since_origin = now.saturating_duration_since(*ORIGIN);
     let over = since_origin.as_nanos() % every.as_nanos();
-    // At most `every`, which is far from what this type cannot hold.
+    // Never before the origin, so there is always such a moment.
     now - Duration::from_nanos(u64::try_from(over).unwrap_or(u64::MAX))
 }
 

@@ -6,11 +6,18 @@
 
 use domain::names::{StageName, Version};
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Half a beat. Looks that are closer are one: after a stall two may come together, and both would
+/// see the same half.
+const APART: Duration = Duration::from_secs(1);
 
 /// The stages that are served, and the version of each one's handler.
 pub(crate) struct Steady {
     told: BTreeMap<StageName, Version>,
     seen: BTreeMap<StageName, Version>,
+    seen_at: Instant,
 }
 
 impl Steady {
@@ -19,11 +26,16 @@ impl Steady {
         Self {
             told: seen.clone(),
             seen,
+            seen_at: Instant::now(),
         }
     }
 
     /// Another look: what it has seen like the last one is told from now on.
     pub(crate) fn look(&mut self, now: BTreeMap<StageName, Version>) {
+        if self.seen_at.elapsed() < APART {
+            return;
+        }
+        self.seen_at = Instant::now();
         for (stage, version) in &now {
             if self.seen.get(stage) == Some(version) {
                 self.told.insert(stage.clone(), version.clone());
@@ -44,6 +56,7 @@ impl Steady {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::advance;
 
     /// Stages and the versions that they are served with.
     type Versions<'a> = &'a [(&'a str, &'a str)];
@@ -57,34 +70,36 @@ mod tests {
     }
 
     /// Each look, and what is told after it.
-    fn check(looks: &[(Versions<'_>, Versions<'_>)]) {
+    async fn check(looks: &[(Versions<'_>, Versions<'_>)]) {
         let mut steady = Steady::new(seen(&[("build", "1"), ("test", "1")]));
         for (look, told) in looks {
+            advance(APART).await;
             steady.look(seen(look));
             assert_eq!(*steady.told(), seen(told), "after {look:?}");
         }
     }
 
-    #[test]
-    fn a_file_that_is_being_written_is_told_when_it_stays_as_it_is() {
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_written_is_told_when_it_stays_as_it_is() {
         let before: Versions<'_> = &[("build", "1"), ("test", "1")];
         let after: Versions<'_> = &[("build", "2"), ("test", "1")];
         check(&[
             (&[("build", "half"), ("test", "1")], before),
             (after, before),
             (after, after),
-        ]);
+        ])
+        .await;
     }
 
-    #[test]
-    fn a_file_that_is_not_there_for_a_moment_has_not_gone() {
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_not_there_for_a_moment_has_not_gone() {
         let both: Versions<'_> = &[("build", "1"), ("test", "1")];
         let one: Versions<'_> = &[("test", "1")];
-        check(&[(one, both), (both, both), (one, both), (one, one)]);
+        check(&[(one, both), (both, both), (one, both), (one, one)]).await;
     }
 
-    #[test]
-    fn what_one_stage_does_keeps_no_other_back() {
+    #[tokio::test(start_paused = true)]
+    async fn what_one_stage_does_keeps_no_other_back() {
         check(&[
             (
                 &[("build", "half"), ("test", "2")],
@@ -95,6 +110,17 @@ mod tests {
                 &[("build", "1"), ("test", "2")],
             ),
             (&[("test", "2")], &[("build", "1"), ("test", "2")]),
-        ]);
+        ])
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_looks_in_one_moment_are_one() {
+        let mut steady = Steady::new(seen(&[("build", "1")]));
+        advance(APART).await;
+        for _ in 0..2 {
+            steady.look(seen(&[("build", "half")]));
+        }
+        assert_eq!(*steady.told(), seen(&[("build", "1")]));
     }
 }

@@ -117,15 +117,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut tick = interval_at(pulse::last(BEAT_EVERY), BEAT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut told: Option<(u64, u64)> = None;
-    let (mut serves, mut looked_at) = (Steady::new(shared.versions.look()), Instant::now());
+    let mut serves = Steady::new(shared.versions.look());
     loop {
         tokio::select! {
             _ = tick.tick() => {
-                // What is being written is to be seen twice, and two ticks may come together.
-                if looked_at.elapsed() >= BEAT_EVERY / 2 {
-                    serves.look(shared.versions.look());
-                    looked_at = Instant::now();
-                }
+                serves.look(shared.versions.look());
                 sweep(&shared);
             }
             () = shared.vitals.news.notified() => {
