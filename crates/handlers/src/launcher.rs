@@ -226,7 +226,7 @@ impl Launcher {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
             }
-            // Its end may be missed no more from here on; before, it was looked at.
+            // An end since that look is heard: signals wait for whoever asks.
             if timeout_at(until, self.ended.recv()).await.is_err() {
                 child.kill()?;
                 return child.wait();

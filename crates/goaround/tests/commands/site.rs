@@ -77,6 +77,28 @@ fn a_port_that_is_taken_comes_with_what_to_type() {
 }
 
 #[test]
+fn nothing_is_told_of_a_death_when_the_launcher_is_gone_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("goaround.toml");
+    let text = "[broker]\nurl = \"amqp://127.0.0.1:1\"\n[stage.work]\nrun = [\"true\"]\n";
+    fs::write(&file, text).unwrap();
+    let (config, data) = (file.display().to_string(), folder.path().join("data"));
+    let data = data.display().to_string();
+    // Its standard input is empty, as when nobody is left to give the word.
+    let ran = alone(&[
+        "worker",
+        "--config",
+        &config,
+        "--data",
+        &data,
+        "--tell-of",
+        "host:1-0123456789ab",
+    ]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("is gone, and what it was"), "{ran:?}");
+}
+
+#[test]
 fn a_configuration_with_which_nobody_can_call_back_is_fine_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("goaround.toml");
