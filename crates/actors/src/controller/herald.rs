@@ -11,7 +11,8 @@ use tokio::time::sleep;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Rumours of a change are gathered for so long: most of them are about something else.
 const RUMOUR_REST: Duration = Duration::from_millis(100);
-/// A worker that keeps to an older revision for so long has missed the newest.
+/// A worker that keeps to an older revision for so long has missed the newest. A broker that has
+/// just started may even have confirmed it and lost it (seen on RabbitMQ 3.10).
 const BEHIND_AFTER: Duration = Duration::from_secs(5);
 /// It is spread again so often in any case: whoever has lost it finds it.
 const AGAIN_EVERY: Duration = Duration::from_secs(60);
