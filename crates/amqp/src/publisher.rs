@@ -1,9 +1,10 @@
 //! Publishes in groups and finds out what became of each message.
 //!
 //! A few channels, each owned by one task: lapin counts confirms in the order of its calls, so two
-//! tasks that publish on one channel can get each other's. A group is handed to the connection
-//! whole before its first confirm is awaited; waiting for each message to be written costs a
-//! system call and two wake-ups a message.
+//! tasks that publish on one channel can get each other's; and a handler may block the thread of
+//! whoever publishes, who would then keep from others what it held of a channel. A group is handed
+//! to the connection whole before its first confirm is awaited; waiting for each message to be
+//! written costs a system call and two wake-ups a message.
 
 use crate::error::Error;
 use crate::kept::caught;
