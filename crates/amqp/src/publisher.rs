@@ -42,8 +42,10 @@ const LANES: usize = 4;
 const CHUNK: usize = 256;
 /// How many chunks may be unconfirmed on one channel.
 const IN_FLIGHT_MAX: usize = 4;
-/// How many chunks may wait for one channel.
-const QUEUE_MAX: usize = 16;
+/// How many chunks may wait for one channel: far more than the windows of those who publish let
+/// come together. Beyond that nothing is taken: to wait for room would be to stand in line, and
+/// what falls to somebody whose thread is blocked is gone.
+const QUEUE_MAX: usize = 1_024;
 
 /// Publishes with confirms. Shared by everybody in the process who publishes.
 pub struct Publisher {
@@ -91,8 +93,7 @@ impl Publisher {
             if chunk.is_empty() {
                 break;
             }
-            let count = chunk.len();
-            answers.push((count, self.hand_over(chunk, deadline).await));
+            answers.push((chunk.len(), self.hand_over(chunk, deadline)));
         }
         let mut sent = Vec::new();
         for (count, answer) in answers {
@@ -114,7 +115,8 @@ impl Publisher {
         &self.link
     }
 
-    async fn hand_over(
+    /// Where the answer will come; `None` when there is no room.
+    fn hand_over(
         &self,
         messages: Vec<Message>,
         deadline: Instant,
@@ -126,10 +128,7 @@ impl Publisher {
             deadline,
             answer,
         };
-        match tokio::time::timeout_at(deadline, self.lanes[lane].send(job)).await {
-            Ok(Ok(())) => Some(answered),
-            Ok(Err(_)) | Err(_) => None,
-        }
+        self.lanes[lane].try_send(job).ok().map(|()| answered)
     }
 }
 
@@ -194,8 +193,13 @@ impl Lane {
 
     /// Hands the chunk to the connection. Nothing of it has left when there is none in time.
     async fn begin(&mut self, job: Job) -> Option<Confirms> {
+        if job.answer.is_closed() {
+            return None; // Nobody waits for it any more.
+        }
         let channel = loop {
-            let Ok(channel) = self.ready(job.deadline).await else {
+            let ready = self.ready(job.deadline).await;
+            // One that stood in line for too long would be in doubt as soon as it left.
+            let Some(channel) = ready.ok().filter(|_| Instant::now() < job.deadline) else {
                 job.answer.send(vec![Sent::Unsent; job.messages.len()]).ok();
                 return None;
             };

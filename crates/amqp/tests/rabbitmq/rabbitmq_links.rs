@@ -5,6 +5,7 @@ use amqp::link::State;
 use amqp::{Config, Error, Link, Publisher, Purpose, control, topology};
 use domain::control::Snapshot;
 use domain::ports::{Follower, Sent};
+use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::TcpListener;
@@ -204,6 +205,39 @@ async fn a_dropped_link_is_gone_at_the_broker() {
         assert!(began.elapsed() < LONG, "still there: {list}");
     }
     drop(held);
+}
+
+/// A handler may block the thread of those who publish, for hours.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_never_fetch_their_answers_keep_nobody_else_from_publishing() {
+    const MANY: usize = 200;
+    let Some(place) = Place::find(Version::V310) else {
+        return;
+    };
+    topology::declare(&link(&place.config), place.names(), &[stage("build")])
+        .await
+        .unwrap();
+    let proxy = Proxy::start(place.broker.port());
+    proxy.set(Mode::Refuse);
+    let mut config = at_port(&place.config, proxy.port());
+    config.publish_timeout = LONG;
+    let publisher = Publisher::start(Arc::new(Link::start(&config, Purpose::Publish)));
+    let mut blocked: Vec<_> = (0..MANY)
+        .map(|i| publisher.publish(message(&config.names, "build", &i.to_string())))
+        .map(Box::pin)
+        .collect();
+    for publishing in &mut blocked {
+        assert_eq!(publishing.as_mut().now_or_never(), None);
+    }
+    proxy.set(Mode::Pass);
+    for i in 0..8 {
+        let id = format!("free-{i}");
+        let sent = publisher.publish(message(&config.names, "build", &id));
+        assert_eq!(sent.await, Sent::Confirmed, "{id}");
+    }
+    for publishing in blocked {
+        assert_eq!(publishing.await, Sent::Confirmed);
+    }
 }
 
 /// What is confirmed is there, and what is said never to have left is not.
