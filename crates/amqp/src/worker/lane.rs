@@ -115,7 +115,35 @@ type Ack<'a> = BoxFuture<'a, lapin::Result<()>>;
 /// Acks each of these where it came in, in as few frames as can be; returns how many could not be
 /// acked, as far as is known.
 pub(crate) async fn ack(posts: Vec<Post>, limit: Duration) -> usize {
-    // A group comes from one stage, and so nearly always from one lane.
+    let acks = by_lane(posts).into_iter().map(|(lane, tags)| async move {
+        let count = tags.len();
+        if lane.ack(tags, limit).await {
+            0
+        } else {
+            count
+        }
+    });
+    join_all(acks).await.into_iter().sum()
+}
+
+/// The same, as far as it is known once they are handed to the connection.
+pub(crate) fn ack_unwatched(posts: Vec<Post>) -> usize {
+    let lanes = by_lane(posts).into_iter();
+    let lost = lanes.map(|(lane, tags)| {
+        let count = tags.len();
+        let acks = lane.hand_over(tags);
+        let is_refused = acks.iter().any(|(_, written)| *written == Some(false));
+        if acks.is_empty() || is_refused {
+            count
+        } else {
+            0
+        }
+    });
+    lost.sum()
+}
+
+/// A group comes from one stage, and so nearly always from one lane.
+fn by_lane(posts: Vec<Post>) -> Vec<(Arc<Lane>, Vec<u64>)> {
     let mut lanes: Vec<(Arc<Lane>, Vec<u64>)> = Vec::new();
     for Post { lane, tag } in posts {
         match lanes
@@ -126,13 +154,5 @@ pub(crate) async fn ack(posts: Vec<Post>, limit: Duration) -> usize {
             None => lanes.push((lane, vec![tag])),
         }
     }
-    let acks = lanes.into_iter().map(|(lane, tags)| async move {
-        let count = tags.len();
-        if lane.ack(tags, limit).await {
-            0
-        } else {
-            count
-        }
-    });
-    join_all(acks).await.into_iter().sum()
+    lanes
 }

@@ -161,6 +161,12 @@ impl Shared {
         self.counts.unacked.add(lost);
     }
 
+    /// The same, without waiting until they are written: they are handed to the connection before
+    /// this returns. One that was written may be lost with the connection all the same.
+    pub(crate) fn ack_unwatched(&self, posts: Vec<Post>) {
+        self.counts.unacked.add(lane::ack_unwatched(posts));
+    }
+
     pub(crate) fn unavailable(&self, what: &str) -> StoreError {
         StoreError::Unavailable(format!("{what}: {} does not confirm", self.config.place()))
     }

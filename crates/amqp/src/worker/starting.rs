@@ -24,9 +24,7 @@ pub(crate) async fn start(
         return Err(NotStarted { deliveries, error });
     }
     let posts = note(shared, &deliveries, &claimed);
-    if !posts.is_empty() {
-        shared.ack(posts).await;
-    }
+    shared.ack_unwatched(posts);
     Ok(deliveries
         .into_iter()
         .map(|delivery| delivery.started(start.clone()))

@@ -180,6 +180,8 @@ async fn rabbitmq_long_work_is_claimed_and_its_delivery_acked_before_it_runs() {
         .await;
     assert!(record.claimed);
     assert_eq!(record.ticket.as_deref(), Some(&ticket));
+    // It was handed to the connection before, so that has been written when this is answered.
+    worker.links()[0].channel().await.unwrap();
     // Nothing comes again when the connection is lost, and it is still ours.
     stand.proxy.cut();
     crate::stand::end_of(&mut build).await;
