@@ -42,9 +42,9 @@ const LANES: usize = 4;
 const CHUNK: usize = 256;
 /// How many chunks may be unconfirmed on one channel.
 const IN_FLIGHT_MAX: usize = 4;
-/// How many chunks may wait for one channel: far more than the windows of those who publish let
-/// come together. Beyond that nothing is taken: to wait for room would be to stand in line, and
-/// what falls to somebody whose thread is blocked is gone.
+/// How many chunks may wait for one channel: more than come together but in an outage. Beyond that
+/// nothing is taken: to wait for room would be to stand in line, and what falls to somebody whose
+/// thread is blocked is gone.
 const QUEUE_MAX: usize = 1_024;
 
 /// Publishes with confirms. Shared by everybody in the process who publishes.
@@ -197,9 +197,7 @@ impl Lane {
             return None; // Nobody waits for it any more.
         }
         let channel = loop {
-            let ready = self.ready(job.deadline).await;
-            // One that stood in line for too long would be in doubt as soon as it left.
-            let Some(channel) = ready.ok().filter(|_| Instant::now() < job.deadline) else {
+            let Ok(channel) = self.ready(job.deadline).await else {
                 job.answer.send(vec![Sent::Unsent; job.messages.len()]).ok();
                 return None;
             };
@@ -213,6 +211,10 @@ impl Lane {
     }
 
     async fn ready(&mut self, deadline: Instant) -> Result<Channel, Error> {
+        if Instant::now() >= deadline {
+            // What stood in line for so long would be in doubt as soon as it left.
+            return Err(Error::Broken("it waited for too long".to_owned()));
+        }
         self.unblocked(deadline).await?;
         if let Some((channel, generation)) = &self.channel
             && channel.status().connected()

@@ -85,8 +85,8 @@ pub struct Started {
     pub scene: Arc<Scene>,
     /// The ticket, when the books may not know it, or when it is claimed.
     pub ticket: Option<Box<Ticket>>,
-    /// Whether its delivery is acked before it runs, because it may run longer than the broker
-    /// waits: then the record is the only copy, and the holder's heartbeat its lease.
+    /// Whether its delivery is acked now, because it may run longer than the broker waits: then the
+    /// record is the only copy, and the holder's heartbeat its lease.
     pub claimed: bool,
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Makes the records durable. What may run longer than the broker waits is claimed: then the
-/// journal has it, and its delivery is acked before it runs.
+/// journal has it, and the ack of its delivery is on its way before it runs.
 pub(crate) async fn start(
     shared: &Shared,
     deliveries: Vec<Delivery<Received>>,
