@@ -153,6 +153,11 @@ async fn at_the_deadline_and_at_a_drain_everything_of_it_is_gone() {
     }
 }
 
+/// Stops its parent, and ends once that stands still: on another core it may go on for a moment.
+const STOPS_ITS_PARENT: &str = "kill -STOP $PPID
+    until grep -q '^State:[[:space:]]*T' /proc/$PPID/status; do sleep 0.01; done
+    exit 0";
+
 /// Whoever is stopped says nothing any more, and does not end by itself. One after the other: all
 /// of these are the same ticket's, and a burial takes whatever is marked as its.
 async fn stopped_above(then: &str, reason: Option<StopReason>, kind: OutcomeKind) {
@@ -180,10 +185,7 @@ async fn whose_grandparent_it_stopped_ends_as_what_it_is_and_the_next_one_runs()
 #[tokio::test]
 async fn whose_parent_it_stopped_has_died_at_its_deadline_and_the_next_one_runs() {
     let deadline = Some(StopReason::Deadline);
-    for then in [
-        "kill -STOP $PPID; exit 0",
-        "kill -STOP $PPID $above; sleep 600",
-    ] {
+    for then in [STOPS_ITS_PARENT, "kill -STOP $PPID $above; sleep 600"] {
         stopped_above(then, deadline, OutcomeKind::Crashed).await;
     }
 }
@@ -191,7 +193,7 @@ async fn whose_parent_it_stopped_has_died_at_its_deadline_and_the_next_one_runs(
 #[tokio::test]
 async fn whose_parent_it_stopped_is_abandoned_by_who_goes_down() {
     let drain = Some(StopReason::Drain);
-    stopped_above("kill -STOP $PPID; exit 0", drain, OutcomeKind::Abandoned).await;
+    stopped_above(STOPS_ITS_PARENT, drain, OutcomeKind::Abandoned).await;
 }
 
 /// The family, at the point where it does that.
