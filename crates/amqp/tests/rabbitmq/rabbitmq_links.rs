@@ -18,6 +18,17 @@ use testkit::partners::{free_port, or_skip};
 /// After how long what was not heard is told again.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// A place with a stage, and a proxy before its broker.
+async fn behind_a_proxy() -> Option<(Place, Proxy, Config)> {
+    let place = Place::find(Version::V310)?;
+    topology::declare(&link(&place.config), place.names(), &[stage("build")])
+        .await
+        .unwrap();
+    let proxy = Proxy::start(place.broker.port());
+    let config = at_port(&place.config, proxy.port());
+    Some((place, proxy, config))
+}
+
 async fn refusal(config: &Config) -> Error {
     let link = link(config);
     link.channel_within(LONG).await.expect_err("it is refused")
@@ -211,15 +222,10 @@ async fn a_dropped_link_is_gone_at_the_broker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_never_fetch_their_answers_keep_nobody_else_from_publishing() {
     const MANY: usize = 200;
-    let Some(place) = Place::find(Version::V310) else {
+    let Some((_place, proxy, mut config)) = behind_a_proxy().await else {
         return;
     };
-    topology::declare(&link(&place.config), place.names(), &[stage("build")])
-        .await
-        .unwrap();
-    let proxy = Proxy::start(place.broker.port());
     proxy.set(Mode::Refuse);
-    let mut config = at_port(&place.config, proxy.port());
     config.publish_timeout = LONG;
     let publisher = Publisher::start(Arc::new(Link::start(&config, Purpose::Publish)));
     let mut blocked: Vec<_> = (0..MANY)
@@ -240,17 +246,41 @@ async fn those_who_never_fetch_their_answers_keep_nobody_else_from_publishing() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_any_more_is_not_sent() {
+    let Some((place, proxy, mut config)) = behind_a_proxy().await else {
+        return;
+    };
+    proxy.set(Mode::Refuse);
+    config.publish_timeout = LONG;
+    let publisher = Publisher::start(Arc::new(Link::start(&config, Purpose::Publish)));
+    let publish = |id: &str| Box::pin(publisher.publish(message(&config.names, "build", id)));
+    // Each waits behind one that has its channel's attention.
+    let mut first: Vec<_> = (0..8).map(|i| publish(&format!("first-{i}"))).collect();
+    for publishing in &mut first {
+        assert_eq!(publishing.as_mut().now_or_never(), None);
+    }
+    assert_eq!(publish("given up").now_or_never(), None);
+    proxy.set(Mode::Pass);
+    for publishing in first {
+        assert_eq!(publishing.await, Sent::Confirmed);
+    }
+    for i in 0..8 {
+        assert_eq!(publish(&format!("last-{i}")).await, Sent::Confirmed);
+    }
+    let there = drain(&place.broker.url(), &place.names().stage(&stage("build"))).await;
+    assert!(
+        there.len() == 16 && !there.contains("given up"),
+        "{there:?}"
+    );
+}
+
 /// What is confirmed is there, and what is said never to have left is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fate_of_each_message_is_true_when_connections_are_cut() {
-    let Some(place) = Place::find(Version::V310) else {
+    let Some((place, proxy, mut config)) = behind_a_proxy().await else {
         return;
     };
-    topology::declare(&link(&place.config), place.names(), &[stage("build")])
-        .await
-        .unwrap();
-    let proxy = Proxy::start(place.broker.port());
-    let mut config = at_port(&place.config, proxy.port());
     config.publish_timeout = Duration::from_secs(5);
     let publisher = Arc::new(Publisher::start(Arc::new(Link::start(
         &config,
